@@ -1,0 +1,1 @@
+//! Sizes and mixes that every benchmark shares.

@@ -1,0 +1,174 @@
+//! The collector's configuration, resolved: every value present, every unit settled.
+//!
+//! `[collector]` of a scenario is this very struct, so a simulated store is configured as a deployed one.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::{BitRate, ByteSize};
+
+/// Everything the collector is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: Listen,
+    /// Where it sends to; `None` keeps everything until a destination is configured.
+    pub endpoint: Option<Endpoint>,
+    /// The buffer on disk.
+    pub buffer: Buffer,
+    /// How batches are compressed.
+    pub compress: Compress,
+    /// When a batch is sealed.
+    pub batch: Batch,
+    /// How fast and in which order it sends.
+    pub send: Send,
+    /// When it tries again.
+    pub retry: Retry,
+}
+
+/// Listeners.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    /// OTLP/HTTP; `127.0.0.1:4318` unless told otherwise.
+    pub http: SocketAddr,
+    /// Largest request body after decompression; 8 MiB.
+    pub body_bytes_max: ByteSize,
+    /// All requests in flight together, after decompression; 32 MiB. Beyond it 503 with Retry-After.
+    pub inflight_bytes_max: ByteSize,
+}
+
+/// A destination.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Endpoint {
+    /// Base URL, such as `http://hq.example:4318`; the signal's path is appended.
+    pub url: String,
+    /// Extra request headers, in order.
+    pub headers: Vec<(String, String)>,
+    /// Limit for one request, from connecting to the last byte of the answer; 30 s.
+    pub timeout: Duration,
+}
+
+/// The buffer on disk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Buffer {
+    /// Directory; made if missing.
+    pub dir: PathBuf,
+    /// All files together, as they are on disk; 1 GiB.
+    pub disk: ByteSize,
+    /// What happens when `disk` is used up.
+    pub on_full: OnFull,
+    /// When a request is acknowledged.
+    pub durability: Durability,
+}
+
+/// What happens when the buffer is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFull {
+    /// Refuse new requests with 503 and Retry-After.
+    Refuse,
+    /// Delete the oldest batches, and count them.
+    DropOldest,
+    /// Accept and discard new requests, and count them.
+    DropNewest,
+}
+
+/// When a request is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// After its bytes are in a file that was synced: survives power loss.
+    Fsync,
+    /// After its bytes were handed to the operating system: survives a crash of the process only.
+    Os,
+}
+
+/// Compression of batches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Compress {
+    /// Codec and level.
+    pub codec: Codec,
+    /// Scenarios only: the ratio that closed forms and the flow fidelity assume. The running collector refuses it.
+    pub ratio: Option<f64>,
+}
+
+/// A content coding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// Bodies as they are.
+    None,
+    /// One gzip member, level 1 to 9.
+    Gzip(u32),
+    /// One zstd frame, level 1 to 19.
+    Zstd(i32),
+}
+
+/// When a batch is sealed: whichever comes first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// Raw size at which it is sealed; 1 MiB.
+    pub bytes: ByteSize,
+    /// Age at which it is sealed; 5 s.
+    pub delay: Duration,
+}
+
+/// Sending.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Send {
+    /// Requests under way at once; 2.
+    pub inflight: usize,
+    /// Wire bytes a second, all overhead counted; `None` is no limit.
+    pub max_rate: Option<BitRate>,
+    /// Which batch goes first.
+    pub order: Order,
+}
+
+/// Which batch goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// First in, first out.
+    OldestFirst,
+    /// Last in, first out.
+    NewestFirst,
+}
+
+/// Trying again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry {
+    /// The delay between attempts.
+    pub backoff: Backoff,
+    /// Age at which a batch is dropped, and counted; `None` is never.
+    pub give_up: Option<Duration>,
+}
+
+/// Delay before the next attempt, where `n` failures came before (closed form T6; Brooker, AWS Architecture Blog 2015).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Backoff {
+    /// At once.
+    None,
+    /// `min(cap, base * 2^n)`.
+    Exponential {
+        /// First delay.
+        base: Duration,
+        /// Longest delay.
+        cap: Duration,
+    },
+    /// Half of the exponential delay, plus a uniform draw of the other half.
+    EqualJitter {
+        /// First delay.
+        base: Duration,
+        /// Longest delay.
+        cap: Duration,
+    },
+    /// A uniform draw from zero to the exponential delay.
+    FullJitter {
+        /// First delay.
+        base: Duration,
+        /// Longest delay.
+        cap: Duration,
+    },
+    /// `min(cap, uniform(base, 3 * previous))`.
+    DecorrelatedJitter {
+        /// Shortest delay.
+        base: Duration,
+        /// Longest delay.
+        cap: Duration,
+    },
+}

@@ -1,0 +1,3 @@
+//! `backroom-collector`: the deployable binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The OTLP wire format, walked and joined without decoding.

@@ -1,0 +1,1 @@
+//! Receivers, exporter and spool over an `Env`: performs what `core` decides.

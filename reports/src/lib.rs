@@ -1,0 +1,1 @@
+//! What a run says: the result type, and one file per output format.

@@ -1,0 +1,243 @@
+//! What machines and the engine record, and nothing else: metrics and invariants see these events only.
+//!
+//! Machines know their own [`Recorder`]; who reads the log is decided in `run`. Events are kept small: a two-week run
+//! records millions.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+/// Index of a machine in its world, in start order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MachineId(pub u16);
+
+/// An order's number: unique in a run, carried from kiosk to ledger.
+pub type OrderId = u64;
+
+/// Something that happened.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event {
+    /// A customer confirmed an order at a kiosk or POS.
+    OrderPlaced {
+        /// The order.
+        order: OrderId,
+        /// Where.
+        at: MachineId,
+    },
+    /// The broker acknowledged the order: the store has accepted it and may not lose it.
+    OrderAccepted {
+        /// The order.
+        order: OrderId,
+    },
+    /// The order stands on a kitchen display.
+    TicketShown {
+        /// The order.
+        order: OrderId,
+        /// Which display.
+        kds: MachineId,
+    },
+    /// A POS asked for a payment authorisation and has its answer, or took the payment offline.
+    PaymentSettled {
+        /// The order.
+        order: OrderId,
+        /// When it was asked for.
+        asked_at: Duration,
+        /// How it ended.
+        how: Payment,
+    },
+    /// A POS has the sale in its durable outbox.
+    SaleStored {
+        /// The order.
+        order: OrderId,
+        /// Which POS.
+        pos: MachineId,
+    },
+    /// Head office booked the sale, in its ledger, for the first time.
+    SaleBooked {
+        /// The order.
+        order: OrderId,
+    },
+    /// Head office received a sale that it had booked already, and dropped it.
+    SaleRepeated {
+        /// The order.
+        order: OrderId,
+    },
+    /// A machine made telemetry items: sequence numbers `first..first + count`.
+    TelemetryMade {
+        /// Which machine.
+        machine: MachineId,
+        /// First sequence number.
+        first: u64,
+        /// How many.
+        count: u32,
+        /// Encoded size in bytes.
+        bytes: u32,
+    },
+    /// The collector acknowledged those items.
+    TelemetryAcked {
+        /// Which machine.
+        machine: MachineId,
+        /// First sequence number.
+        first: u64,
+        /// How many.
+        count: u32,
+    },
+    /// A machine gave up on those items before the collector acknowledged them (its queue is bounded).
+    TelemetryDiscarded {
+        /// Which machine.
+        machine: MachineId,
+        /// First sequence number.
+        first: u64,
+        /// How many.
+        count: u32,
+    },
+    /// One item reached head office's sink. Recorded in runs of consecutive numbers.
+    TelemetryReceived {
+        /// Which machine made it.
+        machine: MachineId,
+        /// First sequence number.
+        first: u64,
+        /// How many.
+        count: u32,
+    },
+    /// Head office answered one export: decoded bytes and wire bytes of its body.
+    ExportReceived {
+        /// Body bytes as received.
+        wire_bytes: u32,
+        /// Body bytes decoded.
+        raw_bytes: u32,
+    },
+    /// The collector's backlog changed: bytes stored and not acknowledged, after compression.
+    Backlog {
+        /// Bytes.
+        bytes: u64,
+        /// Items.
+        items: u64,
+    },
+    /// The collector dropped items, with a reason.
+    TelemetryDropped {
+        /// How many.
+        items: u64,
+        /// Why.
+        reason: DropReason,
+    },
+    /// The router's active line changed.
+    Failover {
+        /// Whether the backup is active now.
+        backup: bool,
+    },
+    /// A machine started, or stopped.
+    Machine {
+        /// Which.
+        machine: MachineId,
+        /// What happened.
+        change: MachineChange,
+    },
+    /// A fault began or ended.
+    Fault {
+        /// Index in `Scenario::faults`.
+        fault: u16,
+        /// Whether it began.
+        begins: bool,
+        /// Whether it bit: packets parked, writes lost, tasks aborted. Told when it ends.
+        effects: u64,
+    },
+}
+
+/// How a payment ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payment {
+    /// Authorised by head office.
+    Online,
+    /// Taken offline, to be settled later.
+    Offline,
+    /// Refused: offline limits were used up.
+    Declined,
+    /// An offline payment that head office settled later.
+    SettledLater,
+    /// An offline payment that expired.
+    Expired,
+}
+
+/// Why telemetry was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DropReason {
+    /// The buffer was full.
+    BufferFull,
+    /// Older than allowed.
+    TooOld,
+    /// Refused by the receiver, item by item.
+    Refused,
+    /// Damaged on disk.
+    Damaged,
+    /// In memory when its machine crashed.
+    Crash,
+}
+
+/// What became of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MachineChange {
+    /// Its program runs.
+    Started,
+    /// Its program died; the disk is as it was.
+    Crashed,
+    /// The power went; unsynced writes are gone.
+    PowerLost,
+}
+
+/// An event and its virtual time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Stamped {
+    /// Time since the start of the run.
+    pub at: Duration,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Writes events into the run's log.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    start: tokio::time::Instant,
+    log: Arc<Mutex<Vec<Stamped>>>,
+}
+
+impl Recorder {
+    /// An empty log; virtual time zero is now.
+    pub fn new() -> Self {
+        Self {
+            start: tokio::time::Instant::now(),
+            log: Arc::default(),
+        }
+    }
+
+    /// Virtual time.
+    pub fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Records an event at the current virtual time.
+    pub fn record(&self, event: Event) {
+        let at = self.now();
+        self.log
+            .lock()
+            .expect("the log is never poisoned: one thread, no panic inside")
+            .push(Stamped { at, event });
+    }
+
+    /// Takes everything recorded so far.
+    pub fn take(&self) -> Vec<Stamped> {
+        std::mem::take(
+            &mut *self
+                .log
+                .lock()
+                .expect("the log is never poisoned: one thread, no panic inside"),
+        )
+    }
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,1 @@
+//! Invariants over recorded events, one file each.

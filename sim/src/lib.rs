@@ -1,0 +1,19 @@
+//! Deterministic simulator of occasionally connected stores.
+//!
+//! A scenario ([`scenario`]) describes a store, its lines, what goes wrong and what must hold. A [`world`] runs the store's
+//! machines ([`store`]), real asynchronous programs over simulated sockets and disks, under scripted faults ([`fault`]);
+//! what they did is recorded as events ([`event`]), judged by metrics ([`metric`]), invariants ([`invariant`]) and
+//! closed forms ([`oracle`]), and told by the `reports` crate.
+
+pub mod cli;
+pub mod dist;
+pub mod event;
+pub mod fault;
+pub mod invariant;
+pub mod link;
+pub mod metric;
+pub mod oracle;
+pub mod run;
+pub mod scenario;
+pub mod store;
+pub mod world;

@@ -1,0 +1,3 @@
+//! `backroom`: the command line of the simulator.
+
+fn main() {}

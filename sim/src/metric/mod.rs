@@ -1,0 +1,1 @@
+//! Metrics: one table, one file per family; and how an expectation is judged.

@@ -1,0 +1,1 @@
+//! Closed forms that a run is checked against.

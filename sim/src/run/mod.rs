@@ -1,0 +1,1 @@
+//! One run, many seeds, the determinism check.
