@@ -17,7 +17,7 @@ use std::{
 };
 
 use tokio::{sync::Notify, time::Instant};
-use turmoil_net::{EnterGuard, HostId, NetstatState, Packet, TcpFlags, TcpSegment, Transport};
+use turmoil_net::{EnterGuard, NetstatState, Packet, TcpFlags, TcpSegment, Transport};
 
 use super::{
     flow::{self, FlowId, Trouble},
@@ -77,7 +77,6 @@ pub enum Zone {
 }
 
 pub(super) struct NetHost {
-    pub(super) id: HostId,
     pub(super) ip: IpAddr,
     pub(super) zone: Zone,
     /// Index of its access link in `lines`; `None` is a perfect one.
@@ -87,7 +86,6 @@ pub(super) struct NetHost {
 
 /// Both directions of a link.
 pub(super) struct Line {
-    pub(super) name: Arc<str>,
     pub(super) up: Link<Flight>,
     pub(super) down: Link<Flight>,
     /// Mean one-way delay as it is now, for retransmission timeouts.
@@ -123,8 +121,9 @@ pub(super) struct Flight {
     sent: Duration,
     /// Next hop of its path: 0 sender's access link, 1 line, 2 receiver's access link, 3 arrived.
     hop: u8,
-    /// It came from an address that head office does not know for this connection.
-    readdressed: bool,
+    /// The line of a segment that comes from an address which head office does not know for this connection, and of the
+    /// reset that answers it; `None` for all others.
+    readdressed: Option<usize>,
 }
 
 enum Due {
@@ -181,6 +180,26 @@ pub(super) struct Classes {
 pub struct Carried {
     /// `(second since the start, bytes)`, in order, empty seconds left out.
     pub seconds: Vec<(u32, u64)>,
+}
+
+impl Carried {
+    /// Adds what another line of the same name carried.
+    pub(super) fn add(&mut self, other: &Self) {
+        if self.seconds.is_empty() {
+            self.seconds.clone_from(&other.seconds);
+            return;
+        }
+        let mut sums: BTreeMap<u32, u64> = self.seconds.drain(..).collect();
+        for (second, bytes) in &other.seconds {
+            *sums.entry(*second).or_default() += bytes;
+        }
+        self.seconds = sums.into_iter().collect();
+    }
+
+    /// All bytes.
+    pub fn total(&self) -> u64 {
+        self.seconds.iter().map(|(_, bytes)| bytes).sum()
+    }
 }
 
 struct Nat {
@@ -347,7 +366,7 @@ impl Net {
             flow,
             sent: now,
             hop: 0,
-            readdressed: false,
+            readdressed: None,
         };
         self.forward(now, flight);
     }
@@ -483,12 +502,15 @@ impl Net {
         }
         entry.used = now;
         // Another line is another public address: head office does not know the connection from there.
-        flight.readdressed = entry.line != line;
+        flight.readdressed = (entry.line != line).then_some(line);
         Some(line)
     }
 
     /// The line that a connection came over; `None` where there is none.
     fn route_down(&self, flight: &Flight) -> Option<usize> {
+        if flight.readdressed.is_some() {
+            return flight.readdressed;
+        }
         let connection = flight.flow.reversed().number();
         match self.nat.get(&connection) {
             Some(nat) => Some(nat.line),
@@ -506,7 +528,7 @@ impl Net {
             self.guard.deliver(flight.packet);
             return self.signal.mark();
         };
-        if flight.readdressed {
+        if flight.readdressed.is_some() && host.zone == Zone::Hq {
             // RFC 9293, section 3.10.7.1: a segment for no known connection is answered with a reset.
             if !s.flags.rst {
                 self.send_reset(now, &flight);
@@ -551,7 +573,7 @@ impl Net {
                     flow,
                     sent,
                     hop: 0,
-                    readdressed: false,
+                    readdressed: None,
                 },
             );
         }
@@ -621,7 +643,7 @@ impl Net {
                 flow,
                 sent,
                 hop: 0,
-                readdressed: false,
+                readdressed: None,
             },
         );
     }
@@ -694,7 +716,7 @@ impl Net {
                 flow,
                 sent: now,
                 hop: 1,
-                readdressed: false,
+                readdressed: cause.readdressed,
             },
         );
     }
@@ -730,13 +752,22 @@ impl Net {
     pub(super) fn set_up(&mut self, line: usize, up: bool) {
         let now = self.now();
         for way in [Way::Up, Way::Down] {
-            self.lines[line].way(way).set_up(up);
+            self.lines[line].way(way).set_up(now, up);
             if !up {
-                for flight in self.lines[line].way(way).drain() {
+                for packet in self.lines[line].way(way).drain() {
                     self.lines[line].refused += 1;
-                    self.lost(now, flight);
+                    self.lost(now, packet.payload);
                 }
             }
+            self.poll_later(line, way);
+        }
+        self.signal.mark();
+    }
+
+    /// A link changed: what waits for it may start at another instant.
+    pub(super) fn wake_link(&mut self, line: usize) {
+        for way in [Way::Up, Way::Down] {
+            self.poll_later(line, way);
         }
         self.signal.mark();
     }
