@@ -254,6 +254,10 @@ pub trait Disk: Clone + Send + Sync + 'static {
 }
 
 /// An open file.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "a file's length is an I/O operation that may fail"
+)]
 pub trait File: Send + Sync + 'static {
     /// Reads `len` bytes at `offset`; fewer only where the file ends.
     fn read_at(&self, offset: u64, len: usize) -> impl Future<Output = io::Result<Bytes>> + Send;
