@@ -30,10 +30,16 @@ pub trait Env: Clone + Send + Sync + 'static {
 
     /// Resolves a name, opens a connection, and where `target.tls` is set, secures it. There is no time limit of its own:
     /// callers bound it with `tokio::time::timeout`.
-    fn connect(&self, target: &Target) -> impl Future<Output = Result<Self::Stream, ConnectError>> + Send;
+    fn connect(
+        &self,
+        target: &Target,
+    ) -> impl Future<Output = Result<Self::Stream, ConnectError>> + Send;
 
     /// Binds `address`; port 0 picks a free one, which [`Listener::local_addr`] tells.
-    fn listen(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + Send;
+    fn listen(
+        &self,
+        address: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
     /// The machine's disk.
     fn disk(&self) -> &Self::Disk;
