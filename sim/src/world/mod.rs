@@ -164,15 +164,22 @@ impl std::fmt::Debug for World {
 /// # Panics
 /// If the specification names a link that it does not have, has two machines of one name, or more than
 /// [`MACHINES_MAX`].
-pub fn run<T, F>(spec: &WorldSpec, direct: impl FnOnce(World) -> F) -> Result<(T, WorldReport), TraceError>
+pub fn run<T, F>(
+    spec: &WorldSpec,
+    direct: impl FnOnce(World) -> F,
+) -> Result<(T, WorldReport), TraceError>
 where
     F: Future<Output = T>,
 {
+    // Before the runtime: its clock and its random choices begin with what the kit gives them.
+    let _inside = det::enter(spec.seed);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true);
     // Where the unstable flag is set anyway, `select!` and friends follow the seed without the kit in `det`.
     #[cfg(tokio_unstable)]
-    runtime.rng_seed(tokio::runtime::RngSeed::from_bytes(&spec.seed.to_le_bytes()));
+    runtime.rng_seed(tokio::runtime::RngSeed::from_bytes(
+        &spec.seed.to_le_bytes(),
+    ));
     let runtime = runtime
         .build()
         .expect("a current-thread runtime without IO needs nothing from the system");
@@ -192,7 +199,7 @@ where
     let line_names = world.0.line_names.clone();
     let start = world.0.start;
     let (out, virtual_time) = runtime.block_on(async {
-        let _clock = det::follow(start);
+        det::follow(start);
         let driver = drive(world.clone());
         let main = direct(world);
         tokio::pin!(driver, main);
