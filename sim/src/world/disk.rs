@@ -267,7 +267,10 @@ impl File for SimFile {
                 let mut buffer = vec![0; len];
                 let mut done = 0;
                 while done < len {
-                    match self.file().read_at(&mut buffer[done..], offset + done as u64)? {
+                    match self
+                        .file()
+                        .read_at(&mut buffer[done..], offset + done as u64)?
+                    {
                         0 => break,
                         n => done += n,
                     }
@@ -309,4 +312,3 @@ impl File for SimFile {
             .map_err(os_error)
     }
 }
-

@@ -164,7 +164,10 @@ impl std::fmt::Debug for World {
 /// # Panics
 /// If the specification names a link that it does not have, has two machines of one name, or more than
 /// [`MACHINES_MAX`].
-pub fn run<T, F>(spec: &WorldSpec, direct: impl FnOnce(World) -> F) -> Result<(T, WorldReport), TraceError>
+pub fn run<T, F>(
+    spec: &WorldSpec,
+    direct: impl FnOnce(World) -> F,
+) -> Result<(T, WorldReport), TraceError>
 where
     F: Future<Output = T>,
 {
@@ -172,7 +175,9 @@ where
     runtime.enable_time().start_paused(true);
     // Where the unstable flag is set anyway, `select!` and friends follow the seed without the kit in `det`.
     #[cfg(tokio_unstable)]
-    runtime.rng_seed(tokio::runtime::RngSeed::from_bytes(&spec.seed.to_le_bytes()));
+    runtime.rng_seed(tokio::runtime::RngSeed::from_bytes(
+        &spec.seed.to_le_bytes(),
+    ));
     let runtime = runtime
         .build()
         .expect("a current-thread runtime without IO needs nothing from the system");

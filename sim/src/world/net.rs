@@ -649,8 +649,14 @@ impl Net {
     }
 
     fn path_delay(&self, flow: FlowId) -> Duration {
-        let access = |h: &NetHost| h.access.map_or(Duration::ZERO, |l| self.lines[l].delay_mean);
-        let (src, dst) = (&self.hosts[flow.src as usize], &self.hosts[flow.dst as usize]);
+        let access = |h: &NetHost| {
+            h.access
+                .map_or(Duration::ZERO, |l| self.lines[l].delay_mean)
+        };
+        let (src, dst) = (
+            &self.hosts[flow.src as usize],
+            &self.hosts[flow.dst as usize],
+        );
         let line = match (&self.wan, src.zone == dst.zone) {
             (Some(wan), false) => match (wan.router.as_ref().map(Router::active), wan.backup) {
                 (Some(Active::Backup), Some(backup)) => self.lines[backup].delay_mean,

@@ -55,7 +55,10 @@ mod tests {
     /// A change of these bytes changes every recorded run: it needs a line in the changelog.
     #[test]
     fn derivation_is_stable_across_versions() {
-        assert_eq!(derive(7, &["pos-2", "orders"]), derive(7, &["pos-2", "orders"]));
+        assert_eq!(
+            derive(7, &["pos-2", "orders"]),
+            derive(7, &["pos-2", "orders"])
+        );
         assert_eq!(
             derive(7, &["pos-2", "orders"])[..4],
             GOLDEN,
