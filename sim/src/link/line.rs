@@ -160,6 +160,21 @@ impl<P> Link<P> {
         answer
     }
 
+    /// A packet too small and too urgent to queue, such as a router's echo request: when it arrives, `None` if it is lost
+    /// or the line is down. It waits for what is being serialised, and takes no capacity from others.
+    pub fn probe(&mut self, now: Duration, bytes: u32) -> Option<Duration> {
+        if !self.up {
+            return None;
+        }
+        let loss = self.degrade.loss.unwrap_or(self.spec.loss);
+        if self.loss.next(&loss, &mut self.rng) {
+            return None;
+        }
+        let sent = self.finish(self.free_at.max(now), bytes)?;
+        let delay = self.degrade.delay.as_ref().unwrap_or(&self.spec.delay);
+        Some(sent + delay.sample_duration(&mut self.rng))
+    }
+
     /// When to poll again; `None` until the next offer or change of the line. May lie in the past.
     pub fn deadline(&self) -> Option<Duration> {
         match self.ready.front() {
