@@ -250,6 +250,30 @@ fn loss_costs_time_and_no_bytes() {
     assert_eq!(report.gave_up, 0);
 }
 
+/// Regression: a window that had closed was never opened again for a reader of small pieces.
+#[test]
+fn a_slow_reader_with_a_small_buffer_gets_everything() {
+    in_world(store_and_hq(1, MS), |world| async move {
+        world.start("hq", |env| async move {
+            let mut listener = env.listen(any(7)).await.expect("port 7 is free");
+            let (mut stream, _) = listener.accept().await.expect("one comes");
+            let _ = stream.write_all(&vec![7; 1_000_000]).await;
+            let _ = stream.shutdown().await;
+        });
+        let heard = result_of(&world, "pos", |env| async move {
+            let mut stream = env.connect(&hq()).await.expect("hq listens");
+            let (mut piece, mut heard) = ([0; 1000], 0);
+            tokio::time::sleep(5 * S).await;
+            while let Ok(n @ 1..) = stream.read(&mut piece).await {
+                heard += n;
+                tokio::time::sleep(MS).await;
+            }
+            heard
+        });
+        assert_eq!(heard.await, 1_000_000);
+    });
+}
+
 fn trace_of(seed: u64) -> u64 {
     let mut spec = store_and_hq(seed, 20 * MS);
     spec.links["uplink"].loss = Loss::Bernoulli(0.05);
@@ -537,4 +561,18 @@ fn each_machine_has_its_own_clock() {
         (slow, right)
     });
     assert_eq!(slow.abs_diff(right), 90 * S);
+}
+
+/// Both arms of the seam keep the same promises: `OsEnv` passes this suite in the collector's tests.
+#[test]
+fn a_simulated_machine_passes_the_conformance_suite() {
+    in_world(store_and_hq(1, MS), |world| async move {
+        result_of(&world, "pos", |env| async move {
+            let local = [127, 0, 0, 1].into();
+            let dir = Path::new("/conformance");
+            env.disk().create_dir_all(dir).await.expect("a fresh disk");
+            backroom_collector::env::conformance::check(&env, dir, local).await;
+        })
+        .await;
+    });
 }

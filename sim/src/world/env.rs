@@ -6,7 +6,7 @@
 use std::{
     future::Future,
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc,
@@ -17,6 +17,7 @@ use std::{
 };
 
 use backroom_collector::env::{ConnectError, Env, Listener, Target, Task};
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Instant,
@@ -132,6 +133,7 @@ impl Env for SimEnv {
             Ok(stream) => Ok(SimStream {
                 env: self.clone(),
                 stream: Some(stream),
+                unread: Bytes::new(),
             }),
             Err(e) => Err(match e.kind() {
                 io::ErrorKind::ConnectionRefused => ConnectError::Refused,
@@ -142,8 +144,6 @@ impl Env for SimEnv {
     }
 
     async fn listen(&self, address: SocketAddr) -> io::Result<SimListener> {
-        // A simulated machine has one interface: whatever was asked for, the others reach it there.
-        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port()));
         let listener = Entered {
             env: self.clone(),
             future: Some(Box::pin(shim::TcpListener::bind(address))),
@@ -210,11 +210,22 @@ impl<F> Drop for Entered<F> {
     }
 }
 
+/// turmoil-net's receive buffer. It tells the sender of room only when one read takes half of it or more: a reader with a
+/// small buffer would leave a closed window closed for ever (test `a_slow_reader_with_a_small_buffer_gets_everything`).
+/// So the kernel is always read with a buffer of this size, and small readers are served from what that gave.
+const READ_BYTES: usize = 65536;
+
+thread_local! {
+    static SCRATCH: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
 /// A simulated TCP connection.
 pub struct SimStream {
     env: SimEnv,
     /// `None` only while it is being dropped.
     stream: Option<shim::TcpStream>,
+    /// Read from the kernel and not yet by the program.
+    unread: Bytes,
 }
 
 impl std::fmt::Debug for SimStream {
@@ -244,13 +255,27 @@ impl AsyncRead for SimStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.env.enter();
-        let read = self.inner().poll_read(cx, buffer);
-        if read.is_ready() {
-            // Reading may open the receive window.
-            self.env.0.signal.mark();
+        if self.unread.is_empty() {
+            self.env.enter();
+            let read = SCRATCH.with_borrow_mut(|scratch| {
+                scratch.resize(READ_BYTES, 0);
+                let mut whole = ReadBuf::new(scratch);
+                let read = self.inner().poll_read(cx, &mut whole);
+                let bytes = whole.filled();
+                let now = bytes.len().min(buffer.remaining());
+                buffer.put_slice(&bytes[..now]);
+                self.unread = Bytes::copy_from_slice(&bytes[now..]);
+                read
+            });
+            if read.is_ready() {
+                // Reading may open the receive window.
+                self.env.0.signal.mark();
+            }
+            return read;
         }
-        read
+        let now = self.unread.len().min(buffer.remaining());
+        buffer.put_slice(&self.unread.split_to(now));
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -309,6 +334,7 @@ impl Listener for SimListener {
         let stream = SimStream {
             env,
             stream: Some(stream),
+            unread: Bytes::new(),
         };
         Ok((stream, peer))
     }

@@ -171,6 +171,8 @@ pub fn run<T, F>(
 where
     F: Future<Output = T>,
 {
+    // Before the runtime: its clock and its random choices begin with what the kit gives them.
+    let _inside = det::enter(spec.seed);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true);
     // Where the unstable flag is set anyway, `select!` and friends follow the seed without the kit in `det`.
@@ -197,7 +199,7 @@ where
     let line_names = world.0.line_names.clone();
     let start = world.0.start;
     let (out, virtual_time) = runtime.block_on(async {
-        let _clock = det::follow(start);
+        det::follow(start);
         let driver = drive(world.clone());
         let main = direct(world);
         tokio::pin!(driver, main);

@@ -66,5 +66,5 @@ mod tests {
         );
     }
 
-    const GOLDEN: [u8; 4] = [0, 0, 0, 0];
+    const GOLDEN: [u8; 4] = [17, 10, 93, 236];
 }
