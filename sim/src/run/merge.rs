@@ -2,10 +2,11 @@
 
 use backroom_reports::{Invariant, RunResult, SeedTrace, Verdict, exit};
 
-use super::{oracles, outcome::SeedOutcome};
+use super::outcome::SeedOutcome;
 use crate::{
     invariant,
     metric::judge,
+    oracle::judge as oracles,
     scenario::{Oracle, Scenario},
 };
 
