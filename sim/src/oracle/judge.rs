@@ -1,7 +1,7 @@
 //! A closed form against runs: what goes into it is measured in each seed, and the seeds are put together.
 //!
 //! An oracle holds if the 95 % interval of the mean deviation meets `0 ± tolerance`. It refuses where an assumption of the form does
-//! not hold, and says which one. The forms are next door; which of them can be observed stands in [`MODELS`].
+//! not hold, and says which one. The forms are next door; their names are in `scenario::models`.
 
 use std::time::Duration;
 
@@ -20,41 +20,6 @@ use crate::{
         expr::{Function, Window},
     },
 };
-
-/// A closed form that the language knows.
-#[derive(Clone, Copy, Debug)]
-pub struct Model {
-    /// Its name in `model = "…"`.
-    pub name: &'static str,
-    /// What it says.
-    pub doc: &'static str,
-    /// How its figures are taken from a run; `None`: not at this fidelity.
-    figures: Option<fn(&SeedLog<'_>, &Oracle) -> Result<Figures, Refusal>>,
-}
-
-/// All closed forms that an `[[oracle]]` may name.
-pub static MODELS: &[Model] = &[
-    Model {
-        name: "fluid_recovery",
-        doc: "Recovery from one outage as a fluid (T1).",
-        figures: Some(fluid_figures),
-    },
-    Model {
-        name: "fleet_recovery",
-        doc: "Recovery of a region that shares head office (T5b).",
-        figures: None,
-    },
-    Model {
-        name: "herd_full_jitter",
-        doc: "Busiest second of a herd with full jitter (T5).",
-        figures: None,
-    },
-    Model {
-        name: "onoff_finite_buffer",
-        doc: "Loss of a finite buffer under random outages (T3b).",
-        figures: None,
-    },
-];
 
 /// What one seed contributes to one oracle.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -80,44 +45,42 @@ struct Figures {
     inputs: Vec<OracleInput>,
 }
 
-/// One seed's contribution.
-pub fn observe(log: &SeedLog<'_>, oracle: &Oracle) -> OracleSample {
-    let window = Window::After {
-        fault: oracle.fault.clone(),
-        len: None,
-    };
-    let (observed, observed_is_lower_bound) = match evaluate::measure(log, &oracle.observe, &window)
-    {
-        Sample::Number { value } => (Some(value), false),
-        Sample::AtLeast { value } => (Some(value), true),
-        _ => (None, false),
-    };
-    let figures = match MODELS.iter().find(|model| model.name == oracle.model) {
-        Some(Model {
-            figures: Some(figures),
-            ..
-        }) => figures(log, oracle),
-        _ => Err(Refusal(format!(
-            "`{}` cannot be observed at packet fidelity",
-            oracle.model
-        ))),
-    };
-    let mut out = OracleSample {
-        observed,
-        observed_is_lower_bound,
-        ..OracleSample::default()
-    };
-    match figures {
-        Ok(Figures {
-            theory,
-            declared,
-            inputs,
-        }) => {
-            (out.theory, out.declared, out.inputs) = (Some(theory), declared, inputs);
+impl OracleSample {
+    /// One seed's contribution.
+    pub fn of(log: &SeedLog<'_>, oracle: &Oracle) -> Self {
+        let window = Window::After {
+            fault: oracle.fault.clone(),
+            len: None,
+        };
+        let (observed, observed_is_lower_bound) =
+            match evaluate::measure(log, &oracle.observe, &window) {
+                Sample::Number { value } => (Some(value), false),
+                Sample::AtLeast { value } => (Some(value), true),
+                _ => (None, false),
+            };
+        let figures = match oracle.model.as_str() {
+            "fluid_recovery" => fluid_figures(log, oracle),
+            other => Err(Refusal(format!(
+                "`{other}` cannot be observed at packet fidelity"
+            ))),
+        };
+        let mut out = OracleSample {
+            observed,
+            observed_is_lower_bound,
+            ..OracleSample::default()
+        };
+        match figures {
+            Ok(Figures {
+                theory,
+                declared,
+                inputs,
+            }) => {
+                (out.theory, out.declared, out.inputs) = (Some(theory), declared, inputs);
+            }
+            Err(refusal) => out.refusal = Some(refusal.to_string()),
         }
-        Err(refusal) => out.refusal = Some(refusal.to_string()),
+        out
     }
-    out
 }
 
 /// Judges an oracle from the samples of all seeds, each with its seed.

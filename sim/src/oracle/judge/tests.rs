@@ -72,7 +72,7 @@ fn store(rate: f64) -> Log {
 }
 
 fn judged(seeds: usize, mut log: Log, scenario: &Scenario) -> Judged {
-    let sample = observe(&log.log(scenario), &oracle());
+    let sample = OracleSample::of(&log.log(scenario), &oracle());
     let samples: Vec<_> = (1..)
         .map(|seed| (seed, sample.clone()))
         .take(seeds)
