@@ -449,7 +449,7 @@ fn a_failover_resets_old_connections_and_carries_new_ones() {
     let telemetry = report
         .carried
         .iter()
-        .filter(|((line, _, class), _)| line == "lte" && class == "telemetry");
+        .filter(|((line, _, class), _)| line == "lte" && *class == 1);
     assert_eq!(telemetry.count(), 0, "the backup is not for telemetry");
 }
 

@@ -26,7 +26,7 @@ use backroom_sim::{
     dist::Dist,
     event::{Event, MachineId, OrderId, Payment, Recorder, Stamped},
     scenario::{
-        ClassSpec, Discipline, DiskSpec, Fidelity, FlowStep, Hq, LinkSpec, Loss, Node,
+        ClassSpec, Discipline, DiskSpec, Failover, Fidelity, FlowStep, Hq, LinkSpec, Loss, Node,
         OfflinePayments, OnPowerCut, Orders, QueueSpec, Role, Scenario, Telemetry,
     },
     store::{
@@ -790,4 +790,101 @@ fn a_full_queue_gives_up_its_oldest() {
         _ => None,
     });
     assert!(newest_discarded.iter().all(|(at, _)| *at < 71 * MIN));
+}
+
+/// Payments as (asked at, took, how), settlements of offline payments left out.
+fn asked(outcome: &Outcome) -> Vec<(Duration, Duration, Payment)> {
+    let settled = outcome.events(|event| match *event {
+        Event::PaymentSettled {
+            asked_at,
+            how: how @ (Payment::Online | Payment::Offline | Payment::Declined),
+            ..
+        } => Some((asked_at, how)),
+        _ => None,
+    });
+    settled
+        .into_iter()
+        .map(|(at, (asked_at, how))| (asked_at, at - asked_at, how))
+        .collect()
+}
+
+/// Scenario: the uplink is dead from minute 5 to 15; the router moves payments and orders to a backup line within 11 s.
+/// Guarantees: after that payments are authorised online, over connections that the switch has broken; so they are after
+/// the switch back; sales do not wait for the uplink.
+#[test]
+fn payments_move_to_the_backup_line() {
+    let mut scenario = small_store(20 * MIN);
+    let mut lte = link(
+        ("router", "hq"),
+        1_000_000,
+        5_000_000,
+        lognormal(38.0, 240.0),
+        0.01,
+    );
+    lte.backup = true;
+    scenario.links.insert("lte".into(), lte);
+    scenario.failover = Some(Failover {
+        primary: "uplink".into(),
+        backup: "lte".into(),
+        probe: 2 * S,
+        fails: 3,
+        switch: Dist::Const(5.0),
+        stable_for: 60 * S,
+        allow: vec!["payment".into(), "order".into()],
+        data_cap: None,
+    });
+    let outcome = play(13, scenario, |store| async move {
+        store.start_all();
+        let probes = async {
+            loop {
+                tokio::time::sleep(2 * S).await;
+                store.world.probed(store.world.probe().is_some());
+            }
+        };
+        let story = async {
+            store.until(5 * MIN).await;
+            store.world.set_link_up("uplink", false);
+            store.until(15 * MIN).await;
+            store.world.set_link_up("uplink", true);
+            store.until(25 * MIN).await;
+        };
+        tokio::select! { biased; () = story => {}, () = probes => {} }
+        assert_eq!(store.world.take_switches().len(), 2, "there and back");
+    });
+    outcome.check_orders();
+    let dark = 5 * MIN - 8 * S..5 * MIN + 15 * S;
+    for (asked_at, took, how) in asked(&outcome) {
+        if dark.contains(&asked_at) {
+            assert!(took < 9 * S, "asked at {asked_at:?}, took {took:?}");
+        } else {
+            assert_eq!(how, Payment::Online, "asked at {asked_at:?}, took {took:?}");
+            assert!(took < 5 * S, "asked at {asked_at:?}, took {took:?}");
+        }
+    }
+    let during = 6 * MIN..14 * MIN;
+    let accepted = outcome.accepted();
+    for (order, times) in outcome.booked() {
+        let at = accepted[&order][0];
+        if during.contains(&at) {
+            assert!(times[0] - at < MIN, "order {order:x} waited for the uplink");
+        }
+    }
+}
+
+/// Scenario: six orders an hour, so that most find the connection to head office closed for its silence.
+/// Guarantees: nobody notices.
+#[test]
+fn a_silent_till_pays_online() {
+    let mut scenario = small_store(8 * 60 * MIN);
+    scenario.telemetry = None;
+    scenario.orders.as_mut().expect("orders").peak_per_hour = 6.0;
+    let outcome = play(17, scenario, |store| async move {
+        store.start_all();
+        store.until(8 * 60 * MIN + MIN).await;
+    });
+    outcome.check_orders();
+    for (asked_at, took, how) in asked(&outcome) {
+        assert_eq!(how, Payment::Online, "asked at {asked_at:?}");
+        assert!(took < 4 * S, "asked at {asked_at:?}, took {took:?}");
+    }
 }

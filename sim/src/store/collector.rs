@@ -1,6 +1,7 @@
-//! The collector's machine: the real collector on a simulated machine.
+//! The collector's machine. It boots, and nobody listens on it yet: exports to it are refused and tried again.
 //!
-//! `backroom_collector` does all the work; this file gives it the machine's address, disk and destination.
+//! The collector's own code (`backroom_collector::shell`) belongs here, with this machine's address, disk and destination;
+//! what it observes goes to the recorder. Nothing of it is imitated meanwhile.
 
 use std::{future::pending, io};
 

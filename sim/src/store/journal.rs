@@ -17,7 +17,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -45,7 +45,24 @@ const LAZY_BYTES_MAX: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
     commands: mpsc::Sender<Command>,
-    bytes: Arc<AtomicU64>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    bytes: AtomicU64,
+    /// Why the writer has stopped.
+    failure: OnceLock<String>,
+}
+
+impl Shared {
+    fn closed(&self) -> io::Error {
+        let why = self
+            .failure
+            .get()
+            .map_or("its task is gone", String::as_str);
+        io::Error::other(format!("the journal takes no more records: {why}"))
+    }
 }
 
 #[derive(Debug)]
@@ -59,7 +76,10 @@ enum Command {
 
 /// Waits for a record to be durable.
 #[derive(Debug)]
-pub(crate) struct Synced(oneshot::Receiver<()>);
+pub(crate) struct Synced {
+    done: oneshot::Receiver<()>,
+    shared: Arc<Shared>,
+}
 
 impl Future for Synced {
     type Output = io::Result<()>;
@@ -68,14 +88,10 @@ impl Future for Synced {
         mut self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Self::Output> {
-        std::pin::Pin::new(&mut self.0)
+        std::pin::Pin::new(&mut self.done)
             .poll(cx)
-            .map(|done| done.map_err(|_| closed()))
+            .map(|done| done.map_err(|_| self.shared.closed()))
     }
-}
-
-fn closed() -> io::Error {
-    io::Error::other("the journal's writer has stopped after a disk error")
 }
 
 impl Journal {
@@ -107,17 +123,18 @@ impl Journal {
         disk.sync_dir(dir).await?;
 
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
-        let bytes = Arc::new(AtomicU64::new(end));
+        let shared = Arc::new(Shared::default());
+        shared.bytes.store(end, Ordering::Relaxed);
         let writer = Writer {
             env: env.clone(),
             path: path.to_owned(),
             file,
             end,
             inbox,
-            bytes: Arc::clone(&bytes),
+            shared: Arc::clone(&shared),
         };
         env.spawn(writer.run());
-        Ok((Self { commands, bytes }, records))
+        Ok((Self { commands, shared }, records))
     }
 
     /// Appends a record; the answer says when it is durable. Records keep the order of their calls.
@@ -131,7 +148,10 @@ impl Journal {
             synced: Some(synced),
         })
         .await?;
-        Ok(Synced(done))
+        Ok(Synced {
+            done,
+            shared: Arc::clone(&self.shared),
+        })
     }
 
     /// Appends a record that may be lost: it becomes durable with the next one that is waited for.
@@ -151,17 +171,20 @@ impl Journal {
     /// # Errors
     /// When the writer has stopped.
     pub(crate) async fn replace(&self, records: Vec<Bytes>) -> io::Result<()> {
-        self.bytes.store(0, Ordering::Relaxed);
+        self.shared.bytes.store(0, Ordering::Relaxed);
         self.command(Command::Replace(records)).await
     }
 
     /// Bytes of the file, lazy records included; 0 while a replacement is on its way.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.shared.bytes.load(Ordering::Relaxed)
     }
 
     async fn command(&self, command: Command) -> io::Result<()> {
-        self.commands.send(command).await.map_err(|_| closed())
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| self.shared.closed())
     }
 }
 
@@ -171,13 +194,15 @@ struct Writer<E: Env> {
     file: <E::Disk as backroom_collector::env::Disk>::File,
     end: u64,
     inbox: mpsc::Receiver<Command>,
-    bytes: Arc<AtomicU64>,
+    shared: Arc<Shared>,
 }
 
 impl<E: Env> Writer<E> {
     async fn run(mut self) {
         // After a failed write or sync nobody knows what the disk holds, so the journal stops: waiters see an error.
-        let _ = self.write().await;
+        if let Err(error) = self.write().await {
+            let _ = self.shared.failure.set(error.to_string());
+        }
     }
 
     async fn write(&mut self) -> io::Result<()> {
@@ -218,7 +243,8 @@ impl<E: Env> Writer<E> {
                     let _ = waiter.send(());
                 }
             }
-            self.bytes
+            self.shared
+                .bytes
                 .store(self.end + pending.len() as u64, Ordering::Relaxed);
         }
         Ok(())
@@ -239,7 +265,9 @@ impl<E: Env> Writer<E> {
         disk.rename(&new, &self.path).await?;
         disk.sync_dir(self.path.parent().expect("a journal lies in a directory"))
             .await?;
-        self.file = file;
+        drop(file);
+        // Opened anew: on a simulated disk a handle belongs to the name that it was opened by.
+        self.file = disk.open(&self.path, Open::ReadWrite).await?;
         self.end = end;
         Ok(())
     }
@@ -290,6 +318,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::world::{self, MachineSpec, World, WorldSpec, Zone, env::SimEnv};
 
     fn file_of(payloads: &[Vec<u8>]) -> Bytes {
         let mut file = BytesMut::from(&MAGIC[..]);
@@ -297,6 +326,83 @@ mod tests {
             encode(&mut file, payload);
         }
         file.freeze()
+    }
+
+    const PATH: &str = "/data/journal";
+
+    /// One life of the machine, which ends with a power cut.
+    async fn live<F>(world: &World, program: impl FnOnce(SimEnv) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (done, ended) = oneshot::channel();
+        world.start("pos", move |env| async move {
+            program(env).await;
+            assert!(done.send(()).is_ok(), "somebody waits");
+        });
+        ended.await.expect("the program ends well");
+        world.power_off("pos").await;
+        world.power_on("pos");
+    }
+
+    async fn append_synced(journal: &Journal, payload: Vec<u8>) {
+        let synced = journal.append(payload.into()).await.expect("it takes");
+        synced.await.expect("it syncs");
+    }
+
+    #[test]
+    fn what_was_synced_survives_replacement_and_power_loss() {
+        let spec = WorldSpec {
+            machines: vec![MachineSpec {
+                name: "pos".into(),
+                zone: Zone::Store,
+                access: None,
+                disk: None,
+            }],
+            ..WorldSpec::default()
+        };
+        let direct = |world: World| async move {
+            live(&world, |env| async move {
+                let (journal, records) = Journal::open(&env, Path::new(PATH))
+                    .await
+                    .expect("it opens");
+                assert!(records.is_empty());
+                for n in 0..100_u8 {
+                    append_synced(&journal, vec![n; 100]).await;
+                }
+                assert!(journal.bytes() > 10_000);
+                journal
+                    .replace(vec![Bytes::from_static(b"snapshot")])
+                    .await
+                    .expect("it takes");
+                for n in 0..3_u8 {
+                    append_synced(&journal, vec![n; 4]).await;
+                }
+                assert!(journal.bytes() < 100);
+                journal
+                    .append_lazily(Bytes::from_static(b"lost"))
+                    .await
+                    .expect("it takes");
+            })
+            .await;
+            live(&world, |env| async move {
+                let (journal, records) = Journal::open(&env, Path::new(PATH))
+                    .await
+                    .expect("it opens");
+                let expect: [&[u8]; 4] = [b"snapshot", &[0; 4], &[1; 4], &[2; 4]];
+                assert_eq!(records, expect);
+                append_synced(&journal, vec![9; 4]).await;
+            })
+            .await;
+            live(&world, |env| async move {
+                let (_, records) = Journal::open(&env, Path::new(PATH))
+                    .await
+                    .expect("it opens");
+                assert_eq!(records.len(), 5);
+            })
+            .await;
+        };
+        world::run(&spec, direct).expect("no recordings");
     }
 
     proptest! {

@@ -120,8 +120,8 @@ pub struct WorldReport {
     pub turns: u64,
     /// Connections reset because a sender gave up.
     pub gave_up: u64,
-    /// Bytes by link name, direction and class name; classes that no port belongs to are `other`.
-    pub carried: BTreeMap<(String, Way, String), Carried>,
+    /// What the links carried, by name, direction and class index; the index after the last class is everything else.
+    pub carried: BTreeMap<(String, Way, u8), Carried>,
     /// Virtual time at the end.
     pub virtual_time: Duration,
 }
@@ -190,12 +190,6 @@ where
     };
     // Sockets close themselves in the network, so it must outlive every task of the runtime.
     let net = world.0.net.clone();
-    let classes: Vec<String> = spec
-        .classes
-        .keys()
-        .cloned()
-        .chain(["other".into()])
-        .collect();
     let line_names = world.0.line_names.clone();
     let start = world.0.start;
     let (out, virtual_time) = runtime.block_on(async {
@@ -216,8 +210,7 @@ where
         .carried
         .iter()
         .map(|((line, way, class), carried)| {
-            let class = classes[*class as usize].clone();
-            ((line_names[*line].clone(), *way, class), carried)
+            ((line_names[*line].clone(), *way, *class), carried)
         })
         .fold(BTreeMap::new(), |mut all, (key, carried)| {
             let sum: &mut Carried = all.entry(key).or_default();

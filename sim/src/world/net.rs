@@ -179,26 +179,31 @@ pub(super) struct Classes {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Carried {
     /// `(second since the start, bytes)`, in order, empty seconds left out.
-    pub seconds: Vec<(u32, u64)>,
+    pub bytes: Vec<(u32, u64)>,
+    /// `(second since the start, packets)` that were lost on the line or refused by its full queue, likewise.
+    pub lost: Vec<(u32, u64)>,
 }
 
 impl Carried {
     /// Adds what another line of the same name carried.
     pub(super) fn add(&mut self, other: &Self) {
-        if self.seconds.is_empty() {
-            self.seconds.clone_from(&other.seconds);
-            return;
-        }
-        let mut sums: BTreeMap<u32, u64> = self.seconds.drain(..).collect();
-        for (second, bytes) in &other.seconds {
-            *sums.entry(*second).or_default() += bytes;
-        }
-        self.seconds = sums.into_iter().collect();
+        merge(&mut self.bytes, &other.bytes);
+        merge(&mut self.lost, &other.lost);
     }
+}
 
-    /// All bytes.
-    pub fn total(&self) -> u64 {
-        self.seconds.iter().map(|(_, bytes)| bytes).sum()
+fn merge(into: &mut Vec<(u32, u64)>, other: &[(u32, u64)]) {
+    let mut sums: BTreeMap<u32, u64> = into.drain(..).collect();
+    for (second, amount) in other {
+        *sums.entry(*second).or_default() += amount;
+    }
+    *into = sums.into_iter().collect();
+}
+
+fn count(seconds: &mut Vec<(u32, u64)>, second: u32, amount: u64) {
+    match seconds.last_mut() {
+        Some(last) if last.0 == second => last.1 += amount,
+        _ => seconds.push((second, amount)),
     }
 }
 
@@ -444,9 +449,13 @@ impl Net {
                 }
                 Offer::Lost { payload } => {
                     self.account(now, line, way, class, bytes);
+                    self.account_lost(now, line, way, class);
                     return self.lost(now, payload);
                 }
-                Offer::Full { payload } => return self.lost(now, payload),
+                Offer::Full { payload } => {
+                    self.account_lost(now, line, way, class);
+                    return self.lost(now, payload);
+                }
                 Offer::Down { payload } => {
                     self.lines[line].refused += 1;
                     return self.lost(now, payload);
@@ -456,12 +465,13 @@ impl Net {
     }
 
     fn account(&mut self, now: Duration, line: usize, way: Way, class: u8, bytes: u32) {
-        let second = now.as_secs() as u32;
         let carried = self.carried.entry((line, way, class)).or_default();
-        match carried.seconds.last_mut() {
-            Some(last) if last.0 == second => last.1 += u64::from(bytes),
-            _ => carried.seconds.push((second, bytes.into())),
-        }
+        count(&mut carried.bytes, now.as_secs() as u32, bytes.into());
+    }
+
+    fn account_lost(&mut self, now: Duration, line: usize, way: Way, class: u8) {
+        let carried = self.carried.entry((line, way, class)).or_default();
+        count(&mut carried.lost, now.as_secs() as u32, 1);
     }
 
     fn class_of(&self, flow: FlowId) -> u8 {
