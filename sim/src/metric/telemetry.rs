@@ -32,7 +32,6 @@ pub struct Made {
 pub struct Machine {
     /// What it made, numbers increasing.
     pub made: Vec<Made>,
-    pub(crate) made_set: RangeSet,
     pub(crate) acked: RangeSet,
     pub(crate) received: RangeSet,
     pub(crate) discarded: RangeSet,
@@ -120,7 +119,6 @@ impl Items {
                 ..
             } => {
                 let (m, end) = (self.of(machine), first + u64::from(count));
-                m.made_set.insert(first, end);
                 // Numbers grow with time; one that is late finds its place.
                 let place = m.made.partition_point(|run| run.first <= first);
                 m.made.insert(place, Made { at, first, end });
