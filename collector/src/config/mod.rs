@@ -1,9 +1,29 @@
 //! What a Backroom file says: quantities with units, a reader that keeps spans, diagnostics, and the configuration itself.
 //!
-//! The simulator reads its scenarios with the same parts, and a scenario's `[collector]` is this very [`Config`].
+//! The simulator reads its scenarios with the same parts, and a scenario's `[collector]` is this very [`Config`]. The order
+//! to read in: [`diagnostic`] (spans, findings), [`tree`] (TOML with spans), [`grammar`] and [`quantity`] (texts inside
+//! values), [`shape`] (tables of keys), [`fields`] (reading by them), then [`load`].
 
+pub mod codes;
+pub mod diagnostic;
+pub mod fields;
+mod file;
+pub mod grammar;
 mod model;
-mod quantity;
+pub mod quantity;
+mod render;
+pub mod schema;
+pub mod shape;
+mod suggest;
+pub mod tree;
 
+pub use diagnostic::{Code, Diagnostic, Report, Severity, Sink, Sources, Span};
+pub use fields::Fields;
+pub use file::{COLLECTOR, Reader, load, load_text, read};
 pub use model::*;
-pub use quantity::*;
+pub use quantity::{BitRate, ByteSize};
+pub use render::Format;
+pub use suggest::{did_you_mean, nearest};
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,3 @@
 //! Metrics: one table, one file per family; and how an expectation is judged.
+
+pub mod catalogue;

@@ -1,0 +1,679 @@
+//! The collector's configuration file, and `[collector]` of a scenario: the same keys, the same reader.
+//!
+//! Everything wrong is reported in one go. A deployed collector refuses what only a simulation can mean
+//! (`compress.ratio`) and what this version cannot honour, rather than ignore it.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    Backoff, Batch, Buffer, ByteSize, Codec, Compress, Config, Durability, Endpoint, Fields,
+    Listen, OnFull, Order, Retry, Send, codes,
+    diagnostic::{Diagnostic, Report, Sink, Sources, Span},
+    grammar::{Call, Grammar, Part, TextError},
+    quantity::{self, DURATION, RATE, SIZE},
+    shape::{Key, Shape, Ty},
+    tree::{self, Node, Value},
+};
+
+/// The keys of the collector's configuration.
+pub static COLLECTOR: Shape = Shape {
+    doc: "The store-side OpenTelemetry collector.",
+    keys: &[
+        Key::may(
+            "listen",
+            Ty::Table(&LISTEN),
+            "{ http = \"127.0.0.1:4318\" }",
+            "Where it listens. A simulated store sets it itself.",
+        ),
+        Key::may(
+            "endpoint",
+            Ty::Either(&[Ty::Word(&URL), Ty::Table(&ENDPOINT)]),
+            "\"http://hq.example:4318\"",
+            "Where it sends to: a URL, or a table. Without it everything stays in the buffer. A simulated store sets it itself.",
+        ),
+        Key::may(
+            "buffer",
+            Ty::Table(&BUFFER),
+            "{ disk = \"512MiB\" }",
+            "The buffer on disk.",
+        ),
+        Key::may(
+            "compress",
+            Ty::Table(&COMPRESS),
+            "{ codec = \"zstd:3\" }",
+            "How batches are compressed.",
+        ),
+        Key::may(
+            "batch",
+            Ty::Table(&BATCH),
+            "{ bytes = \"1MiB\", delay = \"5s\" }",
+            "When a batch is sealed: whichever comes first.",
+        ),
+        Key::may(
+            "send",
+            Ty::Table(&SEND),
+            "{ max_rate = \"256kbit/s\" }",
+            "How fast and in which order it sends.",
+        ),
+        Key::may(
+            "retry",
+            Ty::Table(&RETRY),
+            "{ give_up = \"never\" }",
+            "When it tries again.",
+        ),
+    ],
+};
+
+static LISTEN: Shape = Shape {
+    doc: "Where the collector listens.",
+    keys: &[
+        Key::or(
+            "http",
+            Ty::Word(&ADDRESS),
+            "\"127.0.0.1:4318\"",
+            "OTLP/HTTP: address and port.",
+        ),
+        Key::or(
+            "body_bytes_max",
+            Ty::Word(&SIZE),
+            "\"8MiB\"",
+            "Largest request body after decompression.",
+        ),
+        Key::or(
+            "inflight_bytes_max",
+            Ty::Word(&SIZE),
+            "\"32MiB\"",
+            "All requests in flight together, after decompression; beyond it they get 503 with Retry-After.",
+        ),
+    ],
+};
+
+static ENDPOINT: Shape = Shape {
+    doc: "Where the collector sends to.",
+    keys: &[
+        Key::need(
+            "url",
+            Ty::Word(&URL),
+            "\"http://hq.example:4318\"",
+            "Base URL; the path of the signal is appended.",
+        ),
+        Key::may(
+            "headers",
+            Ty::Map(&Ty::Text),
+            "{ x-store = \"0412\" }",
+            "Extra request headers, in order.",
+        ),
+        Key::or(
+            "timeout",
+            Ty::Word(&DURATION),
+            "\"30s\"",
+            "Limit for one request, from connecting to the last byte of the answer.",
+        ),
+    ],
+};
+
+static BUFFER: Shape = Shape {
+    doc: "The buffer on disk.",
+    keys: &[
+        Key::or(
+            "dir",
+            Ty::Text,
+            "\"backroom-buffer\"",
+            "Directory, made if missing; relative to the working directory. A simulated store sets it itself.",
+        ),
+        Key::or(
+            "disk",
+            Ty::Word(&SIZE),
+            "\"1GiB\"",
+            "All files together, as they are on disk.",
+        ),
+        Key::or(
+            "on_full",
+            Ty::Choice(&["refuse", "drop-oldest", "drop-newest"]),
+            "\"refuse\"",
+            "What happens when the disk space is used up: refuse new requests with 503 and Retry-After, delete the oldest batches, or discard new requests. What is dropped is counted.",
+        ),
+        Key::or(
+            "durability",
+            Ty::Choice(&["fsync", "os"]),
+            "\"fsync\"",
+            "When a request is acknowledged: after its bytes were synced, or after they were handed to the operating system.",
+        ),
+    ],
+};
+
+static COMPRESS: Shape = Shape {
+    doc: "How batches are compressed.",
+    keys: &[
+        Key::or(
+            "codec",
+            Ty::Word(&CODEC),
+            "\"zstd:3\"",
+            "none, gzip, gzip:1 to gzip:9, zstd, or zstd:1 to zstd:19.",
+        ),
+        Key::may(
+            "ratio",
+            Ty::Number(1.0, 1000.0),
+            "8.0",
+            "Scenarios only: the ratio that closed forms and the flow fidelity assume.",
+        ),
+    ],
+};
+
+static BATCH: Shape = Shape {
+    doc: "When a batch is sealed: whichever comes first.",
+    keys: &[
+        Key::or(
+            "bytes",
+            Ty::Word(&SIZE),
+            "\"1MiB\"",
+            "Raw size at which it is sealed.",
+        ),
+        Key::or(
+            "delay",
+            Ty::Word(&DURATION),
+            "\"5s\"",
+            "Age at which it is sealed.",
+        ),
+    ],
+};
+
+static SEND: Shape = Shape {
+    doc: "How fast and in which order the collector sends.",
+    keys: &[
+        Key::or(
+            "inflight",
+            Ty::Integer(1, 64),
+            "2",
+            "Requests under way at once.",
+        ),
+        Key::may(
+            "max_rate",
+            Ty::Word(&RATE),
+            "\"256kbit/s\"",
+            "Bytes on the wire in a second, all overhead counted; no limit unless given.",
+        ),
+        Key::or(
+            "order",
+            Ty::Choice(&["oldest-first", "newest-first"]),
+            "\"oldest-first\"",
+            "Which batch goes first.",
+        ),
+    ],
+};
+
+static RETRY: Shape = Shape {
+    doc: "When the collector tries again.",
+    keys: &[
+        Key::or(
+            "backoff",
+            Ty::Word(&BACKOFF),
+            "\"full-jitter(base=1s, cap=60s)\"",
+            "The delay between attempts: none, exponential, equal-jitter, full-jitter or decorrelated-jitter (base, cap).",
+        ),
+        Key::or(
+            "give_up",
+            Ty::Word(&GIVE_UP),
+            "\"never\"",
+            "Age at which a batch is dropped, and counted; never unless told otherwise.",
+        ),
+    ],
+};
+
+static ADDRESS: Grammar = Grammar {
+    name: "an address and port",
+    doc: "an IP address, a colon and a port, such as 127.0.0.1:4318",
+    pattern: r"^.+:[0-9]+$",
+    examples: &["127.0.0.1:4318", "[::1]:4318"],
+    units: &[],
+    check: |text| address(text).map(drop),
+};
+
+static URL: Grammar = Grammar {
+    name: "a URL",
+    doc: "http://, a host, and a port unless it is 80",
+    pattern: r"^https?://[^/]+",
+    examples: &["http://hq.example:4318"],
+    units: &[],
+    check: |text| url(text).map(drop),
+};
+
+static CODEC: Grammar = Grammar {
+    name: "a codec",
+    doc: "none, gzip or zstd, with a level such as zstd:3",
+    pattern: r"^(none|gzip(:[1-9])?|zstd(:1?[0-9])?)$",
+    examples: &["zstd:3", "gzip:6", "none"],
+    units: &[],
+    check: |text| codec(text).map(drop),
+};
+
+static BACKOFF: Grammar = Grammar {
+    name: "a back-off",
+    doc: "none, or one of exponential, equal-jitter, full-jitter and decorrelated-jitter with (base=1s, cap=60s)",
+    pattern: r"^(none|(exponential|equal-jitter|full-jitter|decorrelated-jitter)\(.*\))$",
+    examples: &["full-jitter(base=1s, cap=60s)", "none"],
+    units: &[],
+    check: |text| backoff(text).map(drop),
+};
+
+static GIVE_UP: Grammar = Grammar {
+    name: "a duration, or \"never\"",
+    doc: "never, or a duration such as 30d",
+    pattern: "",
+    examples: &["never", "30d"],
+    units: &["h", "d"],
+    check: |text| give_up(text).map(drop),
+};
+
+impl Default for Config {
+    /// What an empty file says.
+    fn default() -> Self {
+        Self {
+            listen: Listen::default(),
+            endpoint: None,
+            buffer: Buffer::default(),
+            compress: Compress {
+                codec: Codec::Zstd(3),
+                ratio: None,
+            },
+            batch: Batch {
+                bytes: ByteSize(1 << 20),
+                delay: Duration::from_secs(5),
+            },
+            send: Send {
+                inflight: 2,
+                max_rate: None,
+                order: Order::OldestFirst,
+            },
+            retry: Retry {
+                backoff: Backoff::FullJitter {
+                    base: Duration::from_secs(1),
+                    cap: Duration::from_secs(60),
+                },
+                give_up: None,
+            },
+        }
+    }
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            http: SocketAddr::from((Ipv4Addr::LOCALHOST, 4318)),
+            body_bytes_max: ByteSize(8 << 20),
+            inflight_bytes_max: ByteSize(32 << 20),
+        }
+    }
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self {
+            dir: PathBuf::from("backroom-buffer"),
+            disk: ByteSize(1 << 30),
+            on_full: OnFull::Refuse,
+            durability: Durability::Fsync,
+        }
+    }
+}
+
+impl Endpoint {
+    /// A destination with no headers and a timeout of 30 s.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            headers: Vec::new(),
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Who reads a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// The collector that is about to run.
+    Deployed,
+    /// A simulation.
+    Scenario,
+}
+
+/// Reads the file of a deployed collector.
+///
+/// # Errors
+/// All that is wrong with it; [`Report::exit_code`] tells a missing file (66) from a bad one (65).
+pub fn load(path: &Path) -> Result<Config, Report> {
+    let text =
+        std::fs::read_to_string(path).map_err(|e| Report::unreadable(path, &codes::E0002, &e))?;
+    load_text(&path.display().to_string(), &text)
+}
+
+/// Like [`load`], for a text; `name` is what messages call it.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn load_text(name: &str, text: &str) -> Result<Config, Report> {
+    let mut sources = Sources::default();
+    let file = sources.add(name, text);
+    let sink = Sink::default();
+    let config = match tree::parse(&sources, file) {
+        Ok(table) => {
+            let span = Span {
+                file,
+                start: 0,
+                end: 0,
+            };
+            let node = Node {
+                span,
+                value: Value::Table(table),
+            };
+            read(&node, "", Reader::Deployed, &sink)
+        }
+        Err(diagnostic) => {
+            sink.push(*diagnostic);
+            Config::default()
+        }
+    };
+    if sink.error_count() == 0 {
+        return Ok(config);
+    }
+    Err(Report {
+        sources: Arc::new(sources),
+        list: sink.into_list(),
+        missing_input: false,
+    })
+}
+
+/// Reads a table of the collector's keys; `place` is its dotted path. What is wrong goes to `sink`, and is read as the default.
+pub fn read(node: &Node, place: &str, reader: Reader, sink: &Sink) -> Config {
+    let mut config = Config::default();
+    let Some(fields) = Fields::open(node, &COLLECTOR, place, sink) else {
+        return config;
+    };
+    if let Some(f) = fields.fields("listen") {
+        set(&mut config.listen.http, f.text("http", address));
+        set(
+            &mut config.listen.body_bytes_max,
+            f.text("body_bytes_max", positive_size),
+        );
+        set(
+            &mut config.listen.inflight_bytes_max,
+            f.text("inflight_bytes_max", positive_size),
+        );
+    }
+    config.endpoint = endpoint(&fields, reader);
+    if let Some(f) = fields.fields("buffer") {
+        set(&mut config.buffer.dir, f.string("dir").map(PathBuf::from));
+        set(&mut config.buffer.disk, f.text("disk", positive_size));
+        let on_full = [
+            ("refuse", OnFull::Refuse),
+            ("drop-oldest", OnFull::DropOldest),
+            ("drop-newest", OnFull::DropNewest),
+        ];
+        set(&mut config.buffer.on_full, f.choice("on_full", &on_full));
+        let durability = [("fsync", Durability::Fsync), ("os", Durability::Os)];
+        set(
+            &mut config.buffer.durability,
+            f.choice("durability", &durability),
+        );
+    }
+    if let Some(f) = fields.fields("compress") {
+        set(&mut config.compress.codec, f.text("codec", codec));
+        config.compress.ratio = f.number("ratio");
+        if reader == Reader::Deployed && f.has("ratio") {
+            sink.push(
+                Diagnostic::error(
+                    &codes::E0701,
+                    "`ratio` is for scenarios: a running collector really compresses",
+                )
+                .at(f.key_span("ratio"), "a figure that it would ignore")
+                .help(String::from(
+                    "remove it; `codec` decides how hard it compresses",
+                )),
+            );
+        }
+    }
+    if let Some(f) = fields.fields("batch") {
+        set(&mut config.batch.bytes, f.text("bytes", positive_size));
+        set(&mut config.batch.delay, f.text("delay", quantity::duration));
+    }
+    if let Some(f) = fields.fields("send") {
+        set(
+            &mut config.send.inflight,
+            f.integer("inflight").map(|n| n as usize),
+        );
+        config.send.max_rate = f.text("max_rate", positive_rate);
+        let order = [
+            ("oldest-first", Order::OldestFirst),
+            ("newest-first", Order::NewestFirst),
+        ];
+        set(&mut config.send.order, f.choice("order", &order));
+    }
+    if let Some(f) = fields.fields("retry") {
+        set(&mut config.retry.backoff, f.text("backoff", backoff));
+        config.retry.give_up = f.text("give_up", give_up).flatten();
+    }
+    config
+}
+
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}
+
+/// A URL, or a table with one.
+fn endpoint(fields: &Fields<'_>, reader: Reader) -> Option<Endpoint> {
+    let node = fields.node("endpoint")?;
+    let (url_text, url_node, mut found) = if node.as_table().is_some() {
+        let f = fields.fields("endpoint")?;
+        let url_text = f.text("url", url);
+        let mut found = Endpoint::new("");
+        set(&mut found.timeout, f.text("timeout", quantity::duration));
+        if let Some(headers) = f.node("headers") {
+            f.checked("headers", headers);
+            if let Some(table) = headers.as_table() {
+                for (name, entry) in &table.entries {
+                    let Some(value) = entry.node.as_text() else {
+                        continue;
+                    };
+                    if let Some(err) = header_error(name, value) {
+                        f.sink().push(
+                            Diagnostic::error(
+                                &codes::E0107,
+                                format!("`{name}` cannot be a header"),
+                            )
+                            .at(entry.key, err),
+                        );
+                    }
+                    found.headers.push((name.clone(), value.to_owned()));
+                }
+            }
+        }
+        (url_text, f.node("url").unwrap_or(node), found)
+    } else {
+        (fields.text("endpoint", url), node, Endpoint::new(""))
+    };
+    let url = url_text?;
+    if reader == Reader::Deployed && url.starts_with("https:") {
+        fields.sink().push(
+            Diagnostic::error(&codes::E0702, "this version cannot send over TLS")
+                .at(url_node.within(0.."https".len()), "not supported yet")
+                .help(String::from(
+                    "send over http:// to a TLS proxy beside the collector",
+                )),
+        );
+    }
+    found.url = url;
+    Some(found)
+}
+
+/// Why a header cannot be sent; `None` if it can.
+fn header_error(name: &str, value: &str) -> Option<&'static str> {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if name.is_empty() || !name.bytes().all(token) {
+        return Some("not a header name");
+    }
+    if !value.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+        return Some("its value is not plain ASCII");
+    }
+    None
+}
+
+fn address(text: &str) -> Result<SocketAddr, TextError> {
+    text.parse().map_err(|_| {
+        TextError::value(
+            Part::whole(text).range(),
+            "`{key}` is not an address and port",
+            "expected IP:PORT",
+        )
+        .help(String::from("write \"127.0.0.1:4318\""))
+    })
+}
+
+/// A base URL without a slash at its end.
+fn url(text: &str) -> Result<String, TextError> {
+    let wrong = |at, label: &str| {
+        Err(TextError::value(at, "`{key}` is not a URL", label)
+            .help(String::from("write \"http://hq.example:4318\"")))
+    };
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return wrong(0..text.len(), "no `http://`");
+    };
+    if !matches!(scheme, "http" | "https") {
+        return wrong(0..scheme.len(), "not http or https");
+    }
+    let from = scheme.len() + 3;
+    let authority = rest.split('/').next().unwrap_or_default();
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let part = |c: char| c.is_ascii_alphanumeric() || "-._[]:".contains(c);
+    if host.is_empty() || !host.chars().all(part) {
+        return wrong(from..from + authority.len().max(1), "no host name");
+    }
+    if let Some(port) = port
+        && port.parse::<u16>().map_or(true, |p| p == 0)
+    {
+        let at = from + host.len() + 1;
+        return wrong(at..at + port.len().max(1), "not a port");
+    }
+    if let Some(i) = rest.find(|c: char| c.is_whitespace() || c.is_control() || "?#".contains(c)) {
+        return wrong(from + i..from + i + 1, "not part of a base URL");
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+fn positive_size(text: &str) -> Result<ByteSize, TextError> {
+    let size = quantity::byte_size(text)?;
+    if size.0 > 0 {
+        return Ok(size);
+    }
+    Err(zero(text))
+}
+
+fn positive_rate(text: &str) -> Result<super::BitRate, TextError> {
+    let rate = quantity::bit_rate(text)?;
+    if rate.0 > 0 {
+        return Ok(rate);
+    }
+    Err(zero(text))
+}
+
+fn zero(text: &str) -> TextError {
+    TextError::new(
+        &codes::E0107,
+        Part::whole(text).range(),
+        "`{key}` cannot be zero",
+        "nothing would ever fit",
+    )
+}
+
+fn codec(text: &str) -> Result<Codec, TextError> {
+    let whole = Part::whole(text);
+    let (name, level) = match whole.split_once(':') {
+        Some((name, level)) => (name, Some(level)),
+        None => (whole, None),
+    };
+    let in_range = |max: i32, default: i32| match level {
+        None => Ok(default),
+        Some(part) => match part.text.parse::<i32>() {
+            Ok(n) if (1..=max).contains(&n) => Ok(n),
+            _ => Err(TextError::new(
+                &codes::E0107,
+                part.range(),
+                format!("`{}` has levels 1 to {max}", name.text),
+                "no such level",
+            )),
+        },
+    };
+    match (name.text, level) {
+        ("none", None) => Ok(Codec::None),
+        ("gzip", _) => Ok(Codec::Gzip(in_range(9, 6)? as u32)),
+        ("zstd", _) => Ok(Codec::Zstd(in_range(19, 3)?)),
+        _ => Err(TextError::new(
+            &codes::E0106,
+            name.range(),
+            format!("there is no codec `{}`", whole.text),
+            "not one of its words",
+        )
+        .help(super::did_you_mean(
+            name.text,
+            ["none", "gzip", "zstd"],
+            "one of",
+        ))),
+    }
+}
+
+fn backoff(text: &str) -> Result<Backoff, TextError> {
+    const NAMES: [&str; 5] = [
+        "none",
+        "exponential",
+        "equal-jitter",
+        "full-jitter",
+        "decorrelated-jitter",
+    ];
+    let call = Call::parse(text)?;
+    if call.name.text == "none" {
+        call.named([])?;
+        return Ok(Backoff::None);
+    }
+    if !NAMES.contains(&call.name.text) {
+        return Err(TextError::new(
+            &codes::E0106,
+            call.name.range(),
+            format!("there is no back-off `{}`", call.name.text),
+            "not one of its words",
+        )
+        .help(super::did_you_mean(call.name.text, NAMES, "one of")));
+    }
+    let [base_part, cap_part] = call.named(["base", "cap"])?;
+    let base = base_part.parse(quantity::duration)?;
+    let cap = cap_part.parse(quantity::duration)?;
+    if base.is_zero() || cap < base {
+        return Err(TextError::new(
+            &codes::E0107,
+            cap_part.range(),
+            "the longest delay is shorter than the first one",
+            "must be at least `base`, and `base` more than zero",
+        ));
+    }
+    Ok(match call.name.text {
+        "exponential" => Backoff::Exponential { base, cap },
+        "equal-jitter" => Backoff::EqualJitter { base, cap },
+        "full-jitter" => Backoff::FullJitter { base, cap },
+        _ => Backoff::DecorrelatedJitter { base, cap },
+    })
+}
+
+fn give_up(text: &str) -> Result<Option<Duration>, TextError> {
+    match text.trim() {
+        "never" => Ok(None),
+        _ => quantity::duration(text).map(Some),
+    }
+}

@@ -1,0 +1,143 @@
+//! The collector's configuration, as users write it.
+
+use std::time::Duration;
+
+use super::*;
+use super::{
+    diagnostic::Sink,
+    shape::{Shape, Ty},
+};
+
+/// Everything that a deployed collector can be told.
+const FULL: &str = r#"
+endpoint = { url = "http://hq.example:4318/", headers = { x-store = "0412" }, timeout = "10s" }
+[listen]
+http = "0.0.0.0:4318"
+body_bytes_max = "4MiB"
+[buffer]
+dir = "/var/lib/backroom"
+disk = "512MiB"
+on_full = "drop-oldest"
+durability = "os"
+[compress]
+codec = "gzip:9"
+[batch]
+bytes = "256KiB"
+delay = "1s"
+[send]
+inflight = 4
+max_rate = "256kbit/s"
+order = "newest-first"
+[retry]
+backoff = "decorrelated-jitter(base=500ms, cap=30s)"
+give_up = "30d"
+"#;
+
+#[test]
+fn a_full_file_is_read_and_an_empty_one_is_the_default() {
+    let config = load_text("collector.toml", FULL).expect("valid");
+    let endpoint = config.endpoint.expect("an endpoint");
+    assert_eq!(endpoint.url, "http://hq.example:4318");
+    assert_eq!(
+        endpoint.headers,
+        [(String::from("x-store"), String::from("0412"))]
+    );
+    assert_eq!(endpoint.timeout, Duration::from_secs(10));
+    assert_eq!(config.listen.http.port(), 4318);
+    assert_eq!(config.buffer.disk, ByteSize(512 << 20));
+    assert_eq!(config.buffer.durability, Durability::Os);
+    assert_eq!(config.compress.codec, Codec::Gzip(9));
+    assert_eq!(config.send.max_rate, Some(BitRate(256_000)));
+    assert_eq!(config.retry.give_up, Some(Duration::from_secs(30 * 86400)));
+    assert_eq!(load_text("x.toml", "").expect("empty"), Config::default());
+    let short = load_text("x.toml", "endpoint = \"http://[::1]:4318\"").expect("a URL alone");
+    assert_eq!(short.endpoint, Some(Endpoint::new("http://[::1]:4318")));
+}
+
+/// Every default in the table of keys, written out, reads as the default configuration.
+#[test]
+fn the_table_of_keys_tells_the_true_defaults() {
+    fn write(shape: &Shape, path: &str, out: &mut String) {
+        for key in shape.keys {
+            if let Some(default) = key.default {
+                out.push_str(&format!("{path}{} = {default}\n", key.name));
+            }
+            if let (Ty::Table(inner), true) = (&key.ty, !key.required) {
+                write(inner, &format!("{path}{}.", key.name), out);
+            }
+        }
+    }
+    let mut text = String::new();
+    write(&COLLECTOR, "", &mut text);
+    assert!(text.contains("retry.give_up = \"never\""), "{text}");
+    assert_eq!(load_text("x.toml", &text).expect(&text), Config::default());
+}
+
+#[test]
+fn everything_wrong_is_told_in_one_go() {
+    let text = r#"
+endpoint = "https://hq.example"
+[buffer]
+disk = 512
+on_ful = "drop-oldest"
+durability = "sync"
+[compress]
+codec = "zsdt:3"
+ratio = 8.0
+[batch]
+delay = "5 sec"
+[send]
+inflight = 0
+max_rate = "256kbps"
+[retry]
+backoff = "full-jitter(base=60s, cap=1s)"
+"#;
+    let report = load_text("collector.toml", text).expect_err("nine errors");
+    assert_eq!(report.exit_code(), 65);
+    insta::assert_snapshot!(report.render(Format::Human, false));
+}
+
+#[test]
+fn a_scenario_may_assume_a_ratio_and_a_deployed_collector_may_not() {
+    let mut sources = Sources::default();
+    let file = sources.add("x.toml", "[collector]\ncompress = { ratio = 8.0 }\n");
+    let table = tree::parse(&sources, file).expect("valid");
+    let sink = Sink::default();
+    let node = table.get("collector").expect("a table");
+    let config = read(node, "collector", Reader::Scenario, &sink);
+    assert_eq!(config.compress.ratio, Some(8.0));
+    assert_eq!(sink.error_count(), 0);
+    let report = load_text("x.toml", "compress.ratio = 8.0").expect_err("refused");
+    assert_eq!(report.list[0].code.map(|c| c.id), Some("E0701"));
+}
+
+#[test]
+fn urls_are_blamed_where_they_are_wrong() {
+    let check = |url: &str, blamed: &str| {
+        let report = load_text("x.toml", &format!("endpoint = \"{url}\"")).expect_err(url);
+        let label = report.list[0].primary.as_ref().expect("a place");
+        assert_eq!(report.sources.text(label.span), blamed, "{url}");
+    };
+    check("hq.example:4318", "hq.example:4318");
+    check("ftp://hq", "ftp");
+    check("http://hq:port", "port");
+    check("http:///v1", "/");
+    check("http://hq/a?b", "?");
+}
+
+#[test]
+fn a_missing_file_is_missing_input() {
+    let report = load(std::path::Path::new("/nonexistent/collector.toml")).expect_err("missing");
+    assert_eq!(report.exit_code(), 66);
+    assert!(report.to_string().starts_with("error[E0002]"));
+}
+
+#[test]
+fn the_schema_lists_every_key() {
+    let schema = schema::object(&COLLECTOR);
+    assert_eq!(
+        schema["properties"]["send"]["properties"]["inflight"]["default"],
+        2
+    );
+    assert_eq!(schema["additionalProperties"], false);
+}

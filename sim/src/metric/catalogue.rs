@@ -1,0 +1,155 @@
+//! The table of metrics: name, unit, what a sample is, what starts and stops it, what narrows it.
+//!
+//! Expectations are checked against it before a run, and `explain metrics` prints it. How a metric is computed from a run's
+//! events is decided by the other files of this folder; a new metric is one entry here and one computation there.
+
+/// One metric.
+#[derive(Debug)]
+pub struct Metric {
+    /// Its name; a `*` stands for the name of a link.
+    pub name: &'static str,
+    /// What its values are.
+    pub unit: Unit,
+    /// What a sample is.
+    pub kind: Kind,
+    /// Dimensions that narrow it, besides [`COMMON_DIMENSIONS`].
+    pub dimensions: &'static [&'static str],
+    /// What it tells.
+    pub doc: &'static str,
+    /// What starts a sample, or raises the counter.
+    pub starts: &'static str,
+    /// What ends a sample; empty where it is an instant.
+    pub stops: &'static str,
+}
+
+/// What a metric's values are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds.
+    Time,
+    /// Bytes.
+    Bytes,
+    /// A number of things.
+    Count,
+    /// A number of things per second.
+    PerSecond,
+    /// The name of a link.
+    Link,
+}
+
+/// What a sample of a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Each happening is a sample with a value; it counts in the window in which it starts.
+    Samples,
+    /// A number that only grows; a window sees its growth.
+    Counter,
+    /// A value at every instant, which holds until it changes.
+    Gauge,
+}
+
+impl Kind {
+    /// Its word in the documentation.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Samples => "samples",
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+        }
+    }
+}
+
+impl Unit {
+    /// Its word in the documentation.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Time => "time",
+            Self::Bytes => "bytes",
+            Self::Count => "count",
+            Self::PerSecond => "per second",
+            Self::Link => "link",
+        }
+    }
+}
+
+/// Dimensions that every metric has: a region and a share of the stores, which matter in fleets only.
+pub static COMMON_DIMENSIONS: &[&str] = &["region", "stores"];
+
+/// All metrics.
+#[rustfmt::skip]
+pub static METRICS: &[Metric] = &[
+    Metric { name: "order.accept_delay", unit: Unit::Time, kind: Kind::Samples, dimensions: &[], doc: "How long a customer waits until the store has the order.", starts: "the customer confirms", stops: "the broker acknowledges" },
+    Metric { name: "order.to_kds", unit: Unit::Time, kind: Kind::Samples, dimensions: &[], doc: "How long an order takes to the kitchen.", starts: "the customer confirms", stops: "the ticket stands on a kitchen display" },
+    Metric { name: "order.e2e", unit: Unit::Time, kind: Kind::Samples, dimensions: &[], doc: "How long a sale takes to head office.", starts: "the customer confirms", stops: "head office books the sale for the first time" },
+    Metric { name: "order.placed", unit: Unit::Count, kind: Kind::Counter, dimensions: &[], doc: "Orders that customers confirmed.", starts: "the customer confirms", stops: "" },
+    Metric { name: "order.accepted", unit: Unit::Count, kind: Kind::Counter, dimensions: &[], doc: "Orders that the store may not lose any more.", starts: "the broker acknowledges", stops: "" },
+    Metric { name: "order.booked", unit: Unit::Count, kind: Kind::Counter, dimensions: &[], doc: "Sales in head office's ledger.", starts: "head office books the sale for the first time", stops: "" },
+    Metric { name: "order.lost", unit: Unit::Count, kind: Kind::Counter, dimensions: &[], doc: "Accepted orders that are neither booked nor on their way in a durable place when the run ends; counted when they were accepted.", starts: "the broker acknowledges an order that nobody has at the end", stops: "" },
+    Metric { name: "order.duplicated", unit: Unit::Count, kind: Kind::Counter, dimensions: &[], doc: "Orders that had an effect twice: booked twice, or cooked twice.", starts: "the second effect", stops: "" },
+    Metric { name: "order.repeated", unit: Unit::Count, kind: Kind::Counter, dimensions: &[], doc: "Sales that reached head office again and were dropped there: at least once on the line, once in the ledger.", starts: "head office receives a sale that it has", stops: "" },
+    Metric { name: "payment.auth", unit: Unit::Time, kind: Kind::Samples, dimensions: &[], doc: "How long a card payment takes.", starts: "a POS asks for an authorisation", stops: "it has the answer, or takes the payment offline" },
+    Metric { name: "payment.offline", unit: Unit::Count, kind: Kind::Counter, dimensions: &[], doc: "Payments taken offline, to be settled later.", starts: "a POS takes a payment offline", stops: "" },
+    Metric { name: "payment.declined", unit: Unit::Count, kind: Kind::Counter, dimensions: &[], doc: "Payments refused because the offline limits were used up.", starts: "a POS refuses a payment", stops: "" },
+    Metric { name: "payment.expired", unit: Unit::Count, kind: Kind::Counter, dimensions: &[], doc: "Offline payments that were not settled in time.", starts: "an offline payment is older than `offline_payments.max_age`", stops: "" },
+    Metric { name: "failover.switch", unit: Unit::Count, kind: Kind::Counter, dimensions: &[], doc: "Changes of the active line, there and back.", starts: "the router changes its line", stops: "" },
+    Metric { name: "failover.active", unit: Unit::Link, kind: Kind::Gauge, dimensions: &[], doc: "The line that the router uses.", starts: "the router changes its line", stops: "the next change" },
+    Metric { name: "link.*.bytes", unit: Unit::Bytes, kind: Kind::Counter, dimensions: &["class", "dir"], doc: "Bytes that a link carried, headers counted; `dir` is up or down.", starts: "a packet has left the link", stops: "" },
+    Metric { name: "link.*.lost", unit: Unit::Count, kind: Kind::Counter, dimensions: &["class", "dir"], doc: "Packets that a link lost.", starts: "a packet is lost on the line or finds the queue full", stops: "" },
+    Metric { name: "telemetry.generated", unit: Unit::Count, kind: Kind::Counter, dimensions: &["born"], doc: "Telemetry items that machines made.", starts: "a machine makes an item", stops: "" },
+    Metric { name: "telemetry.acked", unit: Unit::Count, kind: Kind::Counter, dimensions: &["born"], doc: "Items that the collector acknowledged.", starts: "the collector answers OK", stops: "" },
+    Metric { name: "telemetry.delivered", unit: Unit::Count, kind: Kind::Counter, dimensions: &["born"], doc: "Items that reached head office, each counted once.", starts: "head office receives an item for the first time", stops: "" },
+    Metric { name: "telemetry.dropped", unit: Unit::Count, kind: Kind::Counter, dimensions: &["reason", "born"], doc: "Items given up, by the machine or by the collector, with a reason.", starts: "an item is given up", stops: "" },
+    Metric { name: "telemetry.lost", unit: Unit::Count, kind: Kind::Counter, dimensions: &["born", "acked"], doc: "Items that are neither at head office nor in the collector's buffer nor dropped with a reason when the run ends; `born` is the window in which they were made, `acked=true` those that the collector had acknowledged (then drops count as losses too).", starts: "an item is made that nobody has at the end", stops: "" },
+    Metric { name: "telemetry.duplicated", unit: Unit::Count, kind: Kind::Counter, dimensions: &["born"], doc: "Items that head office received again.", starts: "head office receives an item that it has", stops: "" },
+    Metric { name: "telemetry.backlog", unit: Unit::Bytes, kind: Kind::Gauge, dimensions: &[], doc: "Bytes stored and not acknowledged by head office, after compression.", starts: "the collector stores or releases a batch", stops: "the next change" },
+    Metric { name: "telemetry.lag", unit: Unit::Time, kind: Kind::Samples, dimensions: &["born"], doc: "How old an item is when it reaches head office; at the end of a run, items still on their way count with their age.", starts: "a machine makes an item", stops: "head office receives it" },
+    Metric { name: "collector.exports", unit: Unit::Count, kind: Kind::Counter, dimensions: &[], doc: "Export requests that head office answered.", starts: "head office answers", stops: "" },
+    Metric { name: "collector.retry_gap", unit: Unit::Time, kind: Kind::Samples, dimensions: &[], doc: "Time between an attempt that failed and the next.", starts: "an export fails", stops: "the next attempt begins" },
+    Metric { name: "hq.new_sessions", unit: Unit::PerSecond, kind: Kind::Gauge, dimensions: &[], doc: "New sessions at head office, in bins of one second.", starts: "a second begins", stops: "it ends" },
+    Metric { name: "hq.requests", unit: Unit::Count, kind: Kind::Counter, dimensions: &[], doc: "Export requests that reached head office.", starts: "a request arrives", stops: "" },
+    Metric { name: "hq.accepted", unit: Unit::Count, kind: Kind::Counter, dimensions: &[], doc: "Export requests that head office took in.", starts: "head office answers OK", stops: "" },
+    Metric { name: "event.out_of_order", unit: Unit::Count, kind: Kind::Counter, dimensions: &["by"], doc: "Events that reached head office before an older one of the same device.", starts: "an older event arrives late", stops: "" },
+];
+
+/// The metric of this name; `link.lte.bytes` finds `link.*.bytes`, whether or not there is such a link.
+pub fn find(name: &str) -> Option<&'static Metric> {
+    METRICS.iter().find(|m| link_of(m, name).is_some())
+}
+
+/// Whether `name` is this metric, and the link that stands for the `*`: empty where the metric has none.
+pub fn link_of<'n>(metric: &Metric, name: &'n str) -> Option<&'n str> {
+    match metric.name.split_once('*') {
+        None => (metric.name == name).then_some(""),
+        Some((before, after)) => name
+            .strip_prefix(before)
+            .and_then(|rest| rest.strip_suffix(after))
+            .filter(|link| !link.is_empty() && !link.contains('.')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_stand_for_the_star() {
+        let metric = find("link.lte.bytes").expect("a metric");
+        assert_eq!(metric.name, "link.*.bytes");
+        assert_eq!(link_of(metric, "link.lte.bytes"), Some("lte"));
+        assert!(find("link..bytes").is_none());
+        assert!(find("order.to_kitchen").is_none());
+    }
+
+    #[test]
+    fn names_are_unique_and_documented() {
+        for (i, metric) in METRICS.iter().enumerate() {
+            assert!(
+                METRICS[..i].iter().all(|m| m.name != metric.name),
+                "{}",
+                metric.name
+            );
+            assert!(metric.doc.ends_with('.'), "{}", metric.name);
+            assert!(!metric.starts.is_empty(), "{}", metric.name);
+        }
+    }
+}
