@@ -9,7 +9,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() {
     std::panic::set_hook(Box::new(|panic| {
         eprintln!("internal error: {panic}");
-        eprintln!("this is a bug of backroom; the scenario, the seed and this message help to find it");
+        eprintln!(
+            "this is a bug of backroom; the scenario, the seed and this message help to find it"
+        );
     }));
     let code = std::panic::catch_unwind(backroom_sim::cli::main);
     exit(code.unwrap_or(backroom_reports::exit::INTERNAL));

@@ -70,7 +70,9 @@ impl Terminal {
                 match (set("NO_COLOR"), set("CLICOLOR_FORCE")) {
                     (true, _) => false,
                     (false, true) => true,
-                    (false, false) => terminal && std::env::var_os("TERM").is_none_or(|t| t != "dumb"),
+                    (false, false) => {
+                        terminal && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+                    }
                 }
             }
         };

@@ -9,7 +9,10 @@ use std::{
 };
 
 use backroom_collector::config::Format;
-use backroom_reports::{self as reports, Input, Manifest, RunResult, Screen, Styles, Timing, exit};
+use backroom_reports::{
+    self as reports, Input, Manifest, RunResult, Timing, exit,
+    terminal::{Screen, Styles},
+};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Terminal;
@@ -290,16 +293,10 @@ fn differences(first: &[SeedOutcome], second: &[SeedOutcome]) -> Vec<Difference>
         .collect()
 }
 
-/// Columns of the screen: what a terminal says, else 120, which fits a CI log.
+/// Columns of the screen: the terminal's, else 120, which fits a CI log.
 fn width() -> usize {
-    let columns = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
-    columns.unwrap_or_else(|| {
-        indicatif::TermLike::width(&console_of_stdout()).clamp(80, 200).into()
-    })
-}
-
-fn console_of_stdout() -> impl indicatif::TermLike {
-    indicatif::InMemoryTerm::new(1, 120)
+    let terminal = terminal_size::terminal_size_of(io::stdout());
+    terminal.map_or(120, |(width, _)| usize::from(width.0).clamp(80, 200))
 }
 
 /// Progress on standard error.
@@ -318,7 +315,8 @@ fn progress(args: &Args, terminal: Terminal, scenario: &Scenario, steps: usize) 
     match how {
         Progress::Plain => Shown::Lines,
         Progress::Bar => {
-            let bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
+            let bar =
+                ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
             let style = ProgressStyle::with_template(
                 "{prefix}  {pos}/{len}  {bar:24}  {elapsed}, about {eta} left  {msg}",
             );
@@ -338,7 +336,10 @@ impl Shown {
         let times = simulated / wall.as_secs_f64().max(1e-9);
         match self {
             Self::Bar(bar) => {
-                bar.set_message(format!("{}× real time", reports::human::count(times.round())));
+                bar.set_message(format!(
+                    "{}× real time",
+                    reports::human::count(times.round())
+                ));
                 bar.inc(1);
             }
             Self::Lines => eprintln!(

@@ -83,7 +83,10 @@ pub fn merge(
         seeds: outcomes.iter().map(|o| o.seed).collect(),
         seeds_planned: asked.seeds_planned,
         simulated_seconds: scenario.duration.as_secs_f64(),
-        timeline: outcomes.first().map(|o| o.timeline.clone()).unwrap_or_default(),
+        timeline: outcomes
+            .first()
+            .map(|o| o.timeline.clone())
+            .unwrap_or_default(),
         expectations,
         oracles: scenario.oracles.iter().enumerate().map(of_oracle).collect(),
         invariants,
