@@ -215,6 +215,9 @@ impl<F> Drop for Entered<F> {
 /// So the kernel is always read with a buffer of this size, and small readers are served from what that gave.
 const READ_BYTES: usize = 65536;
 
+/// A read of so much makes the kernel tell the sender of the room; a smaller one gives it nothing to send.
+const WINDOW_UPDATE_BYTES: usize = READ_BYTES / 2;
+
 thread_local! {
     static SCRATCH: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
 }
@@ -262,15 +265,14 @@ impl AsyncRead for SimStream {
                 let mut whole = ReadBuf::new(scratch);
                 let read = self.inner().poll_read(cx, &mut whole);
                 let bytes = whole.filled();
+                if bytes.len() >= WINDOW_UPDATE_BYTES {
+                    self.env.0.signal.mark();
+                }
                 let now = bytes.len().min(buffer.remaining());
                 buffer.put_slice(&bytes[..now]);
                 self.unread = Bytes::copy_from_slice(&bytes[now..]);
                 read
             });
-            if read.is_ready() {
-                // Reading may open the receive window.
-                self.env.0.signal.mark();
-            }
             return read;
         }
         let now = self.unread.len().min(buffer.remaining());
@@ -285,8 +287,12 @@ impl AsyncWrite for SimStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.env.enter().signal.mark();
-        self.inner().poll_write(cx, bytes)
+        self.env.enter();
+        let written = self.inner().poll_write(cx, bytes);
+        if written.is_ready() {
+            self.env.0.signal.mark();
+        }
+        written
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -2,9 +2,9 @@
 //!
 //! **Problem.** Weeks of a store have to pass in seconds, with packet delays that are right to a millisecond. A world that
 //! advances in fixed ticks cannot do both. **What we do.** One paused current-thread runtime holds the whole world. Its
-//! network is a driver ([`net`]): it delivers what is due, drains the machines' TCP stacks (turmoil-net), asks the link
-//! model when each packet arrives, and sleeps until the next arrival; tokio's paused clock then jumps to the next timer or
-//! packet, whichever is first. Quiet time is free.
+//! network ([`net`]) delivers what is due, drains the machines' TCP stacks (turmoil-net), and asks the link model when
+//! each packet arrives; its driver (`drive`) sleeps until the next arrival; tokio's paused clock then jumps to the next
+//! timer or packet, whichever is first. Quiet time is free.
 //!
 //! - [`env`]: what a machine's program sees. `scope`: its tasks. [`disk`], `disk_time`: its disk.
 //! - [`net`]: packets and paths. `flow`: lost segments. [`router`]: which line. [`trace`]: the run's hash. [`seed`]: randomness.
@@ -15,6 +15,7 @@
 pub mod det;
 pub mod disk;
 mod disk_time;
+mod drive;
 pub mod env;
 mod flow;
 pub mod net;
@@ -194,14 +195,7 @@ where
     let start = world.0.start;
     let (out, virtual_time) = runtime.block_on(async {
         det::follow(start);
-        let driver = drive(world.clone());
-        let main = direct(world);
-        tokio::pin!(driver, main);
-        let out = tokio::select! {
-            biased;
-            () = &mut driver => unreachable!("the driver runs for ever"),
-            out = &mut main => out,
-        };
+        let out = drive::run(world.clone(), direct(world)).await;
         (out, start.elapsed())
     });
     drop(runtime);
@@ -224,22 +218,6 @@ where
         virtual_time,
     };
     Ok((out, report))
-}
-
-async fn drive(world: World) {
-    loop {
-        let next = world.net().turn();
-        match next {
-            Some(at) => {
-                tokio::select! {
-                    biased;
-                    () = world.0.signal.marked() => {}
-                    () = tokio::time::sleep_until(world.0.start + at) => {}
-                }
-            }
-            None => world.0.signal.marked().await,
-        }
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

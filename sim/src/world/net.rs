@@ -10,13 +10,14 @@ use std::{
     collections::{BTreeMap, BinaryHeap},
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    task::Waker,
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 use turmoil_net::{EnterGuard, NetstatState, Packet, TcpFlags, TcpSegment, Transport};
 
 use super::{
@@ -46,24 +47,38 @@ pub(super) struct Signal(Arc<SignalInner>);
 #[derive(Debug, Default)]
 struct SignalInner {
     dirty: AtomicBool,
-    notify: Notify,
+    waker: Mutex<Option<Waker>>,
 }
 
 impl Signal {
-    /// Something may have to be sent.
+    /// Something may have to be sent. Costs next to nothing where that is known already.
     pub(super) fn mark(&self) {
-        if !self.0.dirty.swap(true, Ordering::Relaxed) {
-            self.0.notify.notify_one();
+        if !self.0.dirty.swap(true, Ordering::Relaxed)
+            && let Some(driver) = &*self.waker()
+        {
+            driver.wake_by_ref();
         }
     }
 
-    /// Waits for the next mark.
-    pub(super) async fn marked(&self) {
-        self.0.notify.notified().await;
+    /// Whom marks wake.
+    pub(super) fn wakes(&self, driver: &Waker) {
+        let mut waker = self.waker();
+        if !waker.as_ref().is_some_and(|w| w.will_wake(driver)) {
+            *waker = Some(driver.clone());
+        }
+    }
+
+    /// Whether it is marked.
+    pub(super) fn is_marked(&self) -> bool {
+        self.0.dirty.load(Ordering::Relaxed)
     }
 
     fn take(&self) -> bool {
         self.0.dirty.swap(false, Ordering::Relaxed)
+    }
+
+    fn waker(&self) -> std::sync::MutexGuard<'_, Option<Waker>> {
+        self.0.waker.lock().expect("waking does not panic")
     }
 }
 
