@@ -417,9 +417,9 @@ impl World {
             (running.scope.clone(), running.disk.clone())
         };
         // Before the tasks end: what they say in dying is not heard.
-        self.net().hosts[index as usize].powered = false;
+        self.net().mute(index);
         let tasks = scope.close().await as u64;
-        self.net().power_off(index);
+        self.net().cut_sockets(index);
         (tasks, disk.power_lost())
     }
 
@@ -456,6 +456,7 @@ impl World {
         let lines = self.lines(link);
         let mut net = self.net();
         let now = net.now();
+        net.catch_up(now);
         for line in lines {
             let (up, down) = change.clone().unzip();
             net.lines[line].up.degrade(now, up);

@@ -139,6 +139,21 @@ pub(super) struct Flight {
     /// The line of a segment that comes from an address which head office does not know for this connection, and of the
     /// reset that answers it; `None` for all others.
     readdressed: Option<usize>,
+    /// Delay of the hop that it is on its way to, where that is drawn already.
+    delay: Option<Duration>,
+}
+
+impl Flight {
+    fn new(packet: Packet, flow: FlowId, sent: Duration) -> Self {
+        Self {
+            packet,
+            flow,
+            sent,
+            hop: 0,
+            readdressed: None,
+            delay: None,
+        }
+    }
 }
 
 enum Due {
@@ -147,6 +162,14 @@ enum Due {
     Poll(usize, Way),
     /// The retransmission timer of a flow, and which trouble it belongs to.
     Retransmit(FlowId, u64),
+}
+
+/// Milliseconds of virtual time: the grain of tokio's timers.
+type Alarm = u64;
+
+/// The first instant at or after `at` to which a timer can be set.
+fn ceil(at: Duration) -> Alarm {
+    at.as_secs() * 1000 + u64::from(at.subsec_nanos().div_ceil(1_000_000))
 }
 
 struct Entry {
@@ -236,6 +259,8 @@ pub(super) struct Net {
     pub(super) wan: Option<Wan>,
     classes: Classes,
     queue: BinaryHeap<Reverse<Entry>>,
+    /// When to turn for what is in the queue; may hold instants of what is done already.
+    alarms: BinaryHeap<Reverse<Alarm>>,
     seq: u64,
     nat: BTreeMap<u64, Nat>,
     troubles: BTreeMap<FlowId, Trouble>,
@@ -282,6 +307,7 @@ impl Net {
             wan,
             classes,
             queue: BinaryHeap::new(),
+            alarms: BinaryHeap::new(),
             seq: 0,
             nat: BTreeMap::new(),
             troubles: BTreeMap::new(),
@@ -315,10 +341,7 @@ impl Net {
             self.instant = (now, 0);
         }
         loop {
-            while self.queue.peek().is_some_and(|Reverse(e)| e.at <= now) {
-                let Reverse(entry) = self.queue.pop().expect("peeked");
-                self.perform(now, entry.due);
-            }
+            self.catch_up(now);
             if let Some(wan) = &mut self.wan
                 && let Some(router) = &mut wan.router
                 && let Some(active) = router.poll(now)
@@ -341,14 +364,52 @@ impl Net {
             .as_ref()
             .and_then(|w| w.router.as_ref())
             .and_then(Router::deadline);
-        let queue = self.queue.peek().map(|Reverse(e)| e.at);
-        [router, queue].into_iter().flatten().min()
+        let rung = ceil(now);
+        while self.alarms.peek().is_some_and(|Reverse(a)| *a <= rung) {
+            self.alarms.pop();
+        }
+        let alarm = self
+            .alarms
+            .peek()
+            .map(|Reverse(ms)| Duration::from_millis(*ms));
+        [router, alarm].into_iter().flatten().min()
+    }
+
+    /// Does everything that is due, each thing as of its own instant: the driver may come late for it.
+    pub(super) fn catch_up(&mut self, now: Duration) {
+        while self.queue.peek().is_some_and(|Reverse(e)| e.at <= now) {
+            let Reverse(entry) = self.queue.pop().expect("peeked");
+            self.perform(entry.at, entry.due);
+        }
     }
 
     fn push(&mut self, at: Duration, due: Due) {
+        self.push_late(at, at, due);
+    }
+
+    /// Something that happens at `at`, and changes nothing for the machines before `alarm`.
+    fn push_late(&mut self, at: Duration, alarm: Duration, due: Due) {
         self.seq += 1;
         let seq = self.seq;
         self.queue.push(Reverse(Entry { at, seq, due }));
+        self.alarms.push(Reverse(ceil(alarm)));
+    }
+
+    /// A packet reaches its next hop at `at`.
+    ///
+    /// Where that is its receiver's access link, the delay there is drawn at once: nobody needs to look at the packet before
+    /// it can have arrived. This spares a turn for each packet of a store.
+    fn push_hop(&mut self, at: Duration, mut flight: Flight) {
+        let dst = &self.hosts[flight.flow.dst as usize];
+        let mut alarm = at;
+        if let (1 | 2, Zone::Store, Some(line)) = (flight.hop, dst.zone, dst.access)
+            && (flight.hop == 2 || self.hosts[flight.flow.src as usize].zone == Zone::Store)
+        {
+            let delay = self.lines[line].down.draw_delay();
+            flight.delay = Some(delay);
+            alarm = at + delay;
+        }
+        self.push_late(at, alarm, Due::Hop(flight));
     }
 
     fn perform(&mut self, now: Duration, due: Due) {
@@ -357,7 +418,7 @@ impl Net {
             Due::Poll(line, way) => {
                 while let Some((at, mut flight)) = self.lines[line].way(way).poll(now) {
                     flight.hop += 1;
-                    self.push(at, Due::Hop(flight));
+                    self.push_hop(at, flight);
                 }
                 self.poll_later(line, way);
             }
@@ -381,14 +442,7 @@ impl Net {
             return;
         }
         self.trace.packet(now, &packet);
-        let flight = Flight {
-            packet,
-            flow,
-            sent: now,
-            hop: 0,
-            readdressed: None,
-        };
-        self.forward(now, flight);
+        self.forward(now, Flight::new(packet, flow, now));
     }
 
     fn flow_of(&self, packet: &Packet) -> Option<FlowId> {
@@ -442,19 +496,20 @@ impl Net {
             };
             let bytes = wire_bytes(&flight.packet);
             let class = self.class_of(flight.flow);
-            let offered = link::Packet {
+            let mut offered = link::Packet {
                 bytes,
                 priority: self.classes.priorities[class as usize],
                 class,
                 flow: flight.flow.number(),
                 payload: flight,
             };
-            match self.lines[line].way(way).offer(now, offered) {
+            let delay = offered.payload.delay.take();
+            match self.lines[line].way(way).offer_delayed(now, offered, delay) {
                 Offer::Arrives { at, mut payload } => {
                     self.account(now, line, way, class, bytes);
                     payload.hop += 1;
                     if at > now {
-                        return self.push(at, Due::Hop(payload));
+                        return self.push_hop(at, payload);
                     }
                     flight = payload;
                 }
@@ -590,17 +645,7 @@ impl Net {
         }
         self.signal.mark();
         for (packet, sent) in resend {
-            let flow = flight.flow;
-            self.forward(
-                now,
-                Flight {
-                    packet,
-                    flow,
-                    sent,
-                    hop: 0,
-                    readdressed: None,
-                },
-            );
+            self.forward(now, Flight::new(packet, flight.flow, sent));
         }
     }
 
@@ -661,16 +706,7 @@ impl Net {
             self.troubles.remove(&flow);
             return;
         }
-        self.forward(
-            now,
-            Flight {
-                packet,
-                flow,
-                sent,
-                hop: 0,
-                readdressed: None,
-            },
-        );
+        self.forward(now, Flight::new(packet, flow, sent));
     }
 
     fn path_delay(&self, flow: FlowId) -> Duration {
@@ -743,11 +779,9 @@ impl Net {
         self.forward(
             now,
             Flight {
-                packet,
-                flow,
-                sent: now,
                 hop: 1,
                 readdressed: cause.readdressed,
+                ..Flight::new(packet, flow, now)
             },
         );
     }
@@ -755,6 +789,7 @@ impl Net {
     /// Sends a probe to head office and back over the primary line; gives when its answer arrives, `None` if it does not.
     pub(super) fn probe(&mut self) -> Option<Duration> {
         let now = self.now();
+        self.catch_up(now);
         let line = self.wan.as_ref()?.primary;
         let class = self.classes.priorities.len() as u8 - 1;
         let mut at = now;
@@ -782,6 +817,7 @@ impl Net {
     /// A line goes down or comes back. What waits in its queues is lost, in TCP's sense.
     pub(super) fn set_up(&mut self, line: usize, up: bool) {
         let now = self.now();
+        self.catch_up(now);
         for way in [Way::Up, Way::Down] {
             self.lines[line].way(way).set_up(now, up);
             if !up {
@@ -803,10 +839,15 @@ impl Net {
         self.signal.mark();
     }
 
-    /// The power of a machine goes: nothing of it is heard any more, and its sockets are gone when it comes back.
-    /// Its tasks must have ended.
-    pub(super) fn power_off(&mut self, host: u16) {
+    /// Nothing that a machine says is heard any more.
+    pub(super) fn mute(&mut self, host: u16) {
+        let now = self.now();
+        self.catch_up(now);
         self.hosts[host as usize].powered = false;
+    }
+
+    /// A muted machine's sockets are gone when its power comes back. Its tasks must have ended.
+    pub(super) fn cut_sockets(&mut self, host: u16) {
         let now = self.now();
         self.discard_egress(now);
         let own = self.hosts[host as usize].ip;
