@@ -245,6 +245,24 @@ fn count(seconds: &mut Vec<(u32, u64)>, second: u32, amount: u64) {
     }
 }
 
+/// What the sender of one flow has under way, as far as its packets show it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sender {
+    /// Sequence number after the last byte sent.
+    sent: u32,
+    /// What the receiver last acknowledged, and the room that it told then. None yet: nothing is known to fit.
+    acked: u32,
+    window: u16,
+}
+
+impl Sender {
+    /// Whether the receiver's window kept bytes back that an acknowledgement may now let out. After every drain of the
+    /// kernels all else has been sent.
+    fn is_held_back(&self) -> bool {
+        self.sent.wrapping_sub(self.acked) >= self.window.into()
+    }
+}
+
 struct Nat {
     line: usize,
     used: Duration,
@@ -264,6 +282,8 @@ pub(super) struct Net {
     seq: u64,
     nat: BTreeMap<u64, Nat>,
     troubles: BTreeMap<FlowId, Trouble>,
+    /// By `FlowId::number`; only of connections that nobody has begun to close.
+    senders: BTreeMap<u64, Sender>,
     timers: u64,
     signal: Signal,
     pub(super) trace: TraceHash,
@@ -311,6 +331,7 @@ impl Net {
             seq: 0,
             nat: BTreeMap::new(),
             troubles: BTreeMap::new(),
+            senders: BTreeMap::new(),
             timers: 0,
             signal,
             trace,
@@ -442,6 +463,7 @@ impl Net {
             return;
         }
         self.trace.packet(now, &packet);
+        self.note_sent(flow, &packet);
         self.forward(now, Flight::new(packet, flow, now));
     }
 
@@ -605,8 +627,7 @@ impl Net {
             return self.lost(now, flight);
         }
         let Some(s) = flow::segment(&flight.packet) else {
-            self.guard.deliver(flight.packet);
-            return self.signal.mark();
+            return self.deliver(flight.flow, flight.packet);
         };
         if flight.readdressed.is_some() && host.zone == Zone::Hq {
             // RFC 9293, section 3.10.7.1: a segment for no known connection is answered with a reset.
@@ -618,20 +639,18 @@ impl Net {
         if s.flags.rst {
             self.troubles.remove(&flight.flow);
             self.nat.remove(&flight.flow.number());
-            self.guard.deliver(flight.packet);
-            return self.signal.mark();
+            self.forget(flight.flow);
+            return self.deliver(flight.flow, flight.packet);
         }
         if s.flags.syn && !s.flags.ack && !self.has_socket(flight.flow) {
             // The caller gave up meanwhile. A handshake with nobody would stay in turmoil-net's tables for ever.
             return;
         }
-        if self.troubles.is_empty() {
-            self.guard.deliver(flight.packet);
-            return self.signal.mark();
+        if self.troubles.is_empty() || !self.troubles.contains_key(&flight.flow) {
+            return self.deliver(flight.flow, flight.packet);
         }
         let Some(trouble) = self.troubles.get_mut(&flight.flow) else {
-            self.guard.deliver(flight.packet);
-            return self.signal.mark();
+            return;
         };
         let (mut deliver, mut resend) = (Vec::new(), Vec::new());
         trouble.arrive(flight.packet, &mut deliver, &mut resend);
@@ -641,12 +660,57 @@ impl Net {
             self.arm(now, flight.flow);
         }
         for packet in deliver {
-            self.guard.deliver(packet);
+            self.deliver(flight.flow, packet);
         }
-        self.signal.mark();
         for (packet, sent) in resend {
             self.forward(now, Flight::new(packet, flight.flow, sent));
         }
+    }
+
+    /// Hands a packet to its machine's kernel, which may then have something to send.
+    ///
+    /// A bare acknowledgement gives it nothing to send unless its window was in the way. To drain the kernels for
+    /// nothing is the engine's largest cost, and every other packet is such an acknowledgement.
+    fn deliver(&mut self, flow: FlowId, packet: Packet) {
+        let mut answers = true;
+        if let Some(s) = flow::segment(&packet)
+            && s.flags.ack
+            && let Some(sender) = self.senders.get_mut(&flow.reversed().number())
+        {
+            answers = !flow::is_pure_ack(s) || sender.is_held_back();
+            (sender.acked, sender.window) = (s.ack, s.window);
+        }
+        self.guard.deliver(packet);
+        if answers {
+            return self.signal.mark();
+        }
+        if cfg!(debug_assertions) && !self.signal.is_marked() {
+            let mut egress = Vec::new();
+            self.guard.egress_all(&mut egress);
+            assert!(
+                egress.is_empty(),
+                "an acknowledgement on {flow:?} let out {egress:?}"
+            );
+        }
+    }
+
+    /// Keeps account of what a sender has under way.
+    fn note_sent(&mut self, flow: FlowId, packet: &Packet) {
+        let Some(s) = flow::segment(packet) else {
+            return;
+        };
+        if s.flags.rst || s.flags.fin || s.flags.syn {
+            self.forget(flow);
+        } else if !s.payload.is_empty() {
+            let sender = self.senders.entry(flow.number()).or_default();
+            sender.sent = s.seq.wrapping_add(s.payload.len() as u32);
+        }
+    }
+
+    /// What closes, or is closed, answers as it likes.
+    fn forget(&mut self, flow: FlowId) {
+        self.senders.remove(&flow.number());
+        self.senders.remove(&flow.reversed().number());
     }
 
     /// A packet did not get through.
@@ -742,6 +806,7 @@ impl Net {
     /// Tells the sender of `flow` that its connection is gone.
     fn reset(&mut self, flow: FlowId) {
         if self.hosts[flow.src as usize].powered {
+            self.forget(flow);
             let packet = self.reset_packet(flow.reversed(), 0);
             self.guard.deliver(packet);
             self.signal.mark();
@@ -862,6 +927,7 @@ impl Net {
                 src_port: peer.port(),
                 dst_port: entry.local.port(),
             };
+            self.forget(flow);
             let packet = self.reset_packet(flow, 0);
             self.guard.deliver(packet);
         }
