@@ -98,21 +98,21 @@ impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) {
         let signal = &self.world.0.signal;
         signal.wakes(cx.waker());
-        loop {
-            let due = self.until.is_some_and(|until| until <= self.world.now());
-            if !due && !signal.is_marked() {
-                return;
-            }
-            let next = lock(&self.world.0.net).turn();
-            if next == self.until {
-                // The timer is armed for this instant already.
-                return;
-            }
-            self.until = next;
-            let Some(next) = next else { return };
+        let now = self.world.now();
+        if self.until.is_none_or(|until| until > now) && !signal.is_marked() {
+            return;
+        }
+        let next = lock(&self.world.0.net).turn(now);
+        if next == self.until {
+            // The timer is armed for this instant already.
+            return;
+        }
+        self.until = next;
+        if let Some(next) = next {
             self.sleep.as_mut().reset(self.world.at(next));
-            if self.sleep.as_mut().poll(cx).is_pending() {
-                return;
+            if self.sleep.as_mut().poll(cx).is_ready() {
+                // Not before something else has had its turn.
+                cx.waker().wake_by_ref();
             }
         }
     }

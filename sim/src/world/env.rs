@@ -270,7 +270,9 @@ impl AsyncRead for SimStream {
                 }
                 let now = bytes.len().min(buffer.remaining());
                 buffer.put_slice(&bytes[..now]);
-                self.unread = Bytes::copy_from_slice(&bytes[now..]);
+                if now < bytes.len() {
+                    self.unread = Bytes::copy_from_slice(&bytes[now..]);
+                }
                 read
             });
             return read;

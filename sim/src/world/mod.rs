@@ -191,7 +191,6 @@ where
     };
     // Sockets close themselves in the network, so it must outlive every task of the runtime.
     let net = world.0.net.clone();
-    let line_names = world.0.line_names.clone();
     let start = world.0.start;
     let (out, virtual_time) = runtime.block_on(async {
         det::follow(start);
@@ -199,16 +198,12 @@ where
         (out, start.elapsed())
     });
     drop(runtime);
-    let net = lock(&net);
-    let carried = net
-        .carried
-        .iter()
-        .map(|((line, way, class), carried)| ((line_names[*line].clone(), *way, *class), carried))
-        .fold(BTreeMap::new(), |mut all, (key, carried)| {
-            let sum: &mut Carried = all.entry(key).or_default();
-            sum.add(carried);
-            all
-        });
+    let mut net = lock(&net);
+    let carried = net.take_carried().map(|(link, way, class, carried)| {
+        let (name, _) = spec.links.get_index(link).expect("links of the world");
+        ((name.clone(), way, class), carried)
+    });
+    let carried = carried.collect();
     let report = WorldReport {
         trace_hash: net.trace.finish(),
         packets: net.trace.packets(),
@@ -241,11 +236,12 @@ impl World {
         let mut lines = Vec::new();
         let mut line_names = Vec::new();
         let mut add_line = |link: &str, of: &str| -> Result<usize, TraceError> {
-            let link_spec = spec
+            let (index, _, link_spec) = spec
                 .links
-                .get(link)
+                .get_full(link)
                 .unwrap_or_else(|| panic!("{of} uses link {link}, which the world does not have"));
             lines.push(Line {
+                link: index,
                 up: make(spec, link_spec, true, &[of, link, "up"])?,
                 down: make(spec, link_spec, false, &[of, link, "down"])?,
                 delay_mean: Duration::from_secs_f64(link_spec.delay.mean()),

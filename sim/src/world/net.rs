@@ -101,6 +101,8 @@ pub(super) struct NetHost {
 
 /// Both directions of a link.
 pub(super) struct Line {
+    /// Which link it is one of: a store's machines have one of the same link each.
+    pub(super) link: usize,
     pub(super) up: Link<Flight>,
     pub(super) down: Link<Flight>,
     /// Mean one-way delay as it is now, for retransmission timeouts.
@@ -213,7 +215,7 @@ pub(super) struct Classes {
     pub(super) priorities: Vec<u8>,
 }
 
-/// Bytes that one line carried, by class and second.
+/// Bytes that all lines of one link carried in one direction and class, by second.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Carried {
     /// `(second since the start, bytes)`, in order, empty seconds left out.
@@ -223,25 +225,22 @@ pub struct Carried {
 }
 
 impl Carried {
-    /// Adds what another line of the same name carried.
-    pub(super) fn add(&mut self, other: &Self) {
-        merge(&mut self.bytes, &other.bytes);
-        merge(&mut self.lost, &other.lost);
+    /// Whether there was no traffic.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.lost.is_empty()
     }
-}
-
-fn merge(into: &mut Vec<(u32, u64)>, other: &[(u32, u64)]) {
-    let mut sums: BTreeMap<u32, u64> = into.drain(..).collect();
-    for (second, amount) in other {
-        *sums.entry(*second).or_default() += amount;
-    }
-    *into = sums.into_iter().collect();
 }
 
 fn count(seconds: &mut Vec<(u32, u64)>, second: u32, amount: u64) {
     match seconds.last_mut() {
         Some(last) if last.0 == second => last.1 += amount,
-        _ => seconds.push((second, amount)),
+        last => {
+            debug_assert!(
+                last.is_none_or(|last| last.0 < second),
+                "lines see packets in the order of their instants"
+            );
+            seconds.push((second, amount));
+        }
     }
 }
 
@@ -272,7 +271,8 @@ pub(super) struct Net {
     guard: EnterGuard,
     start: Instant,
     pub(super) hosts: Vec<NetHost>,
-    by_ip: BTreeMap<IpAddr, u16>,
+    /// Machines by the last two bytes of their address.
+    by_ip: Vec<Option<u16>>,
     pub(super) lines: Vec<Line>,
     pub(super) wan: Option<Wan>,
     classes: Classes,
@@ -287,7 +287,8 @@ pub(super) struct Net {
     timers: u64,
     signal: Signal,
     pub(super) trace: TraceHash,
-    pub(super) carried: BTreeMap<(usize, Way, u8), Carried>,
+    /// By link, direction and class: see `account_of`.
+    carried: Vec<Carried>,
     /// Connections that were reset because a sender gave up.
     pub(super) gave_up: u64,
     pub(super) turns: u64,
@@ -306,6 +307,14 @@ fn wire_bytes(packet: &Packet) -> u32 {
     payload + HEADER_BYTES * payload.div_ceil(MSS_BYTES).max(1)
 }
 
+/// What tells the addresses of one network apart.
+fn last_bytes(ip: IpAddr) -> usize {
+    match ip {
+        IpAddr::V4(ip) => usize::from(u16::from_be_bytes([ip.octets()[2], ip.octets()[3]])),
+        IpAddr::V6(ip) => usize::from(ip.segments()[7]),
+    }
+}
+
 impl Net {
     pub(super) fn new(
         guard: EnterGuard,
@@ -317,7 +326,15 @@ impl Net {
         signal: Signal,
         trace: TraceHash,
     ) -> Self {
-        let by_ip = hosts.iter().zip(0..).map(|(h, i)| (h.ip, i)).collect();
+        let mut by_ip = Vec::new();
+        for (host, index) in hosts.iter().zip(0..) {
+            let at = last_bytes(host.ip);
+            by_ip.resize(by_ip.len().max(at + 1), None);
+            let before = by_ip[at].replace(index);
+            assert!(before.is_none(), "two machines end in {}", host.ip);
+        }
+        let links = lines.iter().map(|line| line.link + 1).max().unwrap_or(0);
+        let carried = vec![Carried::default(); links * 2 * classes.priorities.len()];
         Self {
             guard,
             start,
@@ -335,7 +352,7 @@ impl Net {
             timers: 0,
             signal,
             trace,
-            carried: BTreeMap::new(),
+            carried,
             gave_up: 0,
             turns: 0,
             instant: (Duration::ZERO, 0),
@@ -348,9 +365,12 @@ impl Net {
         self.start.elapsed()
     }
 
-    /// Does everything that is due; gives the next instant at which something is.
-    pub(super) fn turn(&mut self) -> Option<Duration> {
-        let now = self.now();
+    /// Sends what the machines have to send, then does everything that is due at `now`; gives the next instant at which
+    /// something is.
+    ///
+    /// What it delivers marks the network again: answers are sent by the next turn, when the machines have run, with
+    /// the kernels' own acknowledgements, in one go.
+    pub(super) fn turn(&mut self, now: Duration) -> Option<Duration> {
         self.turns += 1;
         if self.instant.0 == now {
             self.instant.1 += 1;
@@ -361,24 +381,23 @@ impl Net {
         } else {
             self.instant = (now, 0);
         }
-        loop {
-            self.catch_up(now);
-            if let Some(wan) = &mut self.wan
-                && let Some(router) = &mut wan.router
-                && let Some(active) = router.poll(now)
-            {
-                self.switched.push((now, active));
-            }
-            // Never sleep while something is dirty: a mark wakes the driver on the clean-to-dirty edge only.
-            if !self.signal.take() {
-                break;
-            }
+        let marked = self.signal.take();
+        // Before anything is sent at `now`: lines see packets in the order of their instants.
+        self.catch_up(now);
+        if marked {
             let mut egress = std::mem::take(&mut self.egress);
             self.guard.egress_all(&mut egress);
             for packet in egress.drain(..) {
                 self.transmit(now, packet);
             }
             self.egress = egress;
+            self.catch_up(now);
+        }
+        if let Some(wan) = &mut self.wan
+            && let Some(router) = &mut wan.router
+            && let Some(active) = router.poll(now)
+        {
+            self.switched.push((now, active));
         }
         let router = self
             .wan
@@ -467,14 +486,19 @@ impl Net {
         self.forward(now, Flight::new(packet, flow, now));
     }
 
+    fn host_at(&self, ip: IpAddr) -> Option<u16> {
+        let index = (*self.by_ip.get(last_bytes(ip))?)?;
+        (self.hosts[index as usize].ip == ip).then_some(index)
+    }
+
     fn flow_of(&self, packet: &Packet) -> Option<FlowId> {
         let (src_port, dst_port) = match &packet.payload {
             Transport::Tcp(s) => (s.src_port, s.dst_port),
             Transport::Udp(d) => (d.src_port, d.dst_port),
         };
         Some(FlowId {
-            src: *self.by_ip.get(&packet.src)?,
-            dst: *self.by_ip.get(&packet.dst)?,
+            src: self.host_at(packet.src)?,
+            dst: self.host_at(packet.dst)?,
             src_port,
             dst_port,
         })
@@ -557,13 +581,33 @@ impl Net {
     }
 
     fn account(&mut self, now: Duration, line: usize, way: Way, class: u8, bytes: u32) {
-        let carried = self.carried.entry((line, way, class)).or_default();
+        let carried = self.account_of(line, way, class);
         count(&mut carried.bytes, now.as_secs() as u32, bytes.into());
     }
 
     fn account_lost(&mut self, now: Duration, line: usize, way: Way, class: u8) {
-        let carried = self.carried.entry((line, way, class)).or_default();
+        let carried = self.account_of(line, way, class);
         count(&mut carried.lost, now.as_secs() as u32, 1);
+    }
+
+    fn account_of(&mut self, line: usize, way: Way, class: u8) -> &mut Carried {
+        let classes = self.classes.priorities.len();
+        let link = self.lines[line].link;
+        &mut self.carried[(2 * link + way as usize) * classes + usize::from(class)]
+    }
+
+    /// What the links carried: link, direction, class; without those that carried nothing.
+    pub(super) fn take_carried(&mut self) -> impl Iterator<Item = (usize, Way, u8, Carried)> {
+        let classes = self.classes.priorities.len();
+        let all = std::mem::take(&mut self.carried).into_iter().enumerate();
+        all.filter(|(_, carried)| !carried.is_empty())
+            .map(move |(index, carried)| {
+                let way = match (index / classes) % 2 {
+                    0 => Way::Up,
+                    _ => Way::Down,
+                };
+                (index / classes / 2, way, (index % classes) as u8, carried)
+            })
     }
 
     fn class_of(&self, flow: FlowId) -> u8 {
@@ -871,11 +915,14 @@ impl Net {
         if let Some(wan) = &mut self.wan
             && let Some(router) = &mut wan.router
         {
+            let before = router.deadline();
             if let Some(active) = router.probed(now, answered) {
                 self.switched.push((now, active));
             }
-            // The driver may have to wake at another instant.
-            self.signal.mark();
+            if router.deadline() != before {
+                // The driver has to wake at another instant.
+                self.signal.mark();
+            }
         }
     }
 
@@ -918,7 +965,7 @@ impl Net {
         let own = self.hosts[host as usize].ip;
         for entry in turmoil_net::netstat(own).entries {
             let Some(peer) = entry.peer else { continue };
-            let Some(&peer_index) = self.by_ip.get(&peer.ip()) else {
+            let Some(peer_index) = self.host_at(peer.ip()) else {
                 continue;
             };
             let flow = FlowId {
