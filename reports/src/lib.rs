@@ -1,1 +1,21 @@
-//! What a run says: the result type, and one file per output format.
+//! What a run says, and how it is shown.
+//!
+//! One result type, many shapes: [`RunResult`] is what a run found out, without wall-clock or host data, so that merged
+//! shards equal the unsharded run byte for byte; [`Manifest`] is how and where it was run. A renderer takes them and
+//! decides nothing. Nothing here knows how a result is computed.
+//!
+//! Next to read: `result`, the types; `exit`, what the process says; `terminal` and `json`, the shapes; `human`, how
+//! numbers are written for people.
+
+pub mod exit;
+pub mod human;
+pub mod json;
+mod manifest;
+mod result;
+pub mod terminal;
+
+pub use manifest::{Input, Manifest, Timing};
+pub use result::{
+    Expectation, Invariant, Moment, Op, Oracle, OracleInput, OracleSeed, RunResult, SCHEMA_VERSION,
+    SeedTrace, Severity, Unit, Verdict, Worst,
+};

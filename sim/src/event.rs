@@ -16,7 +16,7 @@ pub struct MachineId(pub u16);
 pub type OrderId = u64;
 
 /// Something that happened.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
     /// A customer confirmed an order at a kiosk or POS.
     OrderPlaced {
@@ -146,7 +146,7 @@ pub enum Event {
 }
 
 /// How a payment ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Payment {
     /// Authorised by head office.
     Online,
@@ -161,7 +161,7 @@ pub enum Payment {
 }
 
 /// Why telemetry was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DropReason {
     /// The buffer was full.
     BufferFull,
@@ -176,7 +176,7 @@ pub enum DropReason {
 }
 
 /// What became of a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MachineChange {
     /// Its program runs.
     Started,
@@ -187,7 +187,7 @@ pub enum MachineChange {
 }
 
 /// An event and its virtual time.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stamped {
     /// Time since the start of the run.
     pub at: Duration,
@@ -218,7 +218,11 @@ impl Recorder {
 
     /// Records an event at the current virtual time.
     pub fn record(&self, event: Event) {
-        let at = self.now();
+        self.record_at(self.now(), event);
+    }
+
+    /// Records an event that happened at an earlier virtual time; the log is sorted before it is read.
+    pub fn record_at(&self, at: Duration, event: Event) {
         self.log
             .lock()
             .expect("the log is never poisoned: one thread, no panic inside")

@@ -6,6 +6,11 @@
 //! Monotonic time and timers are `tokio::time`, which a paused runtime makes virtual, and so need no trait.
 //! Identity travels in the handle: a stream or file knows its machine, so any task of any library may use it.
 
+pub mod conformance;
+mod os;
+
+pub use os::{OsDisk, OsEnv, OsFile, OsListener, derive_seed};
+
 use std::{
     future::Future,
     io,
@@ -249,6 +254,10 @@ pub trait Disk: Clone + Send + Sync + 'static {
 }
 
 /// An open file.
+#[expect(
+    clippy::len_without_is_empty,
+    reason = "a file's length is an I/O operation that may fail"
+)]
 pub trait File: Send + Sync + 'static {
     /// Reads `len` bytes at `offset`; fewer only where the file ends.
     fn read_at(&self, offset: u64, len: usize) -> impl Future<Output = io::Result<Bytes>> + Send;

@@ -1,1 +1,21 @@
 //! The OTLP wire format, walked and joined without decoding.
+//!
+//! Each `Export*ServiceRequest` has one field, `repeated … = 1`, so the concatenation of two encoded requests *is* the
+//! merged request, unknown fields included: joining needs no decode. What is joined must be well formed, or one bad
+//! request would spoil its whole batch; [`count_items`] proves that in one pass and counts on the way.
+//!
+//! - [`Signal`]: traces, metrics, logs, and their paths.
+//! - [`count_items`], [`split_items`]: the walk, and the cut of a request in two.
+//! - [`response`]: what a receiver answers and how an answer is read.
+
+pub mod response;
+mod schema;
+mod signal;
+mod split;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+pub use signal::Signal;
+pub use split::split_items;
+pub use walk::{Malformed, WalkError, count_items};

@@ -1,0 +1,409 @@
+//! The operating system as an [`Env`]: tokio's sockets, plain files on helper threads, the machine's clock.
+//!
+//! Files are read and written with `pread` and `pwrite` on tokio's blocking pool, so that an fsync of 20 ms does not stop
+//! the event loop. It knows nothing of telemetry. Next: [`super::conformance`], which it must pass.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::{Duration, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use rand::{Rng, SeedableRng, TryRng};
+use rand_chacha::ChaCha20Rng;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{ConnectError, DirEntry, Disk, Env, File, Listener, Open, Target, Task};
+
+/// The operating system that this process runs on. Must be used inside a tokio runtime.
+#[derive(Clone, Debug)]
+pub struct OsEnv {
+    scope: Arc<Scope>,
+    disk: OsDisk,
+}
+
+#[derive(Debug)]
+struct Scope {
+    root: [u8; 32],
+    tasks: Mutex<Vec<tokio::task::AbortHandle>>,
+}
+
+impl OsEnv {
+    /// An environment with a random root seed.
+    ///
+    /// # Errors
+    /// If the operating system has no random bytes to give.
+    pub fn new() -> io::Result<Self> {
+        let mut root = [0; 32];
+        rand::rngs::SysRng
+            .try_fill_bytes(&mut root)
+            .map_err(|error| io::Error::other(format!("read random bytes: {error}")))?;
+        Ok(Self::with_root(root))
+    }
+
+    /// An environment whose seeds derive from `root`: the same root gives the same seeds.
+    pub fn with_root(root: [u8; 32]) -> Self {
+        Self {
+            scope: Arc::new(Scope {
+                root,
+                tasks: Mutex::default(),
+            }),
+            disk: OsDisk(()),
+        }
+    }
+
+    /// Stops every task that was spawned through this environment, each at its next await point.
+    pub fn abort_all(&self) {
+        let tasks = std::mem::take(&mut *self.scope.tasks());
+        for task in tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Scope {
+    fn tasks(&self) -> std::sync::MutexGuard<'_, Vec<tokio::task::AbortHandle>> {
+        self.tasks
+            .lock()
+            .expect("nothing panics while it holds the list")
+    }
+}
+
+impl Env for OsEnv {
+    type Stream = TcpStream;
+    type Listener = OsListener;
+    type Disk = OsDisk;
+
+    async fn connect(&self, target: &Target) -> Result<TcpStream, ConnectError> {
+        if target.tls.is_some() {
+            return Err(ConnectError::Tls(format!(
+                "not in this version; use http:// for {}:{}, or a local TLS proxy",
+                target.host, target.port
+            )));
+        }
+        let dns = |reason: String| ConnectError::Dns {
+            host: target.host.clone(),
+            reason,
+        };
+        let addresses = tokio::net::lookup_host((target.host.as_str(), target.port))
+            .await
+            .map_err(|error| dns(error.to_string()))?;
+        let mut failure = dns("no address".to_owned());
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(stream) => {
+                    // A request is written in one go; waiting for an ACK before its last segment would cost a round trip.
+                    stream.set_nodelay(true)?;
+                    return Ok(stream);
+                }
+                Err(error) => failure = connect_error(error),
+            }
+        }
+        Err(failure)
+    }
+
+    async fn listen(&self, address: SocketAddr) -> io::Result<OsListener> {
+        Ok(OsListener(TcpListener::bind(address).await?))
+    }
+
+    fn disk(&self) -> &OsDisk {
+        &self.disk
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the wall clock of the seam"
+    )]
+    fn unix_time(&self) -> Duration {
+        std::time::SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+    }
+
+    fn seed(&self, purpose: &str) -> [u8; 32] {
+        derive_seed(&self.scope.root, purpose)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the scope of the seam")]
+    fn spawn<F>(&self, task: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let handle = tokio::spawn(task);
+        let mut tasks = self.scope.tasks();
+        // Prune only when the list would grow: amortised constant, and bounded by twice the live tasks.
+        if tasks.len() == tasks.capacity() {
+            tasks.retain(|task| !task.is_finished());
+        }
+        tasks.push(handle.abort_handle());
+        Task::new(handle)
+    }
+
+    async fn compute<T, F>(&self, work: F) -> T
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        on_helper(work).await
+    }
+}
+
+/// Derives the 32 bytes for `purpose` from `root`: a ChaCha20 stream whose number is the purpose's FNV-1a hash.
+pub fn derive_seed(root: &[u8; 32], purpose: &str) -> [u8; 32] {
+    let stream = purpose
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    let mut rng = ChaCha20Rng::from_seed(*root);
+    rng.set_stream(stream);
+    let mut seed = [0; 32];
+    rng.fill_bytes(&mut seed);
+    seed
+}
+
+fn connect_error(error: io::Error) -> ConnectError {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => ConnectError::Refused,
+        io::ErrorKind::TimedOut
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable
+        | io::ErrorKind::NetworkDown => ConnectError::Unreachable,
+        _ => ConnectError::Io(error),
+    }
+}
+
+/// Runs `work` on tokio's blocking pool. A panic inside goes on in the caller.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "helper threads stand behind the seam"
+)]
+async fn on_helper<T, F>(work: F) -> T
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(output) => output,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime is shutting down: nobody may see an output that does not exist.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// A bound TCP socket.
+#[derive(Debug)]
+pub struct OsListener(TcpListener);
+
+impl Listener for OsListener {
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = self.0.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, peer))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// The file systems of this machine.
+#[derive(Clone, Copy, Debug)]
+pub struct OsDisk(());
+
+impl Disk for OsDisk {
+    type File = OsFile;
+
+    async fn open(&self, path: &Path, how: Open) -> io::Result<OsFile> {
+        let path = path.to_owned();
+        on_helper(move || {
+            let mut options = fs::OpenOptions::new();
+            match how {
+                Open::Read => options.read(true),
+                Open::ReadWrite => options.read(true).write(true),
+                Open::CreateNew => options.read(true).write(true).create_new(true),
+                Open::Create => options.read(true).write(true).create(true).truncate(false),
+            };
+            Ok(OsFile(Arc::new(options.open(path)?)))
+        })
+        .await
+    }
+
+    async fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        let path = path.to_owned();
+        on_helper(move || create_dir_all_durable(&path)).await
+    }
+
+    async fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        let path = path.to_owned();
+        on_helper(move || {
+            let mut entries = Vec::new();
+            for entry in fs::read_dir(path)? {
+                let entry = entry?;
+                // A file may be removed between the listing and the question for its size.
+                let metadata = match entry.metadata() {
+                    Ok(metadata) => metadata,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                };
+                entries.push(DirEntry {
+                    name: entry.file_name().to_string_lossy().into_owned(),
+                    bytes: if metadata.is_dir() { 0 } else { metadata.len() },
+                    is_dir: metadata.is_dir(),
+                });
+            }
+            entries.sort();
+            Ok(entries)
+        })
+        .await
+    }
+
+    async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        on_helper(move || fs::rename(from, to)).await
+    }
+
+    async fn remove_file(&self, path: &Path) -> io::Result<()> {
+        let path = path.to_owned();
+        on_helper(move || fs::remove_file(path)).await
+    }
+
+    async fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let path = path.to_owned();
+        on_helper(move || fs::File::open(path)?.sync_all()).await
+    }
+
+    async fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        let path = path.to_owned();
+        on_helper(move || {
+            let stat = rustix::fs::statvfs(&path)?;
+            Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        })
+        .await
+    }
+}
+
+/// Makes `path` and its missing parents, and syncs the parent of each one made.
+fn create_dir_all_durable(path: &Path) -> io::Result<()> {
+    let mut missing = Vec::new();
+    let mut at: PathBuf = path.to_owned();
+    while !at.as_os_str().is_empty() && !at.is_dir() {
+        missing.push(at.clone());
+        if !at.pop() {
+            break;
+        }
+    }
+    for dir in missing.iter().rev() {
+        match fs::create_dir(dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+            other => other?,
+        }
+        let parent = match dir.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs::File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// An open file.
+#[derive(Clone, Debug)]
+pub struct OsFile(Arc<fs::File>);
+
+impl File for OsFile {
+    async fn read_at(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        let file = self.0.clone();
+        on_helper(move || {
+            let mut data = vec![0; len];
+            let mut filled = 0;
+            while filled < len {
+                match file.read_at(&mut data[filled..], offset + filled as u64) {
+                    Ok(0) => break,
+                    Ok(count) => filled += count,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            data.truncate(filled);
+            Ok(Bytes::from(data))
+        })
+        .await
+    }
+
+    async fn write_at(&self, offset: u64, data: Bytes) -> io::Result<()> {
+        let file = self.0.clone();
+        on_helper(move || file.write_all_at(&data, offset)).await
+    }
+
+    async fn sync(&self) -> io::Result<()> {
+        let file = self.0.clone();
+        on_helper(move || file.sync_data()).await
+    }
+
+    async fn set_len(&self, bytes: u64) -> io::Result<()> {
+        let file = self.0.clone();
+        on_helper(move || file.set_len(bytes)).await
+    }
+
+    async fn len(&self) -> io::Result<u64> {
+        let file = self.0.clone();
+        on_helper(move || Ok(file.metadata()?.len())).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::conformance;
+
+    #[tokio::test]
+    async fn conforms() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = OsEnv::new().unwrap();
+        conformance::check(&env, dir.path(), [127, 0, 0, 1].into()).await;
+    }
+
+    #[tokio::test]
+    async fn scope_ends_its_tasks() {
+        let env = OsEnv::with_root([7; 32]);
+        let task = env.spawn(std::future::pending::<()>());
+        env.abort_all();
+        assert_eq!(task.await, None);
+    }
+
+    #[tokio::test]
+    async fn tls_is_refused_with_a_way_out() {
+        let env = OsEnv::with_root([7; 32]);
+        let target = Target {
+            host: "hq.example".to_owned(),
+            port: 4318,
+            tls: Some("hq.example".to_owned()),
+        };
+        let error = env.connect(&target).await.unwrap_err();
+        assert!(error.to_string().contains("use http://"), "{error}");
+    }
+
+    #[test]
+    fn seeds_depend_on_root_and_purpose() {
+        assert_eq!(
+            derive_seed(&[1; 32], "retry"),
+            derive_seed(&[1; 32], "retry")
+        );
+        assert_ne!(
+            derive_seed(&[1; 32], "retry"),
+            derive_seed(&[1; 32], "boot")
+        );
+        assert_ne!(
+            derive_seed(&[1; 32], "retry"),
+            derive_seed(&[2; 32], "retry")
+        );
+    }
+}

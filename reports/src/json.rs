@@ -1,0 +1,30 @@
+//! JSON: the result as machines read it, and its schema.
+
+use crate::{Manifest, RunResult};
+
+/// Pretty-printed, fields in a fixed order, one newline at the end. Equal results give equal bytes.
+pub fn render(result: &RunResult) -> String {
+    pretty(result)
+}
+
+/// The manifest, likewise.
+pub fn render_manifest(manifest: &Manifest) -> String {
+    pretty(manifest)
+}
+
+/// JSON Schema (2020-12) of [`RunResult`].
+pub fn schema() -> String {
+    pretty(&schemars::schema_for!(RunResult))
+}
+
+/// JSON Schema (2020-12) of [`Manifest`].
+pub fn manifest_schema() -> String {
+    pretty(&schemars::schema_for!(Manifest))
+}
+
+fn pretty(value: &impl serde::Serialize) -> String {
+    let mut text =
+        serde_json::to_string_pretty(value).expect("plain data has no key that is not text");
+    text.push('\n');
+    text
+}

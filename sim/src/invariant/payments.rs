@@ -1,0 +1,108 @@
+//! PAYMENT-1: an order is paid once. One answer an order; an offline payment ends at most once, settled or expired, and nothing
+//! else does.
+//!
+//! Source: conservation, offline = settled later + expired + pending. A POS that lost its memory may ask again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Finding, Invariant, at, finding};
+use crate::{
+    event::{Event, MachineChange, Payment},
+    metric::SeedLog,
+};
+
+pub(super) const PAYMENT_1: Invariant = Invariant {
+    id: "PAYMENT-1",
+    title: "an order is paid once",
+    check,
+};
+
+fn check(log: &SeedLog<'_>) -> Finding {
+    let mut answers: BTreeMap<u64, (Payment, usize)> = BTreeMap::new();
+    let (mut ended, mut wrong, mut crashes) = (BTreeSet::new(), Vec::new(), 0);
+    for stamped in log.events {
+        let (order, how) = match stamped.event {
+            Event::PaymentSettled { order, how, .. } => (order, how),
+            Event::Machine {
+                change: MachineChange::Crashed | MachineChange::PowerLost,
+                ..
+            } => {
+                crashes += 1;
+                continue;
+            }
+            _ => continue,
+        };
+        let time = at(stamped.at);
+        match how {
+            Payment::Online | Payment::Offline | Payment::Declined => {
+                let before = answers.insert(order, (how, crashes));
+                if before.is_some_and(|(_, crashes_then)| crashes_then == crashes) {
+                    wrong.push(format!(
+                        "order {order:x} has a second answer, {how:?}, at {time}"
+                    ));
+                }
+            }
+            Payment::SettledLater | Payment::Expired => {
+                if !ended.insert(order) {
+                    wrong.push(format!(
+                        "the offline payment of order {order:x} ends again, {how:?}, at {time}"
+                    ));
+                } else if crashes == 0
+                    && !answers
+                        .get(&order)
+                        .is_some_and(|(how, _)| *how == Payment::Offline)
+                {
+                    wrong.push(format!(
+                        "order {order:x} was not paid offline and ends, {how:?}, at {time}"
+                    ));
+                }
+            }
+        }
+    }
+    finding("payments do not add up", &wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::probe::message, *};
+    use crate::{
+        event::MachineId,
+        metric::fixture::{Log, s},
+    };
+
+    fn pay(order: u64, how: Payment) -> Event {
+        Event::PaymentSettled {
+            order,
+            asked_at: s(700.0),
+            how,
+        }
+    }
+
+    #[test]
+    fn an_order_is_paid_once() {
+        let good = || {
+            Log::default()
+                .at(701.0, pay(1, Payment::Online))
+                .at(702.0, pay(2, Payment::Offline))
+                .at(3100.0, pay(2, Payment::SettledLater))
+        };
+        assert_eq!(message(&PAYMENT_1, good()), None);
+        let twice = message(&PAYMENT_1, good().at(710.0, pay(1, Payment::Offline)));
+        let text =
+            "1 payments do not add up; first: order 1 has a second answer, Offline, at 710.000s";
+        assert_eq!(twice.as_deref(), Some(text));
+        assert!(message(&PAYMENT_1, good().at(3200.0, pay(2, Payment::Expired))).is_some());
+        assert!(message(&PAYMENT_1, good().at(3200.0, pay(1, Payment::SettledLater))).is_some());
+        let crash = Event::Machine {
+            machine: MachineId(3),
+            change: MachineChange::Crashed,
+        };
+        assert_eq!(
+            message(
+                &PAYMENT_1,
+                good().at(705.0, crash).at(710.0, pay(1, Payment::Online))
+            ),
+            None
+        );
+    }
+}

@@ -1,0 +1,147 @@
+//! The result of all seeds: verdicts, exit code, and nothing that differs from one run of them to the next.
+
+use backroom_reports::{Invariant, RunResult, SeedTrace, Verdict, exit};
+
+use super::outcome::SeedOutcome;
+use crate::{
+    invariant,
+    metric::judge,
+    oracle::judge as oracles,
+    scenario::{Oracle, Scenario},
+};
+
+/// What the command line says of a run.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// `--set` values, in order.
+    pub overrides: Vec<String>,
+    /// What an inconclusive expectation counts as.
+    pub inconclusive: exit::Inconclusive,
+    /// Seeds that were asked for.
+    pub seeds_planned: usize,
+}
+
+/// A seed whose two runs differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The seed.
+    pub seed: u64,
+    /// Trace hashes of the first and of the second run.
+    pub hashes: (String, String),
+}
+
+/// Judges a scenario on the outcomes of its seeds, sorted by seed. `differences` is what `--verify` found.
+pub fn merge(
+    scenario: &Scenario,
+    asked: &Asked,
+    outcomes: &[SeedOutcome],
+    differences: &[Difference],
+) -> RunResult {
+    let expectations = scenario
+        .expects
+        .iter()
+        .enumerate()
+        .map(|(i, expect)| {
+            let samples: Vec<_> = outcomes
+                .iter()
+                .map(|o| (o.seed, o.samples[i].clone()))
+                .collect();
+            judge::judge(scenario, expect, &samples)
+        })
+        .collect();
+    let of_oracle = |(i, oracle): (usize, &Oracle)| {
+        let samples: Vec<_> = outcomes
+            .iter()
+            .map(|o| (o.seed, o.oracles[i].clone()))
+            .collect();
+        oracles::judge(scenario, oracle, &samples)
+    };
+    let findings: Vec<_> = outcomes
+        .iter()
+        .map(|o| (o.seed, o.findings.clone()))
+        .collect();
+    let mut invariants = invariant::judge(&findings);
+    if let Some(first) = differences.first() {
+        invariants.push(Invariant {
+            id: "DETERMINISM-1".into(),
+            title: "two processes run a seed alike".into(),
+            verdict: Verdict::Fail,
+            seed: Some(first.seed),
+            message: format!(
+                "seed {} has trace {} in one process and {} in another",
+                first.seed, first.hashes.0, first.hashes.1
+            ),
+            seeds_violated: differences.len(),
+        });
+    }
+    let mut result = RunResult {
+        schema_version: backroom_reports::SCHEMA_VERSION,
+        scenario: scenario.name.clone(),
+        description: scenario.description.clone(),
+        file: scenario.path.display().to_string(),
+        overrides: asked.overrides.clone(),
+        seeds: outcomes.iter().map(|o| o.seed).collect(),
+        seeds_planned: asked.seeds_planned,
+        simulated_seconds: scenario.duration.as_secs_f64(),
+        timeline: outcomes
+            .first()
+            .map(|o| o.timeline.clone())
+            .unwrap_or_default(),
+        expectations,
+        oracles: scenario.oracles.iter().enumerate().map(of_oracle).collect(),
+        invariants,
+        traces: outcomes
+            .iter()
+            .map(|o| SeedTrace {
+                seed: o.seed,
+                hash: o.trace_hash.clone(),
+            })
+            .collect(),
+        notes: notes(outcomes),
+        exit_code: exit::OK,
+        exit_reason: String::new(),
+    };
+    result.exit_code = exit::of_run(&result, asked.inconclusive);
+    result.exit_reason = reason(&result);
+    result
+}
+
+/// The exit code in words.
+fn reason(result: &RunResult) -> String {
+    match result.exit_code {
+        exit::OK => "everything holds",
+        exit::FAILED => "an expectation failed",
+        exit::INCONCLUSIVE => "something could not be judged",
+        exit::SUSPECT => "an oracle or an invariant failed: suspect the model or our code",
+        _ => "see the messages above",
+    }
+    .into()
+}
+
+/// What a reader should know although no verdict says it.
+fn notes(outcomes: &[SeedOutcome]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let pending = outcomes.iter().find(|o| !o.pending.is_empty());
+    if let Some(first) = pending {
+        let count = outcomes.iter().filter(|o| !o.pending.is_empty()).count();
+        notes.push(format!(
+            "not everything had arrived 15 min after the end in {count} seeds; seed {}: {}",
+            first.seed,
+            first.pending.join("; ")
+        ));
+    }
+    let mut idle: Vec<(&str, u64)> = Vec::new();
+    for outcome in outcomes {
+        for fault in &outcome.idle_faults {
+            if idle.iter().all(|(id, _)| id != fault) {
+                idle.push((fault, outcome.seed));
+            }
+        }
+    }
+    for (fault, seed) in idle {
+        notes.push(format!(
+            "fault {fault} had no effect in seed {seed}: nothing met it"
+        ));
+    }
+    notes
+}

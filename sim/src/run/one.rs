@@ -1,0 +1,315 @@
+//! One seed of one scenario, from power-on to the end of the settle phase.
+//!
+//! Builds the world that the scenario describes, boots its machines, lets the router probe, plays the faults, and waits
+//! until what is under way has arrived. What machines do is `store`'s, how a line behaves is `link`'s; the verdict on what
+//! happened is `outcome`'s. Next: `faults`, `settle`.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    event::{Event, MachineChange, MachineId, Recorder, Stamped},
+    link::TraceError,
+    metric::LinkBytes,
+    scenario::{Fidelity, LinkSpec, Scenario},
+    store::{self, Context, Directory, HQ},
+    world::{self, Active, MachineSpec, Way, World, WorldReport, WorldSpec, Zone, seed},
+};
+
+use super::{faults, settle};
+
+/// How a run is computed, beyond what the scenario says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Largest simulated packet in bytes, headers included; lines count the headers of real ones either way.
+    pub mtu: u32,
+    /// Whether the trace hash covers payloads.
+    pub hash_payloads: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            mtu: 1500,
+            hash_payloads: false,
+        }
+    }
+}
+
+/// What one seed did.
+#[derive(Clone, Debug)]
+pub struct SeedRun {
+    /// The seed.
+    pub seed: u64,
+    /// Everything that was recorded, in time order.
+    pub events: Vec<Stamped>,
+    /// What the links carried.
+    pub links: Vec<LinkBytes>,
+    /// Machine names by number; head office is the last one.
+    pub machines: Vec<String>,
+    /// When the settle phase ended.
+    pub ended_at: Duration,
+    /// What had not arrived when the settle phase gave up; empty if everything had.
+    pub pending: Vec<String>,
+    /// The engine's own figures.
+    pub world: WorldReport,
+}
+
+/// Why a scenario cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A recording cannot be read.
+    #[error(transparent)]
+    Recording(#[from] TraceError),
+    /// The scenario asks for what this version does not have.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+/// Runs `scenario` with `seed`. Call it on a fresh thread for every seed: hash keys of libraries advance within one.
+///
+/// # Errors
+/// If a recording cannot be read, or the scenario asks for what this version cannot run.
+pub fn run(scenario: &Arc<Scenario>, seed: u64, options: Options) -> Result<SeedRun, RunError> {
+    let directory = Arc::new(Directory::of(scenario));
+    let spec = world_spec(scenario, &directory, seed, options)?;
+    let mut machines: Vec<String> = directory
+        .machines()
+        .iter()
+        .map(|m| m.name.clone())
+        .collect();
+    machines.push(HQ.to_owned());
+
+    let of_world = scenario.clone();
+    let ((mut events, pending), report) = world::run(&spec, |world| async move {
+        let director = Director {
+            world,
+            scenario: of_world,
+            directory,
+            recorder: Recorder::new(),
+            seed,
+        };
+        director.direct().await
+    })?;
+    // Stable: what happened at one instant stays in the order in which it happened.
+    events.sort_by_key(|e| e.at);
+    let links = report
+        .carried
+        .iter()
+        .map(|((link, way, class), carried)| LinkBytes {
+            link: link.clone(),
+            upwards: *way == Way::Up,
+            class: *class,
+            carried: carried.bytes.clone(),
+            lost: carried.lost.clone(),
+        })
+        .collect();
+    Ok(SeedRun {
+        seed,
+        events,
+        links,
+        machines,
+        ended_at: report.virtual_time,
+        pending,
+        world: report,
+    })
+}
+
+/// Whoever directs a store: starts, stops and starts again.
+#[derive(Clone)]
+pub(super) struct Director {
+    pub(super) world: World,
+    pub(super) scenario: Arc<Scenario>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) recorder: Recorder,
+    seed: u64,
+}
+
+impl Director {
+    async fn direct(self) -> (Vec<Stamped>, Vec<String>) {
+        let context = self.context(HQ, HQ, self.directory.hq());
+        self.world
+            .start(HQ, |env| log_end(HQ, store::run_hq(context(env))));
+        let story = async {
+            let boots = self.directory.machines().iter().map(|m| self.boot(&m.name));
+            let boots = all(boots.collect());
+            let faults = faults::play(&self);
+            let end = tokio::time::sleep_until(self.world.at(self.scenario.duration));
+            tokio::join!(biased; boots, faults, end);
+            settle::wait(&self).await
+        };
+        let (events, pending) = tokio::select! {
+            biased;
+            settled = story => settled,
+            () = self.probe() => unreachable!("the router probes for ever"),
+        };
+        (events, pending)
+    }
+
+    /// Time from power-on to running, then the program.
+    pub(super) async fn boot(&self, name: &str) {
+        let machine = self.directory.named(name).expect("a machine of the store");
+        let node = &self.scenario.nodes[&machine.group];
+        let boot = {
+            let at = self.world.now().as_nanos().to_string();
+            let mut rng = seed::stream(self.seed, &[name, "boot", &at]);
+            node.boot.sample_duration(&mut rng)
+        };
+        tokio::time::sleep(boot).await;
+        self.start(name);
+    }
+
+    /// Starts a machine's program at once.
+    pub(super) fn start(&self, name: &str) {
+        let machine = self.directory.named(name).expect("a machine of the store");
+        self.recorder.record(Event::Machine {
+            machine: machine.id,
+            change: MachineChange::Started,
+        });
+        let context = self.context(name, &machine.group, machine.id);
+        let name = name.to_owned();
+        self.world.start(&name.clone(), |env| async move {
+            log_end(&name, store::run(context(env))).await;
+        });
+    }
+
+    fn context<E>(
+        &self,
+        name: &str,
+        group: &str,
+        id: MachineId,
+    ) -> impl FnOnce(E) -> Context<E> + use<E> {
+        let (name, group) = (name.to_owned(), group.to_owned());
+        let (scenario, recorder) = (self.scenario.clone(), self.recorder.clone());
+        let machines = self.directory.clone();
+        move |env| Context {
+            env,
+            id,
+            name,
+            group,
+            scenario,
+            recorder,
+            machines,
+        }
+    }
+
+    /// Lets the router probe its primary line, for ever.
+    async fn probe(&self) {
+        let Some(failover) = &self.scenario.failover else {
+            return std::future::pending().await;
+        };
+        let interval = failover.probe;
+        // An answer that is not there after half the interval does not count: three probes that fail are known after
+        // three intervals, not four.
+        let timeout = interval / 2;
+        let mut next = self.world.now() + interval;
+        loop {
+            tokio::time::sleep_until(self.world.at(next)).await;
+            let asked = self.world.now();
+            let answer = self.world.probe().filter(|at| *at <= asked + timeout);
+            tokio::time::sleep_until(self.world.at(answer.unwrap_or(asked + timeout))).await;
+            self.world.probed(answer.is_some());
+            for (at, active) in self.world.take_switches() {
+                let backup = active == Active::Backup;
+                self.recorder.record_at(at, Event::Failover { backup });
+            }
+            next += interval;
+        }
+    }
+}
+
+/// A machine's program ends only when its disk fails or a port is taken; a run that went on silently would judge a store
+/// with a machine less.
+async fn log_end(name: &str, program: impl Future<Output = std::io::Result<()>>) {
+    match program.await {
+        Ok(()) => {}
+        Err(error) => panic!("{name} has stopped: {error}"),
+    }
+}
+
+/// Waits for all of them.
+pub(super) async fn all<F: Future<Output = ()>>(futures: Vec<F>) {
+    let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    std::future::poll_fn(|cx| {
+        futures.retain_mut(|f| f.as_mut().poll(cx).is_pending());
+        match futures.is_empty() {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
+}
+
+fn world_spec(
+    scenario: &Scenario,
+    directory: &Directory,
+    seed: u64,
+    options: Options,
+) -> Result<WorldSpec, RunError> {
+    if scenario.fidelity == Fidelity::Flow {
+        return Err(RunError::Unsupported(
+            "`fidelity = \"flow\"` is not run in this version; `check` and `explain` know it"
+                .into(),
+        ));
+    }
+    let mut machines: Vec<MachineSpec> = directory
+        .machines()
+        .iter()
+        .map(|machine| MachineSpec {
+            name: machine.name.clone(),
+            zone: Zone::Store,
+            access: access_of(scenario, machine).map(str::to_owned),
+            disk: scenario.nodes[&machine.group]
+                .disk
+                .as_ref()
+                .map(|disk| scenario.disks[disk].clone()),
+        })
+        .collect();
+    machines.push(MachineSpec {
+        name: HQ.into(),
+        zone: Zone::Hq,
+        access: None,
+        disk: None,
+    });
+    if machines.len() > world::MACHINES_MAX {
+        return Err(RunError::Unsupported(format!(
+            "a store of {} machines; one world holds {}",
+            machines.len(),
+            world::MACHINES_MAX
+        )));
+    }
+    let to_hq = |link: &LinkSpec| link.between == ("router".to_owned(), "hq".to_owned());
+    let line = match &scenario.failover {
+        Some(failover) => Some(failover.primary.clone()),
+        None => scenario
+            .links
+            .iter()
+            .find(|(_, link)| to_hq(link) && !link.backup)
+            .map(|(name, _)| name.clone()),
+    };
+    Ok(WorldSpec {
+        seed,
+        epoch: Duration::from_nanos(
+            u64::try_from(scenario.start.timestamp().as_nanosecond()).unwrap_or(0),
+        ),
+        mtu: options.mtu,
+        hash_payloads: options.hash_payloads,
+        machines,
+        links: scenario.links.clone(),
+        classes: scenario.classes.clone(),
+        ports: store::classes_by_port(scenario).into_iter().collect(),
+        line,
+        failover: scenario.failover.clone(),
+    })
+}
+
+/// The link between a machine and the router: its own, its group's, or everybody's.
+fn access_of<'a>(scenario: &'a Scenario, machine: &store::Machine) -> Option<&'a str> {
+    let ends = [machine.name.as_str(), machine.group.as_str(), "store/*"];
+    ends.iter().find_map(|end| {
+        scenario
+            .links
+            .iter()
+            .find(|(_, link)| link.between.0 == *end && link.between.1 == "router")
+            .map(|(name, _)| name.as_str())
+    })
+}

@@ -1,0 +1,135 @@
+//! What crosses processes: one seed's samples, findings and figures, boiled down from its log.
+//!
+//! A log holds millions of events and stays in its worker. Everything here is deterministic but [`Cost`], which `merge` keeps
+//! apart: the same seed gives the same bytes on any machine.
+
+use serde::{Deserialize, Serialize};
+
+use super::one::SeedRun;
+use crate::{
+    event::Event,
+    invariant::{self, Finding},
+    metric::{Sample, SeedLog, evaluate, timeline},
+    oracle::judge::OracleSample,
+    scenario::Scenario,
+    world::trace::TraceHash,
+};
+
+/// One seed, boiled down.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SeedOutcome {
+    /// The seed.
+    pub seed: u64,
+    /// Hash over every packet and every recorded event, in hexadecimal.
+    pub trace_hash: String,
+    /// By expectation, in file order.
+    pub samples: Vec<Sample>,
+    /// By oracle, in file order.
+    pub oracles: Vec<OracleSample>,
+    /// By invariant, in the table's order.
+    pub findings: Vec<Finding>,
+    /// What happened when.
+    pub timeline: Vec<backroom_reports::Moment>,
+    /// What had not arrived at the end of the settle phase.
+    pub pending: Vec<String>,
+    /// Faults that ended without having had any effect.
+    pub idle_faults: Vec<String>,
+    /// What it took to compute.
+    pub cost: Cost,
+}
+
+/// Wall-clock figures and sizes: they differ between two runs of a seed.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Cost {
+    /// CPU seconds of the seed's thread.
+    pub cpu_seconds: f64,
+    /// Largest resident set of the worker so far, bytes.
+    pub memory_bytes_peak: u64,
+    /// Packets.
+    pub packets: u64,
+    /// Virtual seconds, settle phase included.
+    pub virtual_seconds: f64,
+}
+
+impl SeedOutcome {
+    /// Judges nothing yet: only measures.
+    pub fn of(scenario: &Scenario, run: &SeedRun) -> Self {
+        let log = SeedLog {
+            seed: run.seed,
+            scenario,
+            events: &run.events,
+            links: &run.links,
+            machines: &run.machines,
+            ended_at: run.ended_at,
+        };
+        let expects = scenario.expects.iter();
+        Self {
+            seed: run.seed,
+            trace_hash: format!("{:016x}", trace_hash(run)),
+            samples: expects
+                .map(|e| evaluate::expectation(&log, &e.that, &e.window))
+                .collect(),
+            oracles: scenario
+                .oracles
+                .iter()
+                .map(|oracle| OracleSample::of(&log, oracle))
+                .collect(),
+            findings: invariant::check(&log),
+            timeline: timeline::moments(&log),
+            pending: run.pending.clone(),
+            idle_faults: idle_faults(scenario, run),
+            cost: Cost {
+                cpu_seconds: thread_cpu_seconds(),
+                memory_bytes_peak: memory_bytes_peak(),
+                packets: run.world.packets,
+                virtual_seconds: run.ended_at.as_secs_f64(),
+            },
+        }
+    }
+}
+
+/// The packets' hash, with what was recorded: a run that differs only in what it says of itself differs.
+fn trace_hash(run: &SeedRun) -> u64 {
+    use std::hash::{Hash as _, Hasher as _};
+
+    let mut hash = TraceHash::new(false);
+    hash.write_u64(run.world.trace_hash);
+    run.events.hash(&mut hash);
+    hash.finish()
+}
+
+/// A fault that never bites makes a run falsely green.
+fn idle_faults(scenario: &Scenario, run: &SeedRun) -> Vec<String> {
+    run.events
+        .iter()
+        .filter_map(|e| match e.event {
+            Event::Fault {
+                fault,
+                begins: false,
+                effects: 0,
+            } => Some(scenario.faults[usize::from(fault)].id.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// CPU time of this thread, from the kernel's accounting; 0 where there is none to read.
+fn thread_cpu_seconds() -> f64 {
+    let ticks = || -> Option<f64> {
+        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        let nanos: f64 = stat.split(' ').next()?.parse().ok()?;
+        Some(nanos / 1e9)
+    };
+    ticks().unwrap_or(0.0)
+}
+
+/// Largest resident set of this process; 0 where the kernel does not tell.
+fn memory_bytes_peak() -> u64 {
+    let read = || -> Option<u64> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+        Some(kib * 1024)
+    };
+    read().unwrap_or(0)
+}

@@ -1,0 +1,86 @@
+//! After the run proper: nobody orders or measures any more, and what is under way arrives.
+//!
+//! Without it, an order placed in the last second would look lost. It ends when everything accepted has arrived, or after
+//! [`SETTLE_MAX`], and then says what is still pending.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::one::Director;
+use crate::event::{Event, MachineId, OrderId, Stamped};
+
+/// 15 min: a batch may wait for a retry of a minute, a router for its fail-back, TCP for a retransmission of two minutes.
+pub(super) const SETTLE_MAX: Duration = Duration::from_secs(15 * 60);
+/// How often it looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What is under way.
+#[derive(Debug, Default)]
+struct Tally {
+    orders: BTreeSet<OrderId>,
+    /// Items made and not yet received, by machine: one number is enough, since nothing is received that was not made.
+    items: BTreeMap<MachineId, i64>,
+    dropped: i64,
+}
+
+impl Tally {
+    fn add(&mut self, event: &Event) {
+        match *event {
+            Event::OrderAccepted { order } => {
+                self.orders.insert(order);
+            }
+            Event::SaleBooked { order } => {
+                self.orders.remove(&order);
+            }
+            Event::TelemetryMade { machine, count, .. } => {
+                *self.items.entry(machine).or_default() += i64::from(count);
+            }
+            Event::TelemetryReceived { machine, count, .. }
+            | Event::TelemetryDiscarded { machine, count, .. } => {
+                *self.items.entry(machine).or_default() -= i64::from(count);
+            }
+            Event::TelemetryDropped { items, .. } => self.dropped += items as i64,
+            _ => {}
+        }
+    }
+
+    fn items(&self) -> i64 {
+        self.items.values().sum::<i64>() - self.dropped
+    }
+
+    fn pending(&self) -> Vec<String> {
+        let mut pending = Vec::new();
+        if let Some(first) = self.orders.first() {
+            pending.push(format!(
+                "{} accepted orders have not reached the ledger; first: {first}",
+                self.orders.len()
+            ));
+        }
+        // Items that arrived twice make this smaller than it is, never larger; the invariants count them one by one.
+        if self.items() > 0 {
+            pending.push(format!(
+                "{} telemetry items have not reached head office",
+                self.items()
+            ));
+        }
+        pending
+    }
+}
+
+/// Waits until everything has arrived; gives all events and what is still pending.
+pub(super) async fn wait(director: &Director) -> (Vec<Stamped>, Vec<String>) {
+    let deadline = director.scenario.duration + SETTLE_MAX;
+    let (mut events, mut tally) = (Vec::new(), Tally::default());
+    loop {
+        let new = director.recorder.take();
+        new.iter().for_each(|e| tally.add(&e.event));
+        events.extend(new);
+        let pending = tally.pending();
+        if pending.is_empty() || director.world.now() >= deadline {
+            return (events, pending);
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}

@@ -1,0 +1,252 @@
+//! HTTP/1.1 over an `Env`: a client that keeps one connection, and a server loop with a gate for new sessions.
+//!
+//! hyper speaks; this file decides when to connect, when to give up, and when a quiet connection is closed. No `date`
+//! header: it would differ between runs. Who retries, and for how long, is the caller's decision.
+
+use std::{
+    convert::Infallible,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use backroom_collector::env::{Env, Listener as _, Target};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{
+    Request, Response, StatusCode,
+    body::Incoming,
+    client::conn::http1::SendRequest,
+    header::{CONTENT_TYPE, HOST, HeaderMap, RETRY_AFTER},
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::pace::TokenBucket;
+
+/// Largest answer that a client reads.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// A server closes connections that were silent for so long: the other end may have lost power, or its line.
+/// Long enough that a till which sells once in some minutes keeps its session.
+const IDLE_MAX: Duration = Duration::from_secs(600);
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    headers: HeaderMap,
+}
+
+impl Answer {
+    /// What the server asks to wait before the next try, where it says so in seconds.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+        Some(Duration::from_secs(seconds))
+    }
+}
+
+/// A connection to one server, made when it is needed and kept. One request at a time.
+pub(crate) struct Client<E> {
+    env: E,
+    target: Target,
+    authority: String,
+    open: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl<E: Env> Client<E> {
+    pub(crate) fn new(env: E, target: Target) -> Self {
+        let authority = format!("{}:{}", target.host, target.port);
+        Self {
+            env,
+            target,
+            authority,
+            open: None,
+        }
+    }
+
+    /// Posts `body` and reads the answer, all within `limit`.
+    ///
+    /// A kept connection that turns out to be closed is replaced at once: the server may have closed it for its silence.
+    /// So the request may reach the server twice, and must be idempotent.
+    ///
+    /// # Errors
+    /// When there is no answer in time, or no connection. The connection is then given up.
+    pub(crate) async fn post(
+        &mut self,
+        path: &str,
+        content_type: &'static str,
+        body: Bytes,
+        limit: Duration,
+    ) -> io::Result<Answer> {
+        let deadline = Instant::now() + limit;
+        let kept = self.open.take();
+        let reused = kept.is_some();
+        match self
+            .attempt(kept, path, content_type, body.clone(), deadline)
+            .await
+        {
+            Err(error) if reused && error.kind() != io::ErrorKind::TimedOut => {
+                self.attempt(None, path, content_type, body, deadline).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        kept: Option<SendRequest<Full<Bytes>>>,
+        path: &str,
+        content_type: &'static str,
+        body: Bytes,
+        deadline: Instant,
+    ) -> io::Result<Answer> {
+        timeout_at(deadline, async {
+            let mut sender = match kept {
+                Some(sender) => sender,
+                None => self.connect().await?,
+            };
+            sender.ready().await.map_err(io::Error::other)?;
+            let request = Request::post(path)
+                .header(HOST, &self.authority)
+                .header(CONTENT_TYPE, content_type)
+                .body(Full::new(body))
+                .map_err(io::Error::other)?;
+            let answer = sender
+                .send_request(request)
+                .await
+                .map_err(io::Error::other)?;
+            let (parts, body) = answer.into_parts();
+            // No answer's body is of interest here, but the next request can only follow it.
+            Limited::new(body, ANSWER_BYTES_MAX)
+                .collect()
+                .await
+                .map_err(io::Error::other)?;
+            // Kept only after a whole exchange: dropping it half-way closes the connection.
+            self.open = Some(sender);
+            Ok(Answer {
+                status: parts.status,
+                headers: parts.headers,
+            })
+        })
+        .await
+        .map_err(|_| io::ErrorKind::TimedOut)?
+    }
+
+    async fn connect(&self) -> io::Result<SendRequest<Full<Bytes>>> {
+        let stream = self
+            .env
+            .connect(&self.target)
+            .await
+            .map_err(io::Error::other)?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
+        self.env.spawn(async move {
+            // Its errors reach whoever waits for an answer.
+            let _ = connection.await;
+        });
+        Ok(sender)
+    }
+}
+
+/// Admits new sessions at a bounded rate.
+pub(crate) type Gate = Arc<Mutex<TokenBucket>>;
+
+/// Accepts connections for ever and answers requests with `handler`.
+pub(crate) async fn serve<E, F, A>(env: E, mut listener: E::Listener, gate: Gate, handler: F)
+where
+    E: Env,
+    F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    loop {
+        let wait = {
+            let mut gate = gate.lock().expect("nobody panics while holding the gate");
+            gate.wait_for(1.0, Instant::now())
+        };
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+            continue;
+        }
+        // An accept that fails (too many open files) leaves the listener usable.
+        let Ok((stream, _)) = listener.accept().await else {
+            continue;
+        };
+        gate.lock()
+            .expect("nobody panics while holding the gate")
+            .take(1.0, Instant::now());
+        env.spawn(session(stream, handler.clone()));
+    }
+}
+
+#[derive(Debug)]
+struct Activity {
+    under_way: usize,
+    last: Instant,
+}
+
+async fn session<S, F, A>(stream: S, handler: F)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+{
+    let activity = Arc::new(Mutex::new(Activity {
+        under_way: 0,
+        last: Instant::now(),
+    }));
+    let lock = |activity: &Mutex<Activity>, change: isize| {
+        let mut activity = activity.lock().expect("nobody panics while holding it");
+        activity.under_way = activity.under_way.saturating_add_signed(change);
+        activity.last = Instant::now();
+    };
+    let seen = Arc::clone(&activity);
+    let service = service_fn(move |request| {
+        let seen = Arc::clone(&seen);
+        lock(&seen, 1);
+        let answer = handler(request);
+        async move {
+            let answer = answer.await;
+            lock(&seen, -1);
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    let alarm = sleep_until(Instant::now() + IDLE_MAX);
+    tokio::pin!(alarm);
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut connection => return,
+            () = &mut alarm => {
+                let now = Instant::now();
+                let due = {
+                    let activity = activity.lock().expect("nobody panics while holding it");
+                    if activity.under_way > 0 { now + IDLE_MAX } else { activity.last + IDLE_MAX }
+                };
+                if due <= now {
+                    return;
+                }
+                alarm.as_mut().reset(due);
+            }
+        }
+    }
+}
+
+/// Reads a request's body of at most `limit` bytes; `None` if it is longer or breaks off.
+pub(crate) async fn read_body(body: Incoming, limit: usize) -> Option<Bytes> {
+    let body = Limited::new(body, limit).collect().await.ok()?;
+    Some(body.to_bytes())
+}
+
+/// An answer with a body.
+pub(crate) fn answer(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,457 @@
+//! Records that survive: an append-only file with checksums, group commit, and compaction by replacement.
+//!
+//! Its writer task owns the file. Whoever appends waits until its record is synced; all that wait together share one
+//! fsync. What a record means is the owner's business (`broker`, `pos`).
+//!
+//! ```text
+//! file   := magic[8] record*
+//! record := payload_bytes u32le, crc32c u32le (of the length and the payload), payload
+//! ```
+//! Recovery takes the longest prefix of whole records and cuts the rest: a synced record is never behind a torn one,
+//! because the file only grows and a sync covers all before it.
+//!
+//! A replacement is written beside the file, synced, and renamed over it: a crash leaves the old or the new one.
+//! Rule for owners: change your state first, then append, so that a snapshot holds the effect of all that was appended before it.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use backroom_collector::env::{Disk as _, Env, File, Open};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use tokio::sync::{mpsc, oneshot};
+
+const MAGIC: &[u8; 8] = b"BRJRNL01";
+const HEADER_BYTES: usize = 8;
+
+/// Largest payload; a longer length is damage.
+const RECORD_BYTES_MAX: usize = 1 << 20;
+
+/// Largest file that is read back: compaction keeps it far below.
+const FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Commands that may wait for the writer; senders then wait too.
+const COMMANDS_MAX: usize = 256;
+
+/// Lazy records are handed to the operating system when so many bytes have come together.
+const LAZY_BYTES_MAX: usize = 64 << 10;
+
+/// A handle for appending; clones append to the same file.
+#[derive(Clone, Debug)]
+pub(crate) struct Journal {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    bytes: AtomicU64,
+    /// Why the writer has stopped.
+    failure: OnceLock<String>,
+}
+
+impl Shared {
+    fn closed(&self) -> io::Error {
+        let why = self
+            .failure
+            .get()
+            .map_or("its task is gone", String::as_str);
+        io::Error::other(format!("the journal takes no more records: {why}"))
+    }
+}
+
+#[derive(Debug)]
+enum Command {
+    Append {
+        payload: Bytes,
+        synced: Option<oneshot::Sender<()>>,
+    },
+    Replace(Vec<Bytes>),
+}
+
+/// Waits for a record to be durable.
+#[derive(Debug)]
+pub(crate) struct Synced {
+    done: oneshot::Receiver<()>,
+    shared: Arc<Shared>,
+}
+
+impl Future for Synced {
+    type Output = io::Result<()>;
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
+        std::pin::Pin::new(&mut self.done)
+            .poll(cx)
+            .map(|done| done.map_err(|_| self.shared.closed()))
+    }
+}
+
+impl Journal {
+    /// Opens or makes a journal and gives the records that it holds, oldest first. All of them are durable on return.
+    ///
+    /// # Errors
+    /// When the disk fails. Damage is not an error: what follows it is cut off.
+    pub(crate) async fn open<E: Env>(env: &E, path: &Path) -> io::Result<(Self, Vec<Bytes>)> {
+        let disk = env.disk();
+        let dir = path.parent().expect("a journal lies in a directory");
+        disk.create_dir_all(dir).await?;
+        let found = match disk.read(path, FILE_BYTES_MAX).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Bytes::new(),
+            Err(error) => return Err(error),
+        };
+        let file = disk.open(path, Open::Create).await?;
+        let (records, valid) = recover(&found);
+        let end = if valid == 0 {
+            file.set_len(0).await?;
+            file.write_at(0, Bytes::from_static(MAGIC)).await?;
+            HEADER_BYTES as u64
+        } else {
+            file.set_len(valid as u64).await?;
+            valid as u64
+        };
+        // What a crashed process wrote may still be unsynced: its readers count on it from now on.
+        file.sync().await?;
+        disk.sync_dir(dir).await?;
+
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let shared = Arc::new(Shared::default());
+        shared.bytes.store(end, Ordering::Relaxed);
+        let writer = Writer {
+            env: env.clone(),
+            path: path.to_owned(),
+            file,
+            end,
+            inbox,
+            shared: Arc::clone(&shared),
+        };
+        env.spawn(writer.run());
+        Ok((Self { commands, shared }, records))
+    }
+
+    /// Appends a record; the answer says when it is durable. Records keep the order of their calls.
+    ///
+    /// # Errors
+    /// When the writer has stopped.
+    pub(crate) async fn append(&self, payload: Bytes) -> io::Result<Synced> {
+        let (synced, done) = oneshot::channel();
+        self.command(Command::Append {
+            payload,
+            synced: Some(synced),
+        })
+        .await?;
+        Ok(Synced {
+            done,
+            shared: Arc::clone(&self.shared),
+        })
+    }
+
+    /// Appends a record that may be lost: it becomes durable with the next one that is waited for.
+    ///
+    /// # Errors
+    /// When the writer has stopped.
+    pub(crate) async fn append_lazily(&self, payload: Bytes) -> io::Result<()> {
+        self.command(Command::Append {
+            payload,
+            synced: None,
+        })
+        .await
+    }
+
+    /// Replaces all that was appended before by `records`.
+    ///
+    /// # Errors
+    /// When the writer has stopped.
+    pub(crate) async fn replace(&self, records: Vec<Bytes>) -> io::Result<()> {
+        self.shared.bytes.store(0, Ordering::Relaxed);
+        self.command(Command::Replace(records)).await
+    }
+
+    /// Bytes of the file, lazy records included; 0 while a replacement is on its way.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.shared.bytes.load(Ordering::Relaxed)
+    }
+
+    async fn command(&self, command: Command) -> io::Result<()> {
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| self.shared.closed())
+    }
+}
+
+struct Writer<E: Env> {
+    env: E,
+    path: PathBuf,
+    file: <E::Disk as backroom_collector::env::Disk>::File,
+    end: u64,
+    inbox: mpsc::Receiver<Command>,
+    shared: Arc<Shared>,
+}
+
+impl<E: Env> Writer<E> {
+    async fn run(mut self) {
+        // After a failed write or sync nobody knows what the disk holds, so the journal stops: waiters see an error.
+        if let Err(error) = self.write().await {
+            let _ = self.shared.failure.set(error.to_string());
+        }
+    }
+
+    async fn write(&mut self) -> io::Result<()> {
+        let mut pending = BytesMut::new();
+        let mut waiters = Vec::new();
+        while let Some(first) = self.inbox.recv().await {
+            let mut next = Some(first);
+            let mut replacement = None;
+            while let Some(command) = next {
+                match command {
+                    Command::Append { payload, synced } => {
+                        encode(&mut pending, &payload);
+                        waiters.extend(synced);
+                    }
+                    Command::Replace(records) => {
+                        // The snapshot holds the effect of what is pending.
+                        pending.clear();
+                        replacement = Some(records);
+                    }
+                }
+                next = self.inbox.try_recv().ok();
+            }
+            if let Some(records) = replacement {
+                self.replace(&records).await?;
+            }
+            if !waiters.is_empty() || pending.len() >= LAZY_BYTES_MAX {
+                let data = pending.split().freeze();
+                let length = data.len() as u64;
+                if length > 0 {
+                    self.file.write_at(self.end, data).await?;
+                    self.end += length;
+                }
+                if !waiters.is_empty() {
+                    self.file.sync().await?;
+                }
+                for waiter in waiters.drain(..) {
+                    // Whoever went away does not care any more.
+                    let _ = waiter.send(());
+                }
+            }
+            self.shared
+                .bytes
+                .store(self.end + pending.len() as u64, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn replace(&mut self, records: &[Bytes]) -> io::Result<()> {
+        let disk = self.env.disk();
+        let new = self.path.with_extension("new");
+        let file = disk.open(&new, Open::Create).await?;
+        file.set_len(0).await?;
+        let mut data = BytesMut::from(&MAGIC[..]);
+        for record in records {
+            encode(&mut data, record);
+        }
+        let end = data.len() as u64;
+        file.write_at(0, data.freeze()).await?;
+        file.sync().await?;
+        disk.rename(&new, &self.path).await?;
+        disk.sync_dir(self.path.parent().expect("a journal lies in a directory"))
+            .await?;
+        drop(file);
+        // Opened anew: on a simulated disk a handle belongs to the name that it was opened by.
+        self.file = disk.open(&self.path, Open::ReadWrite).await?;
+        self.end = end;
+        Ok(())
+    }
+}
+
+fn checksum(length: [u8; 4], payload: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&length), payload)
+}
+
+fn encode(out: &mut BytesMut, payload: &[u8]) {
+    assert!(
+        payload.len() <= RECORD_BYTES_MAX,
+        "a record of {} bytes could not be read back",
+        payload.len()
+    );
+    let length = (payload.len() as u32).to_le_bytes();
+    out.reserve(8 + payload.len());
+    out.put_slice(&length);
+    out.put_u32_le(checksum(length, payload));
+    out.put_slice(payload);
+}
+
+/// The whole records at the start of `file`, and how many bytes they take; 0 bytes if even the magic is missing.
+fn recover(file: &Bytes) -> (Vec<Bytes>, usize) {
+    let mut records = Vec::new();
+    if !file.starts_with(MAGIC) {
+        return (records, 0);
+    }
+    let mut at = HEADER_BYTES;
+    while let Some((header, rest)) = file[at..].split_first_chunk::<8>() {
+        let length: [u8; 4] = header[..4].try_into().expect("four of eight bytes");
+        let crc: [u8; 4] = header[4..].try_into().expect("four of eight bytes");
+        let bytes = u32::from_le_bytes(length) as usize;
+        if bytes > RECORD_BYTES_MAX || bytes > rest.len() {
+            break;
+        }
+        if checksum(length, &rest[..bytes]) != u32::from_le_bytes(crc) {
+            break;
+        }
+        records.push(file.slice(at + 8..at + 8 + bytes));
+        at += 8 + bytes;
+    }
+    (records, at)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::world::{self, MachineSpec, World, WorldSpec, Zone, env::SimEnv};
+
+    fn file_of(payloads: &[Vec<u8>]) -> Bytes {
+        let mut file = BytesMut::from(&MAGIC[..]);
+        for payload in payloads {
+            encode(&mut file, payload);
+        }
+        file.freeze()
+    }
+
+    const PATH: &str = "/data/journal";
+
+    /// One life of the machine, which ends with a power cut.
+    async fn live<F>(world: &World, program: impl FnOnce(SimEnv) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (done, ended) = oneshot::channel();
+        world.start("pos", move |env| async move {
+            program(env).await;
+            assert!(done.send(()).is_ok(), "somebody waits");
+        });
+        ended.await.expect("the program ends well");
+        world.power_off("pos").await;
+        world.power_on("pos");
+    }
+
+    async fn append_synced(journal: &Journal, payload: Vec<u8>) {
+        let synced = journal.append(payload.into()).await.expect("it takes");
+        synced.await.expect("it syncs");
+    }
+
+    #[test]
+    fn what_was_synced_survives_replacement_and_power_loss() {
+        let spec = WorldSpec {
+            machines: vec![MachineSpec {
+                name: "pos".into(),
+                zone: Zone::Store,
+                access: None,
+                disk: None,
+            }],
+            ..WorldSpec::default()
+        };
+        let direct = |world: World| async move {
+            live(&world, |env| async move {
+                let (journal, records) = Journal::open(&env, Path::new(PATH))
+                    .await
+                    .expect("it opens");
+                assert!(records.is_empty());
+                for n in 0..100_u8 {
+                    append_synced(&journal, vec![n; 100]).await;
+                }
+                assert!(journal.bytes() > 10_000);
+                journal
+                    .replace(vec![Bytes::from_static(b"snapshot")])
+                    .await
+                    .expect("it takes");
+                for n in 0..3_u8 {
+                    append_synced(&journal, vec![n; 4]).await;
+                }
+                assert!(journal.bytes() < 100);
+                journal
+                    .append_lazily(Bytes::from_static(b"lost"))
+                    .await
+                    .expect("it takes");
+            })
+            .await;
+            live(&world, |env| async move {
+                let (journal, records) = Journal::open(&env, Path::new(PATH))
+                    .await
+                    .expect("it opens");
+                let expect: [&[u8]; 4] = [b"snapshot", &[0; 4], &[1; 4], &[2; 4]];
+                assert_eq!(records, expect);
+                append_synced(&journal, vec![9; 4]).await;
+            })
+            .await;
+            live(&world, |env| async move {
+                let (_, records) = Journal::open(&env, Path::new(PATH))
+                    .await
+                    .expect("it opens");
+                assert_eq!(records.len(), 5);
+            })
+            .await;
+        };
+        world::run(&spec, direct).expect("no recordings");
+    }
+
+    proptest! {
+        /// Whatever was cut off or damaged, the records before it are there and nothing is made up.
+        #[test]
+        fn what_lies_before_the_damage_survives(
+            payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..12),
+            cut in any::<prop::sample::Index>(),
+            flip in any::<prop::sample::Index>(),
+            bit in 0_u8..8,
+        ) {
+            let whole = file_of(&payloads);
+            let (records, valid) = recover(&whole);
+            prop_assert_eq!(valid, whole.len());
+            prop_assert_eq!(records.len(), payloads.len());
+
+            let cut = cut.index(whole.len() + 1);
+            let torn = whole.slice(..cut);
+            let (records, valid) = recover(&torn);
+            prop_assert!(valid <= cut);
+            for (record, payload) in records.iter().zip(&payloads) {
+                prop_assert_eq!(&record[..], &payload[..]);
+            }
+            let ends: Vec<usize> = (0..=payloads.len())
+                .map(|n| file_of(&payloads[..n]).len())
+                .collect();
+            let expected = ends.iter().filter(|&&end| end <= cut).count().saturating_sub(1);
+            prop_assert_eq!(records.len(), expected);
+
+            let flip = flip.index(whole.len());
+            let mut damaged = whole.to_vec();
+            damaged[flip] ^= 1 << bit;
+            let (records, _) = recover(&damaged.into());
+            let before = ends.iter().filter(|&&end| end <= flip).count().saturating_sub(1);
+            prop_assert_eq!(records.len(), before);
+            for (record, payload) in records.iter().zip(&payloads) {
+                prop_assert_eq!(&record[..], &payload[..]);
+            }
+        }
+
+        /// Any bytes at all are a valid input.
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut file = MAGIC.to_vec();
+            file.extend(bytes);
+            let file = Bytes::from(file);
+            let (_, valid) = recover(&file);
+            prop_assert!(valid >= HEADER_BYTES);
+            prop_assert!(valid <= file.len());
+        }
+    }
+}

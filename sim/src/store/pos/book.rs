@@ -1,0 +1,370 @@
+//! What a POS may not forget: sales that head office has not booked, card payments taken offline, and what is done.
+//!
+//! Sans-IO: records for the journal, the state that they rebuild, and the limits of offline payments. A sale is put down
+//! before the order is acknowledged to the broker, and struck out when the ledger has answered. Next: `uploader`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+
+use crate::{
+    event::{OrderId, Payment},
+    scenario::OfflinePayments,
+    store::{kds::Recent, orders::Order},
+};
+
+/// Orders that are remembered after the ledger has booked them, so that a late repeat from the broker is told.
+const DONE_MAX: usize = 4096;
+
+/// A card payment that was taken without asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) order: OrderId,
+    pub(super) cents: u32,
+    /// Wall-clock seconds at which it was taken.
+    pub(super) taken: u64,
+    /// Virtual time at which the authorisation was asked for; only for the record of the run.
+    pub(super) asked_at: Duration,
+}
+
+/// The state.
+#[derive(Debug)]
+pub(super) struct Book {
+    /// By order of arrival.
+    sales: BTreeMap<u64, Order>,
+    orders: BTreeSet<OrderId>,
+    payments: BTreeMap<u64, Stored>,
+    stored_cents: u64,
+    done: Recent,
+    last: u64,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self {
+            sales: BTreeMap::new(),
+            orders: BTreeSet::new(),
+            payments: BTreeMap::new(),
+            stored_cents: 0,
+            done: Recent::new(DONE_MAX),
+            last: 0,
+        }
+    }
+}
+
+const SALE: u8 = 1;
+const BOOKED: u8 = 2;
+const STORED: u8 = 3;
+const CLOSED: u8 = 4;
+
+impl Book {
+    /// Rebuilds the state; records that make no sense are skipped.
+    pub(super) fn recover(records: &[Bytes]) -> Self {
+        let mut book = Self::default();
+        for record in records {
+            // A record that is too short for what it says to be is none.
+            let _ = book.replay(record.clone());
+        }
+        book
+    }
+
+    fn replay(&mut self, mut record: Bytes) -> Option<()> {
+        match record.try_get_u8().ok()? {
+            SALE => {
+                let order = Order::decode(&record)?;
+                if !self.knows(order.id) {
+                    self.insert_sale(order);
+                }
+            }
+            BOOKED => self.strike_sale(record.try_get_u64_le().ok()?),
+            STORED => {
+                let stored = Stored {
+                    order: record.try_get_u64_le().ok()?,
+                    cents: record.try_get_u32_le().ok()?,
+                    taken: record.try_get_u64_le().ok()?,
+                    asked_at: Duration::from_micros(record.try_get_u64_le().ok()?),
+                };
+                self.insert_payment(stored);
+            }
+            CLOSED => {
+                self.strike_payment(record.try_get_u64_le().ok()?);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Records that rebuild this state.
+    pub(super) fn snapshot(&self, sale_bytes: u64) -> Vec<Bytes> {
+        // What is done comes first: it is the oldest.
+        let done = self.done.iter().map(|order| number(BOOKED, order));
+        let payments = self.payments.values().map(encode_stored);
+        let sales = self
+            .sales
+            .values()
+            .map(|sale| encode_sale(sale, sale_bytes));
+        done.chain(payments).chain(sales).collect()
+    }
+
+    /// Whether an order is in the outbox, or was lately.
+    pub(super) fn knows(&self, order: OrderId) -> bool {
+        self.orders.contains(&order) || self.done.contains(order)
+    }
+
+    /// Puts a sale down; gives its record.
+    pub(super) fn sell(&mut self, order: Order, sale_bytes: u64) -> Bytes {
+        self.insert_sale(order);
+        encode_sale(&order, sale_bytes)
+    }
+
+    /// Strikes a booked sale out; gives its record, which may be lost: the ledger drops repeats.
+    pub(super) fn booked(&mut self, order: OrderId) -> Bytes {
+        self.strike_sale(order);
+        number(BOOKED, order)
+    }
+
+    /// The oldest sales, at most `most`.
+    pub(super) fn oldest_sales(&self, most: usize) -> Vec<Order> {
+        self.sales.values().take(most).copied().collect()
+    }
+
+    /// Sales that the ledger has not booked.
+    pub(super) fn sales(&self) -> usize {
+        self.sales.len()
+    }
+
+    /// Takes a payment offline if the limits allow it; gives its record.
+    pub(super) fn take_offline(
+        &mut self,
+        payment: Stored,
+        limits: &OfflinePayments,
+    ) -> Option<Bytes> {
+        let cents = u64::from(payment.cents);
+        if cents > limits.max_each || self.stored_cents + cents > limits.max_total {
+            return None;
+        }
+        if self
+            .payments
+            .values()
+            .any(|stored| stored.order == payment.order)
+        {
+            return None;
+        }
+        self.insert_payment(payment);
+        Some(encode_stored(&payment))
+    }
+
+    /// The oldest payment that waits to be settled.
+    pub(super) fn oldest_payment(&self) -> Option<Stored> {
+        self.payments.values().next().copied()
+    }
+
+    /// Strikes a payment out, settled or expired; gives its record.
+    pub(super) fn close(&mut self, order: OrderId) -> Bytes {
+        self.strike_payment(order);
+        number(CLOSED, order)
+    }
+
+    fn insert_sale(&mut self, order: Order) {
+        self.last += 1;
+        self.sales.insert(self.last, order);
+        self.orders.insert(order.id);
+    }
+
+    fn strike_sale(&mut self, order: OrderId) {
+        self.orders.remove(&order);
+        self.sales.retain(|_, sale| sale.id != order);
+        self.done.insert(order);
+    }
+
+    fn insert_payment(&mut self, payment: Stored) {
+        self.last += 1;
+        self.stored_cents += u64::from(payment.cents);
+        self.payments.insert(self.last, payment);
+    }
+
+    fn strike_payment(&mut self, order: OrderId) {
+        let stored_cents = &mut self.stored_cents;
+        self.payments.retain(|_, payment| {
+            let stays = payment.order != order;
+            if !stays {
+                *stored_cents -= u64::from(payment.cents);
+            }
+            stays
+        });
+    }
+}
+
+impl Stored {
+    /// Whether it is too old to be settled, by the wall clock, which is all that a till has after a power cut.
+    pub(super) fn is_expired(&self, unix_now: Duration, limits: &OfflinePayments) -> bool {
+        unix_now.as_secs().saturating_sub(self.taken) > limits.max_age.as_secs()
+    }
+}
+
+/// How a payment ended, as a sale says it.
+pub(super) fn paid(how: Payment) -> u8 {
+    match how {
+        Payment::Online => 1,
+        Payment::Offline => 2,
+        Payment::Declined => 3,
+        Payment::SettledLater => 4,
+        Payment::Expired => 5,
+    }
+}
+
+fn number(kind: u8, order: OrderId) -> Bytes {
+    let mut out = BytesMut::with_capacity(9);
+    out.put_u8(kind);
+    out.put_u64_le(order);
+    out.freeze()
+}
+
+fn encode_sale(order: &Order, sale_bytes: u64) -> Bytes {
+    let body = order.encode(sale_bytes);
+    let mut out = BytesMut::with_capacity(1 + body.len());
+    out.put_u8(SALE);
+    out.put_slice(&body);
+    out.freeze()
+}
+
+fn encode_stored(payment: &Stored) -> Bytes {
+    let mut out = BytesMut::with_capacity(29);
+    out.put_u8(STORED);
+    out.put_u64_le(payment.order);
+    out.put_u32_le(payment.cents);
+    out.put_u64_le(payment.taken);
+    out.put_u64_le(u64::try_from(payment.asked_at.as_micros()).unwrap_or(u64::MAX));
+    out.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limits() -> OfflinePayments {
+        OfflinePayments {
+            max_age: Duration::from_secs(24 * 3600),
+            max_each: 5_000,
+            max_total: 12_000,
+        }
+    }
+
+    fn order(id: OrderId) -> Order {
+        Order {
+            id,
+            cents: 1_000,
+            items: 2,
+            paid: 1,
+            trace: Default::default(),
+        }
+    }
+
+    fn payment(order: OrderId, cents: u32) -> Stored {
+        Stored {
+            order,
+            cents,
+            taken: 1_741_969_800,
+            asked_at: Duration::from_millis(35),
+        }
+    }
+
+    #[test]
+    fn offline_payments_keep_to_their_limits() {
+        let mut book = Book::default();
+        assert!(
+            book.take_offline(payment(1, 5_001), &limits()).is_none(),
+            "max_each"
+        );
+        assert!(book.take_offline(payment(2, 5_000), &limits()).is_some());
+        assert!(book.take_offline(payment(3, 5_000), &limits()).is_some());
+        assert!(
+            book.take_offline(payment(4, 2_001), &limits()).is_none(),
+            "max_total"
+        );
+        assert!(book.take_offline(payment(5, 2_000), &limits()).is_some());
+        assert_eq!(book.oldest_payment(), Some(payment(2, 5_000)));
+        // What is settled gives room.
+        book.close(2);
+        assert!(book.take_offline(payment(6, 5_000), &limits()).is_some());
+        assert_eq!(book.oldest_payment(), Some(payment(3, 5_000)));
+    }
+
+    #[test]
+    fn a_payment_expires_by_the_wall_clock() {
+        let taken = payment(1, 100);
+        let at = |seconds: u64| Duration::from_secs(taken.taken + seconds);
+        assert!(!taken.is_expired(at(24 * 3600), &limits()));
+        assert!(taken.is_expired(at(24 * 3600 + 1), &limits()));
+        // A clock that was set back makes it young, not old.
+        assert!(!taken.is_expired(Duration::ZERO, &limits()));
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Sell(u64),
+        Booked(u64),
+        Store(u64, u32),
+        Close(u64),
+        Compact,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        prop::collection::vec(
+            prop_oneof![
+                (0..20_u64).prop_map(Step::Sell),
+                (0..20_u64).prop_map(Step::Booked),
+                (0..20_u64, 0..6_000_u32).prop_map(|(o, c)| Step::Store(o, c)),
+                (0..20_u64).prop_map(Step::Close),
+                Just(Step::Compact),
+            ],
+            0..60,
+        )
+    }
+
+    type Seen = (Vec<OrderId>, Vec<Stored>, u64, Vec<OrderId>);
+
+    fn seen(book: &Book) -> Seen {
+        (
+            book.sales.values().map(|sale| sale.id).collect(),
+            book.payments.values().copied().collect(),
+            book.stored_cents,
+            book.done.iter().collect(),
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn the_journal_rebuilds_the_book(steps in steps()) {
+            let mut book = Book::default();
+            let mut journal = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Sell(id) if book.knows(id) => {}
+                    Step::Sell(id) => journal.push(book.sell(order(id), 64)),
+                    Step::Booked(id) => journal.push(book.booked(id)),
+                    Step::Store(id, cents) => {
+                        journal.extend(book.take_offline(payment(id, cents), &limits()));
+                    }
+                    Step::Close(id) => journal.push(book.close(id)),
+                    Step::Compact => journal = book.snapshot(64),
+                }
+                prop_assert!(book.stored_cents <= limits().max_total);
+            }
+            prop_assert_eq!(seen(&Book::recover(&journal)), seen(&book));
+        }
+
+        #[test]
+        fn arbitrary_records_never_panic(
+            records in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..8),
+        ) {
+            let records: Vec<Bytes> = records.into_iter().map(Bytes::from).collect();
+            Book::recover(&records).snapshot(64);
+        }
+    }
+}

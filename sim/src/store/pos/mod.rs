@@ -1,0 +1,394 @@
+//! A till: fires the ticket, takes the payment, keeps the sale until head office has booked it.
+//!
+//! An order that the broker delivers is acknowledged only when its ticket is with the broker and its sale is in the outbox
+//! and synced; a crash before that means that the broker delivers it again. So every step may happen twice, and every
+//! step is told apart by the order's id: the display shows it once, head office authorises and books it once.
+//!
+//! ```text
+//! order -> ticket to a display            -> broker's acknowledgement ┐
+//!       -> authorisation (or offline)     -> outbox, fsync            ┴-> acknowledge the order
+//! outbox -> ledger, oldest first (`uploader`)      offline payments -> settlement, oldest first (`uploader`)
+//! ```
+//! The tills also take counter orders of their own (`orders`), which go through the broker like all others.
+
+mod book;
+mod uploader;
+
+use std::{
+    collections::BTreeMap,
+    future::pending,
+    io,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use backroom_collector::env::Env;
+use bytes::Bytes;
+use opentelemetry::{KeyValue, trace::SpanKind};
+use rand::RngExt as _;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
+
+use self::book::{Book, Stored, paid};
+use super::{
+    Context, DATA_DIR, HQ, HQ_PAYMENT_PORT, boot,
+    http::{self, Answer},
+    journal::Journal,
+    kds,
+    mqtt::{self, Delivery},
+    orders::{self, Order},
+    signage::MENU_TOPIC,
+    target,
+    telemetry::{ActiveSpan, Telemetry, TraceParent},
+};
+use crate::{
+    event::{Event, OrderId, Payment},
+    scenario::{FlowStep, OfflinePayments, Role},
+};
+
+/// Limit for an authorisation where the flow does not say one.
+const AUTH_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Longest pause between two tries of one authorisation.
+const AUTH_PAUSE: Duration = Duration::from_millis(500);
+
+/// Connections to the payment service that are kept.
+const PAYMENT_CLIENTS_MAX: usize = 2;
+
+/// The journal is rewritten when it is longer than this and four times what is still needed.
+const COMPACT_BYTES: u64 = 1 << 20;
+
+/// The menu that the first till publishes, retained, when it starts.
+const MENU_BYTES: usize = 6_000;
+
+/// Runs a POS until it is aborted.
+pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
+    let boot = boot::next(&ctx).await?;
+    let telemetry = Telemetry::start(&ctx, boot);
+    let Some(broker) = ctx.host_of(Role::Broker).map(str::to_owned) else {
+        return pending().await;
+    };
+    let path = Path::new(DATA_DIR).join("pos").join("outbox");
+    let (journal, records) = Journal::open(&ctx.env, &path).await?;
+    let book = Book::recover(&records);
+    telemetry.log(
+        "pos.started",
+        format!("{} sales wait for head office", book.sales()),
+        Vec::new(),
+    );
+    drop(records);
+
+    let options = mqtt::Options {
+        subscriptions: vec![orders::order_topic(&ctx.name)],
+    };
+    let (client, mut deliveries) = mqtt::Client::start(&ctx, boot, broker, options);
+    let offline = ctx.scenario.nodes[&ctx.group].offline_payments.clone();
+    let till = Arc::new(Till {
+        boot,
+        mqtt: client,
+        journal,
+        telemetry,
+        book: Mutex::new(book),
+        sold: Notify::new(),
+        stored: Notify::new(),
+        offline,
+        payment_clients: Mutex::default(),
+        under_way: Mutex::default(),
+        displays: ctx
+            .machines
+            .of_role(Role::Kds)
+            .map(|kds| kds::topic(&kds.name).into())
+            .collect(),
+        ctx,
+    });
+    till.ctx
+        .env
+        .spawn(uploader::upload_sales(Arc::clone(&till)));
+    till.ctx
+        .env
+        .spawn(uploader::settle_payments(Arc::clone(&till)));
+    let own = Arc::clone(&till);
+    till.ctx.env.spawn(async move {
+        own.publish_menu().await;
+        orders::take(&own.ctx, own.boot, &own.mqtt, &own.telemetry).await;
+    });
+    while let Some(delivery) = deliveries.recv().await {
+        till.take(delivery);
+    }
+    pending().await
+}
+
+/// A till's program.
+struct Till<E> {
+    ctx: Context<E>,
+    boot: u16,
+    mqtt: mqtt::Client,
+    journal: Journal,
+    telemetry: Telemetry,
+    book: Mutex<Book>,
+    /// There is a new sale.
+    sold: Notify,
+    /// There is a new offline payment.
+    stored: Notify,
+    offline: Option<OfflinePayments>,
+    payment_clients: Mutex<Vec<http::Client<E>>>,
+    /// Orders being handled, with all deliveries of them that came meanwhile. The broker's window bounds it.
+    under_way: Mutex<BTreeMap<OrderId, Vec<Delivery>>>,
+    /// Topics of the kitchen displays.
+    displays: Vec<Arc<str>>,
+}
+
+impl<E: Env> Till<E> {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().expect("nobody panics while holding it")
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, BTreeMap<OrderId, Vec<Delivery>>> {
+        self.under_way
+            .lock()
+            .expect("nobody panics while holding it")
+    }
+
+    async fn publish_menu(&self) {
+        let first = self.ctx.machines.of_role(Role::Pos).next();
+        if first.is_some_and(|pos| pos.name == self.ctx.name) {
+            let menu = Bytes::from(vec![b'm'; MENU_BYTES]);
+            // A client that has stopped has nobody to show a menu to.
+            let _ = self.mqtt.publish(MENU_TOPIC, menu, true).await;
+        }
+    }
+
+    /// An order came from the broker.
+    fn take(self: &Arc<Self>, delivery: Delivery) {
+        let Some(order) = Order::decode(&delivery.payload) else {
+            self.telemetry.log(
+                "order.unreadable",
+                format!("{} bytes on {}", delivery.payload.len(), delivery.topic),
+                Vec::new(),
+            );
+            delivery.ack();
+            return;
+        };
+        if self.book().knows(order.id) {
+            delivery.ack();
+            return;
+        }
+        let mut under_way = self.under_way();
+        let deliveries = under_way.entry(order.id).or_default();
+        deliveries.push(delivery);
+        if deliveries.len() == 1 {
+            self.ctx.env.spawn(Arc::clone(self).handle(order));
+        }
+    }
+
+    async fn handle(self: Arc<Self>, mut order: Order) {
+        let span = self.telemetry.span(
+            "order.handle",
+            SpanKind::Consumer,
+            Some(order.trace),
+            vec![
+                KeyValue::new("order.id", order.id as i64),
+                KeyValue::new("order.items", i64::from(order.items)),
+                KeyValue::new("order.cents", i64::from(order.cents)),
+            ],
+        );
+        let ticket = self
+            .ctx
+            .env
+            .spawn(Arc::clone(&self).fire(order, span.parent()));
+        let how = self.pay(&order, &span).await;
+        order.paid = paid(how);
+        let stored = self.store(order).await;
+        let fired = ticket.await.unwrap_or(false);
+        self.telemetry.count("store.orders.handled", 1);
+        span.end();
+        let deliveries = self.under_way().remove(&order.id).unwrap_or_default();
+        // Without both, the broker must deliver it again.
+        if stored.is_ok() && fired {
+            for delivery in deliveries {
+                delivery.ack();
+            }
+        }
+    }
+
+    /// Sends the ticket to its display; `true` when the broker has it.
+    async fn fire(self: Arc<Self>, order: Order, parent: TraceParent) -> bool {
+        let Some(step) = self.ctx.step("ticket.fire") else {
+            return true;
+        };
+        if self.displays.is_empty() {
+            return true;
+        }
+        let at = usize::try_from(mix(order.id) % self.displays.len() as u64)
+            .expect("less than the number of displays");
+        let span = self.telemetry.span(
+            "ticket.fire",
+            SpanKind::Producer,
+            Some(parent),
+            vec![KeyValue::new("order.id", order.id as i64)],
+        );
+        let ticket = Order {
+            trace: span.parent(),
+            ..order
+        };
+        let topic = Arc::clone(&self.displays[at]);
+        let fired = self
+            .mqtt
+            .publish(topic, ticket.encode(step.bytes.0), false)
+            .await;
+        span.end();
+        fired.is_ok()
+    }
+
+    /// Puts the sale into the outbox; durable on return.
+    async fn store(&self, order: Order) -> io::Result<()> {
+        let bytes = self.sale_bytes();
+        let record = self.book().sell(order, bytes);
+        self.journal.append(record).await?.await?;
+        self.ctx.recorder.record(Event::SaleStored {
+            order: order.id,
+            pos: self.ctx.id,
+        });
+        self.sold.notify_one();
+        Ok(())
+    }
+
+    fn sale_bytes(&self) -> u64 {
+        self.ctx.step("order.sync").map_or(0, |step| step.bytes.0)
+    }
+
+    /// Appends a record that may be lost, and rewrites the journal when it has grown too long.
+    async fn note(&self, record: Bytes) -> io::Result<()> {
+        self.journal.append_lazily(record).await?;
+        let bytes = self.journal.bytes();
+        let needed = self.book().sales() as u64 * (self.sale_bytes() + 16);
+        if bytes > COMPACT_BYTES && bytes > 4 * needed {
+            let snapshot = self.book().snapshot(self.sale_bytes());
+            self.journal.replace(snapshot).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for an authorisation; takes the payment offline when there is no answer in time.
+    async fn pay(&self, order: &Order, parent: &ActiveSpan) -> Payment {
+        let Some(step) = self.ctx.step("payment.auth") else {
+            return Payment::Online;
+        };
+        let asked_at = self.ctx.recorder.now();
+        let span = self.telemetry.span(
+            "payment.authorize",
+            SpanKind::Client,
+            Some(parent.parent()),
+            vec![
+                KeyValue::new("order.id", order.id as i64),
+                KeyValue::new("payment.cents", i64::from(order.cents)),
+            ],
+        );
+        let how = if self.authorize(order, step).await {
+            Payment::Online
+        } else {
+            match self.take_offline(order, step, asked_at).await {
+                true => Payment::Offline,
+                false => Payment::Declined,
+            }
+        };
+        self.telemetry.time(
+            "store.payment.duration",
+            self.ctx.recorder.now().saturating_sub(asked_at),
+        );
+        if how != Payment::Online {
+            self.telemetry.log(
+                "payment.offline",
+                format!("no authorisation for order {:x}: {how:?}", order.id),
+                vec![KeyValue::new("order.id", order.id as i64)],
+            );
+        }
+        span.end();
+        self.ctx.recorder.record(Event::PaymentSettled {
+            order: order.id,
+            asked_at,
+            how,
+        });
+        how
+    }
+
+    /// Tries until the limit: a line that switches to its backup breaks connections, and the next one works.
+    async fn authorize(&self, order: &Order, step: &FlowStep) -> bool {
+        let deadline = Instant::now() + step.timeout.unwrap_or(AUTH_TIMEOUT);
+        let body = order.encode(step.bytes.0);
+        let mut rng = self.ctx.rng(&format!("auth-pause/{}", order.id), self.boot);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            match self.ask("/authorize", body.clone(), left).await {
+                Ok(answer) if answer.status.is_success() => return true,
+                // Refused for what it is; it will not get better.
+                Ok(answer) if answer.status.is_client_error() && answer.status != 429 => {
+                    return false;
+                }
+                _ => {}
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            sleep(AUTH_PAUSE.mul_f64(rng.random::<f64>()).min(left)).await;
+        }
+    }
+
+    /// Posts to the payment service on a connection that is free, or a new one.
+    async fn ask(&self, path: &str, body: Bytes, limit: Duration) -> io::Result<Answer> {
+        let kept = self
+            .payment_clients
+            .lock()
+            .expect("nobody panics while holding it")
+            .pop();
+        let mut client = kept.unwrap_or_else(|| {
+            http::Client::new(self.ctx.env.clone(), target(HQ, HQ_PAYMENT_PORT))
+        });
+        let answer = client
+            .post(path, "application/octet-stream", body, limit)
+            .await;
+        let mut clients = self
+            .payment_clients
+            .lock()
+            .expect("nobody panics while holding it");
+        if clients.len() < PAYMENT_CLIENTS_MAX {
+            clients.push(client);
+        }
+        answer
+    }
+
+    /// Takes a payment without asking, if the step and the limits allow it; durable on return.
+    async fn take_offline(&self, order: &Order, step: &FlowStep, asked_at: Duration) -> bool {
+        let (true, Some(limits)) = (step.store_and_forward, &self.offline) else {
+            return false;
+        };
+        let payment = Stored {
+            order: order.id,
+            cents: order.cents,
+            taken: self.ctx.env.unix_time().as_secs(),
+            asked_at,
+        };
+        let record = self.book().take_offline(payment, limits);
+        let Some(record) = record else {
+            return false;
+        };
+        let synced = async { self.journal.append(record).await?.await };
+        if synced.await.is_err() {
+            return false;
+        }
+        self.stored.notify_one();
+        true
+    }
+}
+
+/// Spreads ids evenly (the finaliser of SplitMix64): orders of one source count up in steps of one.
+fn mix(id: OrderId) -> u64 {
+    let mut x = id.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}

@@ -1,0 +1,117 @@
+//! Brings the outbox to head office: sales to the ledger, offline payments to settlement. Oldest first, until answered.
+//!
+//! The ledger's answer is the only thing that strikes a sale out. A request may arrive and its answer be lost; then the
+//! same sales go again, and the ledger drops them by their order ids.
+
+use std::{io, sync::Arc, time::Duration};
+
+use backroom_collector::env::Env;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use tokio::time::sleep;
+
+use super::Till;
+use crate::{
+    event::{Event, Payment},
+    store::{HQ, HQ_SYNC_PORT, http, orders::Order, pace::FullJitter, target},
+};
+
+/// Sales in one request: some 25 KB, so that a thin line gets something across.
+const BATCH_MAX: usize = 16;
+
+/// Limit for one request where the flow does not say one.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Longest pause between tries.
+const BACKOFF_CAP: Duration = Duration::from_secs(30);
+
+/// Sends sales while there are any, then waits for more.
+pub(super) async fn upload_sales<E: Env>(till: Arc<Till<E>>) -> io::Result<()> {
+    let Some(step) = till.ctx.step("order.sync").cloned() else {
+        return Ok(());
+    };
+    let limit = step.timeout.unwrap_or(SYNC_TIMEOUT);
+    let mut client = http::Client::new(till.ctx.env.clone(), target(HQ, HQ_SYNC_PORT));
+    let mut backoff = backoff(&till, "sync-backoff");
+    loop {
+        let sales = till.book().oldest_sales(BATCH_MAX);
+        if sales.is_empty() {
+            till.sold.notified().await;
+            continue;
+        }
+        let body = encode_batch(&sales, step.bytes.0);
+        let answer = client
+            .post("/sales", "application/octet-stream", body, limit)
+            .await;
+        if answer.is_ok_and(|answer| answer.status.is_success()) {
+            backoff.reset();
+            for sale in &sales {
+                let record = till.book().booked(sale.id);
+                till.note(record).await?;
+            }
+            till.telemetry
+                .count("store.sales.synced", sales.len() as u64);
+        } else {
+            sleep(backoff.next()).await;
+        }
+    }
+}
+
+/// Settles offline payments while there are any, then waits for more.
+pub(super) async fn settle_payments<E: Env>(till: Arc<Till<E>>) -> io::Result<()> {
+    let (Some(step), Some(limits)) = (till.ctx.step("payment.auth").cloned(), till.offline.clone())
+    else {
+        return Ok(());
+    };
+    let limit = step.timeout.unwrap_or(SYNC_TIMEOUT);
+    let mut backoff = backoff(&till, "settle-backoff");
+    loop {
+        let Some(payment) = till.book().oldest_payment() else {
+            till.stored.notified().await;
+            continue;
+        };
+        let how = if payment.is_expired(till.ctx.env.unix_time(), &limits) {
+            Payment::Expired
+        } else {
+            let order = Order {
+                id: payment.order,
+                cents: payment.cents,
+                items: 0,
+                paid: super::paid(Payment::Offline),
+                trace: Default::default(),
+            };
+            let answer = till.ask("/settle", order.encode(step.bytes.0), limit).await;
+            if !answer.is_ok_and(|answer| answer.status.is_success()) {
+                sleep(backoff.next()).await;
+                continue;
+            }
+            backoff.reset();
+            Payment::SettledLater
+        };
+        let record = till.book().close(payment.order);
+        till.note(record).await?;
+        till.ctx.recorder.record(Event::PaymentSettled {
+            order: payment.order,
+            asked_at: payment.asked_at,
+            how,
+        });
+    }
+}
+
+fn backoff<E: Env>(till: &Till<E>, purpose: &str) -> FullJitter {
+    FullJitter::new(
+        Duration::from_millis(500),
+        BACKOFF_CAP,
+        till.ctx.rng(purpose, till.boot),
+    )
+}
+
+/// Sales one after the other, each with its length (`u32`, little-endian).
+fn encode_batch(sales: &[Order], bytes: u64) -> Bytes {
+    let mut out = BytesMut::new();
+    for sale in sales {
+        let body = sale.encode(bytes);
+        out.put_u32_le(u32::try_from(body.len()).expect("a sale has less than a mebibyte"));
+        out.put_slice(&body);
+    }
+    out.freeze()
+}

@@ -1,0 +1,349 @@
+//! [`SimEnv`]: the operating system of one simulated machine.
+//!
+//! Its streams, listeners and files carry the machine's identity and make it current before every operation and every
+//! drop, so any task of any library may use them. Time is the paused runtime's. Next: `net`, `disk`, `scope`.
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use backroom_collector::env::{ConnectError, Env, Listener, Target, Task};
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+use turmoil_net::{HostId, shim::tokio::net as shim};
+
+use super::{disk::SimDisk, net::Signal, scope::Scope, seed};
+
+/// One machine of a simulated world, while it runs: after a crash it gets a new one.
+#[derive(Clone, Debug)]
+pub struct SimEnv(Arc<Machine>);
+
+#[derive(Debug)]
+struct Machine {
+    name: String,
+    host: HostId,
+    run_seed: u64,
+    /// How often it was started before: a program that starts again draws other numbers.
+    starts: u32,
+    disk: SimDisk,
+    scope: Scope,
+    signal: Signal,
+    clock: Clock,
+}
+
+/// A machine's wall clock: virtual time plus an offset that faults may change.
+#[derive(Clone, Debug)]
+pub(super) struct Clock {
+    start: Instant,
+    epoch: Duration,
+    offset_nanos: Arc<AtomicI64>,
+}
+
+impl Clock {
+    /// A clock that shows `epoch` (since 1970) at virtual time zero.
+    pub(super) fn new(epoch: Duration) -> Self {
+        Self {
+            start: Instant::now(),
+            epoch,
+            offset_nanos: Arc::default(),
+        }
+    }
+
+    /// Steps the clock.
+    pub(super) fn step(&self, by_nanos: i64) {
+        self.offset_nanos.fetch_add(by_nanos, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> Duration {
+        let offset = self.offset_nanos.load(Ordering::Relaxed);
+        let shift = Duration::from_nanos(offset.unsigned_abs());
+        let now = self.epoch + self.start.elapsed();
+        match offset >= 0 {
+            true => now + shift,
+            false => now.saturating_sub(shift),
+        }
+    }
+}
+
+impl SimEnv {
+    #[expect(clippy::too_many_arguments, reason = "called in one place")]
+    pub(super) fn new(
+        name: String,
+        host: HostId,
+        run_seed: u64,
+        starts: u32,
+        disk: SimDisk,
+        scope: Scope,
+        signal: Signal,
+        clock: Clock,
+    ) -> Self {
+        Self(Arc::new(Machine {
+            name,
+            host,
+            run_seed,
+            starts,
+            disk,
+            scope,
+            signal,
+            clock,
+        }))
+    }
+
+    /// The machine's name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    fn enter(&self) -> &Machine {
+        turmoil_net::set_current(self.0.host);
+        &self.0
+    }
+}
+
+impl Env for SimEnv {
+    type Stream = SimStream;
+    type Listener = SimListener;
+    type Disk = SimDisk;
+
+    async fn connect(&self, target: &Target) -> Result<SimStream, ConnectError> {
+        if turmoil_net::lookup_host(&target.host).is_none() {
+            return Err(ConnectError::Dns {
+                host: target.host.clone(),
+                reason: "no such machine in this world".into(),
+            });
+        }
+        let dial = shim::TcpStream::connect((target.host.as_str(), target.port));
+        let stream = Entered {
+            env: self.clone(),
+            future: Some(Box::pin(dial)),
+        };
+        match stream.await {
+            Ok(stream) => Ok(SimStream {
+                env: self.clone(),
+                stream: Some(stream),
+                unread: Bytes::new(),
+            }),
+            Err(e) => Err(match e.kind() {
+                io::ErrorKind::ConnectionRefused => ConnectError::Refused,
+                io::ErrorKind::TimedOut => ConnectError::Unreachable,
+                _ => ConnectError::Io(e),
+            }),
+        }
+    }
+
+    async fn listen(&self, address: SocketAddr) -> io::Result<SimListener> {
+        let listener = Entered {
+            env: self.clone(),
+            future: Some(Box::pin(shim::TcpListener::bind(address))),
+        };
+        Ok(SimListener {
+            listener: Some(listener.await?),
+            env: self.clone(),
+        })
+    }
+
+    fn disk(&self) -> &SimDisk {
+        &self.0.disk
+    }
+
+    fn unix_time(&self) -> Duration {
+        self.0.clock.now()
+    }
+
+    fn seed(&self, purpose: &str) -> [u8; 32] {
+        let start = self.0.starts.to_string();
+        seed::derive(self.0.run_seed, &[&self.0.name, &start, purpose])
+    }
+
+    fn spawn<F>(&self, task: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.0.scope.spawn(task)
+    }
+
+    async fn compute<T, F>(&self, work: F) -> T
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        // Inline: a pool of threads is never deterministic. The work takes no virtual time.
+        work()
+    }
+}
+
+/// A future whose every poll, and whose drop, happens with its machine current.
+struct Entered<F> {
+    env: SimEnv,
+    future: Option<Pin<Box<F>>>,
+}
+
+impl<F: Future> Future for Entered<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.env.enter().signal.mark();
+        match &mut self.future {
+            Some(future) => future.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<F> Drop for Entered<F> {
+    fn drop(&mut self) {
+        self.env.enter().signal.mark();
+        self.future = None;
+    }
+}
+
+/// turmoil-net's receive buffer. It tells the sender of room only when one read takes half of it or more: a reader with a
+/// small buffer would leave a closed window closed for ever (test `a_slow_reader_with_a_small_buffer_gets_everything`).
+/// So the kernel is always read with a buffer of this size, and small readers are served from what that gave.
+const READ_BYTES: usize = 65536;
+
+thread_local! {
+    static SCRATCH: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+/// A simulated TCP connection.
+pub struct SimStream {
+    env: SimEnv,
+    /// `None` only while it is being dropped.
+    stream: Option<shim::TcpStream>,
+    /// Read from the kernel and not yet by the program.
+    unread: Bytes,
+}
+
+impl std::fmt::Debug for SimStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SimStream of {}", self.env.name())
+    }
+}
+
+impl SimStream {
+    fn inner(&mut self) -> Pin<&mut shim::TcpStream> {
+        Pin::new(self.stream.as_mut().expect("present until the drop"))
+    }
+}
+
+impl Drop for SimStream {
+    fn drop(&mut self) {
+        let machine = self.env.clone();
+        machine.enter();
+        self.stream = None;
+        machine.0.signal.mark();
+    }
+}
+
+impl AsyncRead for SimStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.unread.is_empty() {
+            self.env.enter();
+            let read = SCRATCH.with_borrow_mut(|scratch| {
+                scratch.resize(READ_BYTES, 0);
+                let mut whole = ReadBuf::new(scratch);
+                let read = self.inner().poll_read(cx, &mut whole);
+                let bytes = whole.filled();
+                let now = bytes.len().min(buffer.remaining());
+                buffer.put_slice(&bytes[..now]);
+                self.unread = Bytes::copy_from_slice(&bytes[now..]);
+                read
+            });
+            if read.is_ready() {
+                // Reading may open the receive window.
+                self.env.0.signal.mark();
+            }
+            return read;
+        }
+        let now = self.unread.len().min(buffer.remaining());
+        buffer.put_slice(&self.unread.split_to(now));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for SimStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.env.enter().signal.mark();
+        self.inner().poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.env.enter().signal.mark();
+        self.inner().poll_shutdown(cx)
+    }
+}
+
+/// A simulated listening socket.
+pub struct SimListener {
+    env: SimEnv,
+    /// `None` only while it is being dropped.
+    listener: Option<shim::TcpListener>,
+}
+
+impl std::fmt::Debug for SimListener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SimListener of {}", self.env.name())
+    }
+}
+
+impl Drop for SimListener {
+    fn drop(&mut self) {
+        self.env.enter();
+        self.listener = None;
+        self.env.0.signal.mark();
+    }
+}
+
+impl Listener for SimListener {
+    type Stream = SimStream;
+
+    async fn accept(&mut self) -> io::Result<(SimStream, SocketAddr)> {
+        let env = self.env.clone();
+        let listener = self.listener.as_ref().expect("present until the drop");
+        let (stream, peer) = std::future::poll_fn(|cx| {
+            env.enter();
+            listener.poll_accept(cx)
+        })
+        .await?;
+        let stream = SimStream {
+            env,
+            stream: Some(stream),
+            unread: Bytes::new(),
+        };
+        Ok((stream, peer))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.env.enter();
+        self.listener
+            .as_ref()
+            .expect("present until the drop")
+            .local_addr()
+    }
+}

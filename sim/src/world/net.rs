@@ -1,0 +1,830 @@
+//! The network of one store and its head office: an event queue over turmoil-net's kernels and the link model.
+//!
+//! `turn` delivers what is due, drains the kernels, asks the link model when each packet arrives at its next hop, and
+//! tells when it wants to be called again; the driver in `mod` sleeps until then, so quiet time costs nothing.
+//! Paths: machine - access link - router - line - head office. The router's choice of line is `router`'s, what lost
+//! segments do is `flow`'s, a line's behaviour is `link`'s.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+use turmoil_net::{EnterGuard, NetstatState, Packet, TcpFlags, TcpSegment, Transport};
+
+use super::{
+    flow::{self, FlowId, Trouble},
+    router::{Active, Router},
+    trace::TraceHash,
+};
+use crate::link::{self, Link, Offer};
+
+/// Payload bytes of a full-sized segment on a real line: larger simulated ones pay for the headers of several.
+const MSS_BYTES: u32 = 1460;
+/// IPv4 and TCP headers without options.
+const HEADER_BYTES: u32 = 40;
+/// Bytes of a probe on the wire: an ICMP echo of the usual 56 bytes.
+const PROBE_BYTES: u32 = 84;
+/// Turns without time passing after which something spins: a busy instant of a store takes some thousands.
+const TURNS_AT_ONE_INSTANT_MAX: u64 = 5_000_000;
+/// Address translations kept; more than that, the ones not used for [`NAT_IDLE`] go.
+const NAT_ENTRIES_MAX: usize = 1024;
+/// Linux's `nf_conntrack_tcp_timeout_established`.
+const NAT_IDLE: Duration = Duration::from_secs(5 * 24 * 3600);
+
+/// Wakes the driver when a machine touched its network.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Signal(Arc<SignalInner>);
+
+#[derive(Debug, Default)]
+struct SignalInner {
+    dirty: AtomicBool,
+    notify: Notify,
+}
+
+impl Signal {
+    /// Something may have to be sent.
+    pub(super) fn mark(&self) {
+        if !self.0.dirty.swap(true, Ordering::Relaxed) {
+            self.0.notify.notify_one();
+        }
+    }
+
+    /// Waits for the next mark.
+    pub(super) async fn marked(&self) {
+        self.0.notify.notified().await;
+    }
+
+    fn take(&self) -> bool {
+        self.0.dirty.swap(false, Ordering::Relaxed)
+    }
+}
+
+/// Where a machine stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Zone {
+    /// Behind the store's router.
+    Store,
+    /// At head office.
+    Hq,
+}
+
+pub(super) struct NetHost {
+    pub(super) ip: IpAddr,
+    pub(super) zone: Zone,
+    /// Index of its access link in `lines`; `None` is a perfect one.
+    pub(super) access: Option<usize>,
+    pub(super) powered: bool,
+}
+
+/// Both directions of a link.
+pub(super) struct Line {
+    pub(super) up: Link<Flight>,
+    pub(super) down: Link<Flight>,
+    /// Mean one-way delay as it is now, for retransmission timeouts.
+    pub(super) delay_mean: Duration,
+    /// Packets that found it down or were taken out of its queue: whether a fault bit.
+    pub(super) refused: u64,
+}
+
+/// Direction of travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// Towards head office.
+    Up,
+    /// Towards the store.
+    Down,
+}
+
+impl Line {
+    fn way(&mut self, way: Way) -> &mut Link<Flight> {
+        match way {
+            Way::Up => &mut self.up,
+            Way::Down => &mut self.down,
+        }
+    }
+}
+
+/// A packet on its way.
+#[derive(Debug)]
+pub(super) struct Flight {
+    packet: Packet,
+    flow: FlowId,
+    /// First transmission.
+    sent: Duration,
+    /// Next hop of its path: 0 sender's access link, 1 line, 2 receiver's access link, 3 arrived.
+    hop: u8,
+    /// The line of a segment that comes from an address which head office does not know for this connection, and of the
+    /// reset that answers it; `None` for all others.
+    readdressed: Option<usize>,
+}
+
+enum Due {
+    Hop(Flight),
+    /// A link's queue has a packet whose turn has come.
+    Poll(usize, Way),
+    /// The retransmission timer of a flow, and which trouble it belongs to.
+    Retransmit(FlowId, u64),
+}
+
+struct Entry {
+    at: Duration,
+    seq: u64,
+    due: Due,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.seq) == (other.at, other.seq)
+    }
+}
+impl Eq for Entry {}
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.seq).cmp(&(other.at, other.seq))
+    }
+}
+
+/// The two lines between a store and its head office.
+pub(super) struct Wan {
+    pub(super) primary: usize,
+    pub(super) backup: Option<usize>,
+    pub(super) router: Option<Router>,
+    /// Classes that the backup carries, by index.
+    pub(super) allowed: Vec<bool>,
+}
+
+/// Traffic classes by head office's port.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Classes {
+    /// Port to class index.
+    pub(super) by_port: BTreeMap<u16, u8>,
+    /// Priority by class index; the last one is for everything else.
+    pub(super) priorities: Vec<u8>,
+}
+
+/// Bytes that one line carried, by class and second.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// `(second since the start, bytes)`, in order, empty seconds left out.
+    pub bytes: Vec<(u32, u64)>,
+    /// `(second since the start, packets)` that were lost on the line or refused by its full queue, likewise.
+    pub lost: Vec<(u32, u64)>,
+}
+
+impl Carried {
+    /// Adds what another line of the same name carried.
+    pub(super) fn add(&mut self, other: &Self) {
+        merge(&mut self.bytes, &other.bytes);
+        merge(&mut self.lost, &other.lost);
+    }
+}
+
+fn merge(into: &mut Vec<(u32, u64)>, other: &[(u32, u64)]) {
+    let mut sums: BTreeMap<u32, u64> = into.drain(..).collect();
+    for (second, amount) in other {
+        *sums.entry(*second).or_default() += amount;
+    }
+    *into = sums.into_iter().collect();
+}
+
+fn count(seconds: &mut Vec<(u32, u64)>, second: u32, amount: u64) {
+    match seconds.last_mut() {
+        Some(last) if last.0 == second => last.1 += amount,
+        _ => seconds.push((second, amount)),
+    }
+}
+
+struct Nat {
+    line: usize,
+    used: Duration,
+}
+
+pub(super) struct Net {
+    guard: EnterGuard,
+    start: Instant,
+    pub(super) hosts: Vec<NetHost>,
+    by_ip: BTreeMap<IpAddr, u16>,
+    pub(super) lines: Vec<Line>,
+    pub(super) wan: Option<Wan>,
+    classes: Classes,
+    queue: BinaryHeap<Reverse<Entry>>,
+    seq: u64,
+    nat: BTreeMap<u64, Nat>,
+    troubles: BTreeMap<FlowId, Trouble>,
+    timers: u64,
+    signal: Signal,
+    pub(super) trace: TraceHash,
+    pub(super) carried: BTreeMap<(usize, Way, u8), Carried>,
+    /// Connections that were reset because a sender gave up.
+    pub(super) gave_up: u64,
+    pub(super) turns: u64,
+    instant: (Duration, u64),
+    egress: Vec<Packet>,
+    /// Line changes that nobody has read yet.
+    pub(super) switched: Vec<(Duration, Active)>,
+}
+
+/// Bytes of a packet on a real line: a simulated segment may be larger than a real one, and then pays for more headers.
+fn wire_bytes(packet: &Packet) -> u32 {
+    let payload = match &packet.payload {
+        Transport::Tcp(s) => s.payload.len() as u32,
+        Transport::Udp(_) => return packet.size(),
+    };
+    payload + HEADER_BYTES * payload.div_ceil(MSS_BYTES).max(1)
+}
+
+impl Net {
+    pub(super) fn new(
+        guard: EnterGuard,
+        start: Instant,
+        hosts: Vec<NetHost>,
+        lines: Vec<Line>,
+        wan: Option<Wan>,
+        classes: Classes,
+        signal: Signal,
+        trace: TraceHash,
+    ) -> Self {
+        let by_ip = hosts.iter().zip(0..).map(|(h, i)| (h.ip, i)).collect();
+        Self {
+            guard,
+            start,
+            hosts,
+            by_ip,
+            lines,
+            wan,
+            classes,
+            queue: BinaryHeap::new(),
+            seq: 0,
+            nat: BTreeMap::new(),
+            troubles: BTreeMap::new(),
+            timers: 0,
+            signal,
+            trace,
+            carried: BTreeMap::new(),
+            gave_up: 0,
+            turns: 0,
+            instant: (Duration::ZERO, 0),
+            egress: Vec::with_capacity(64),
+            switched: Vec::new(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Does everything that is due; gives the next instant at which something is.
+    pub(super) fn turn(&mut self) -> Option<Duration> {
+        let now = self.now();
+        self.turns += 1;
+        if self.instant.0 == now {
+            self.instant.1 += 1;
+            assert!(
+                self.instant.1 < TURNS_AT_ONE_INSTANT_MAX,
+                "the network turned {TURNS_AT_ONE_INSTANT_MAX} times at {now:?}: something spins"
+            );
+        } else {
+            self.instant = (now, 0);
+        }
+        loop {
+            while self.queue.peek().is_some_and(|Reverse(e)| e.at <= now) {
+                let Reverse(entry) = self.queue.pop().expect("peeked");
+                self.perform(now, entry.due);
+            }
+            if let Some(wan) = &mut self.wan
+                && let Some(router) = &mut wan.router
+                && let Some(active) = router.poll(now)
+            {
+                self.switched.push((now, active));
+            }
+            // Never sleep while something is dirty: a mark wakes the driver on the clean-to-dirty edge only.
+            if !self.signal.take() {
+                break;
+            }
+            let mut egress = std::mem::take(&mut self.egress);
+            self.guard.egress_all(&mut egress);
+            for packet in egress.drain(..) {
+                self.transmit(now, packet);
+            }
+            self.egress = egress;
+        }
+        let router = self
+            .wan
+            .as_ref()
+            .and_then(|w| w.router.as_ref())
+            .and_then(Router::deadline);
+        let queue = self.queue.peek().map(|Reverse(e)| e.at);
+        [router, queue].into_iter().flatten().min()
+    }
+
+    fn push(&mut self, at: Duration, due: Due) {
+        self.seq += 1;
+        let seq = self.seq;
+        self.queue.push(Reverse(Entry { at, seq, due }));
+    }
+
+    fn perform(&mut self, now: Duration, due: Due) {
+        match due {
+            Due::Hop(flight) => self.forward(now, flight),
+            Due::Poll(line, way) => {
+                while let Some((at, mut flight)) = self.lines[line].way(way).poll(now) {
+                    flight.hop += 1;
+                    self.push(at, Due::Hop(flight));
+                }
+                self.poll_later(line, way);
+            }
+            Due::Retransmit(flow, timer) => self.retransmit(now, flow, timer),
+        }
+    }
+
+    fn poll_later(&mut self, line: usize, way: Way) {
+        if let Some(at) = self.lines[line].way(way).deadline() {
+            self.push(at, Due::Poll(line, way));
+        }
+    }
+
+    /// A kernel sends a packet.
+    fn transmit(&mut self, now: Duration, packet: Packet) {
+        let Some(flow) = self.flow_of(&packet) else {
+            return;
+        };
+        if !self.hosts[flow.src as usize].powered {
+            // What a dying machine still says is not heard.
+            return;
+        }
+        self.trace.packet(now, &packet);
+        let flight = Flight {
+            packet,
+            flow,
+            sent: now,
+            hop: 0,
+            readdressed: None,
+        };
+        self.forward(now, flight);
+    }
+
+    fn flow_of(&self, packet: &Packet) -> Option<FlowId> {
+        let (src_port, dst_port) = match &packet.payload {
+            Transport::Tcp(s) => (s.src_port, s.dst_port),
+            Transport::Udp(d) => (d.src_port, d.dst_port),
+        };
+        Some(FlowId {
+            src: *self.by_ip.get(&packet.src)?,
+            dst: *self.by_ip.get(&packet.dst)?,
+            src_port,
+            dst_port,
+        })
+    }
+
+    /// Takes a packet over its hops until one of them takes time.
+    fn forward(&mut self, now: Duration, mut flight: Flight) {
+        loop {
+            let src = &self.hosts[flight.flow.src as usize];
+            let dst = &self.hosts[flight.flow.dst as usize];
+            let (line, way) = match flight.hop {
+                0 => match (src.zone, src.access) {
+                    (Zone::Store, Some(line)) => (line, Way::Up),
+                    _ => {
+                        flight.hop += 1;
+                        continue;
+                    }
+                },
+                1 => match (src.zone, dst.zone) {
+                    (Zone::Store, Zone::Hq) => match self.route_up(now, &mut flight) {
+                        Some(line) => (line, Way::Up),
+                        None => return self.lost(now, flight),
+                    },
+                    (Zone::Hq, Zone::Store) => match self.route_down(&flight) {
+                        Some(line) => (line, Way::Down),
+                        None => return self.lost(now, flight),
+                    },
+                    _ => {
+                        flight.hop += 1;
+                        continue;
+                    }
+                },
+                2 => match (dst.zone, dst.access) {
+                    (Zone::Store, Some(line)) => (line, Way::Down),
+                    _ => {
+                        flight.hop += 1;
+                        continue;
+                    }
+                },
+                _ => return self.arrived(now, flight),
+            };
+            let bytes = wire_bytes(&flight.packet);
+            let class = self.class_of(flight.flow);
+            let offered = link::Packet {
+                bytes,
+                priority: self.classes.priorities[class as usize],
+                class,
+                flow: flight.flow.number(),
+                payload: flight,
+            };
+            match self.lines[line].way(way).offer(now, offered) {
+                Offer::Arrives { at, mut payload } => {
+                    self.account(now, line, way, class, bytes);
+                    payload.hop += 1;
+                    if at > now {
+                        return self.push(at, Due::Hop(payload));
+                    }
+                    flight = payload;
+                }
+                Offer::Queued => {
+                    self.account(now, line, way, class, bytes);
+                    return self.poll_later(line, way);
+                }
+                Offer::Lost { payload } => {
+                    self.account(now, line, way, class, bytes);
+                    self.account_lost(now, line, way, class);
+                    return self.lost(now, payload);
+                }
+                Offer::Full { payload } => {
+                    self.account_lost(now, line, way, class);
+                    return self.lost(now, payload);
+                }
+                Offer::Down { payload } => {
+                    self.lines[line].refused += 1;
+                    return self.lost(now, payload);
+                }
+            }
+        }
+    }
+
+    fn account(&mut self, now: Duration, line: usize, way: Way, class: u8, bytes: u32) {
+        let carried = self.carried.entry((line, way, class)).or_default();
+        count(&mut carried.bytes, now.as_secs() as u32, bytes.into());
+    }
+
+    fn account_lost(&mut self, now: Duration, line: usize, way: Way, class: u8) {
+        let carried = self.carried.entry((line, way, class)).or_default();
+        count(&mut carried.lost, now.as_secs() as u32, 1);
+    }
+
+    fn class_of(&self, flow: FlowId) -> u8 {
+        let port = match self.hosts[flow.dst as usize].zone {
+            Zone::Hq => flow.dst_port,
+            Zone::Store if self.hosts[flow.src as usize].zone == Zone::Hq => flow.src_port,
+            Zone::Store => return self.classes.priorities.len() as u8 - 1,
+        };
+        let other = self.classes.priorities.len() as u8 - 1;
+        self.classes.by_port.get(&port).copied().unwrap_or(other)
+    }
+
+    /// The line that the router chooses; `None` drops the packet.
+    fn route_up(&mut self, now: Duration, flight: &mut Flight) -> Option<usize> {
+        let class = self.class_of(flight.flow);
+        let wan = self.wan.as_ref()?;
+        let line = match wan.router.as_ref().map(Router::active) {
+            None | Some(Active::Primary) => wan.primary,
+            Some(Active::Backup) => {
+                if !wan.allowed.get(class as usize).copied().unwrap_or(false) {
+                    self.lines[wan.primary].refused += 1;
+                    return None;
+                }
+                wan.backup?
+            }
+        };
+        let connection = flight.flow.number();
+        if self.nat.len() > NAT_ENTRIES_MAX {
+            self.nat.retain(|_, n| now - n.used < NAT_IDLE);
+        }
+        let opens = flow::segment(&flight.packet).is_some_and(|s| s.flags.syn && !s.flags.ack);
+        let entry = self
+            .nat
+            .entry(connection)
+            .or_insert(Nat { line, used: now });
+        if opens {
+            entry.line = line;
+        }
+        entry.used = now;
+        // Another line is another public address: head office does not know the connection from there.
+        flight.readdressed = (entry.line != line).then_some(line);
+        Some(line)
+    }
+
+    /// The line that a connection came over; `None` where there is none.
+    fn route_down(&self, flight: &Flight) -> Option<usize> {
+        if flight.readdressed.is_some() {
+            return flight.readdressed;
+        }
+        let connection = flight.flow.reversed().number();
+        match self.nat.get(&connection) {
+            Some(nat) => Some(nat.line),
+            None => Some(self.wan.as_ref()?.primary),
+        }
+    }
+
+    /// A packet reached its machine.
+    fn arrived(&mut self, now: Duration, flight: Flight) {
+        let host = &self.hosts[flight.flow.dst as usize];
+        if !host.powered {
+            return self.lost(now, flight);
+        }
+        let Some(s) = flow::segment(&flight.packet) else {
+            self.guard.deliver(flight.packet);
+            return self.signal.mark();
+        };
+        if flight.readdressed.is_some() && host.zone == Zone::Hq {
+            // RFC 9293, section 3.10.7.1: a segment for no known connection is answered with a reset.
+            if !s.flags.rst {
+                self.send_reset(now, &flight);
+            }
+            return;
+        }
+        if s.flags.rst {
+            self.troubles.remove(&flight.flow);
+            self.nat.remove(&flight.flow.number());
+            self.guard.deliver(flight.packet);
+            return self.signal.mark();
+        }
+        if s.flags.syn && !s.flags.ack && !self.has_socket(flight.flow) {
+            // The caller gave up meanwhile. A handshake with nobody would stay in turmoil-net's tables for ever.
+            return;
+        }
+        if self.troubles.is_empty() {
+            self.guard.deliver(flight.packet);
+            return self.signal.mark();
+        }
+        let Some(trouble) = self.troubles.get_mut(&flight.flow) else {
+            self.guard.deliver(flight.packet);
+            return self.signal.mark();
+        };
+        let (mut deliver, mut resend) = (Vec::new(), Vec::new());
+        trouble.arrive(flight.packet, &mut deliver, &mut resend);
+        if trouble.is_over() {
+            self.troubles.remove(&flight.flow);
+        } else {
+            self.arm(now, flight.flow);
+        }
+        for packet in deliver {
+            self.guard.deliver(packet);
+        }
+        self.signal.mark();
+        for (packet, sent) in resend {
+            let flow = flight.flow;
+            self.forward(
+                now,
+                Flight {
+                    packet,
+                    flow,
+                    sent,
+                    hop: 0,
+                    readdressed: None,
+                },
+            );
+        }
+    }
+
+    /// A packet did not get through.
+    fn lost(&mut self, now: Duration, flight: Flight) {
+        let Some(s) = flow::segment(&flight.packet) else {
+            return;
+        };
+        // Nobody retransmits a reset, and a machine without power retransmits nothing.
+        if s.flags.rst || !self.hosts[flight.flow.src as usize].powered {
+            return;
+        }
+        let trouble = self.troubles.entry(flight.flow).or_default();
+        if trouble.lose(flight.packet, flight.sent) {
+            self.arm(now, flight.flow);
+        }
+    }
+
+    /// Starts the retransmission timer of a flow for its oldest lost segment.
+    fn arm(&mut self, now: Duration, flow: FlowId) {
+        let rtt = 2 * self.path_delay(flow);
+        let Some(trouble) = self.troubles.get_mut(&flow) else {
+            return;
+        };
+        self.timers += 1;
+        trouble.timer = self.timers;
+        let Some(head) = trouble.head() else {
+            return;
+        };
+        let kind = match head.syn {
+            true => link::tcp::Kind::Syn,
+            false => link::tcp::Kind::Data,
+        };
+        let timer = trouble.timer;
+        // A nanosecond later than now: an attempt at this very instant has just failed.
+        let from = now + Duration::from_nanos(1);
+        match link::tcp::attempt_from(head.sent, from, kind, rtt) {
+            Some((_, at)) => self.push(at, Due::Retransmit(flow, timer)),
+            None => {
+                self.troubles.remove(&flow);
+                self.gave_up += 1;
+                self.reset(flow);
+            }
+        }
+    }
+
+    fn retransmit(&mut self, now: Duration, flow: FlowId, timer: u64) {
+        let Some(trouble) = self.troubles.get_mut(&flow) else {
+            return;
+        };
+        if trouble.timer != timer {
+            return;
+        }
+        let Some((packet, sent)) = trouble.retransmit() else {
+            return;
+        };
+        if !self.has_socket(flow) {
+            self.troubles.remove(&flow);
+            return;
+        }
+        self.forward(
+            now,
+            Flight {
+                packet,
+                flow,
+                sent,
+                hop: 0,
+                readdressed: None,
+            },
+        );
+    }
+
+    fn path_delay(&self, flow: FlowId) -> Duration {
+        let access = |h: &NetHost| {
+            h.access
+                .map_or(Duration::ZERO, |l| self.lines[l].delay_mean)
+        };
+        let (src, dst) = (
+            &self.hosts[flow.src as usize],
+            &self.hosts[flow.dst as usize],
+        );
+        let line = match (&self.wan, src.zone == dst.zone) {
+            (Some(wan), false) => match (wan.router.as_ref().map(Router::active), wan.backup) {
+                (Some(Active::Backup), Some(backup)) => self.lines[backup].delay_mean,
+                _ => self.lines[wan.primary].delay_mean,
+            },
+            _ => Duration::ZERO,
+        };
+        access(src) + line + access(dst)
+    }
+
+    /// Whether the sender of `flow` still has the socket that sent it.
+    fn has_socket(&self, flow: FlowId) -> bool {
+        let src = &self.hosts[flow.src as usize];
+        let peer = SocketAddr::new(self.hosts[flow.dst as usize].ip, flow.dst_port);
+        turmoil_net::netstat(src.ip).entries.iter().any(|e| {
+            e.local.port() == flow.src_port
+                && e.peer == Some(peer)
+                && e.state != Some(NetstatState::Closed)
+        })
+    }
+
+    /// Tells the sender of `flow` that its connection is gone.
+    fn reset(&mut self, flow: FlowId) {
+        if self.hosts[flow.src as usize].powered {
+            let packet = self.reset_packet(flow.reversed(), 0);
+            self.guard.deliver(packet);
+            self.signal.mark();
+        }
+    }
+
+    fn reset_packet(&self, flow: FlowId, seq: u32) -> Packet {
+        Packet {
+            src: self.hosts[flow.src as usize].ip,
+            dst: self.hosts[flow.dst as usize].ip,
+            ttl: 64,
+            payload: Transport::Tcp(TcpSegment {
+                src_port: flow.src_port,
+                dst_port: flow.dst_port,
+                seq,
+                ack: 0,
+                flags: TcpFlags {
+                    rst: true,
+                    ..TcpFlags::default()
+                },
+                window: 0,
+                payload: Default::default(),
+            }),
+        }
+    }
+
+    /// Head office answers a segment that it cannot place, over the line it came by.
+    fn send_reset(&mut self, now: Duration, cause: &Flight) {
+        let flow = cause.flow.reversed();
+        let seq = flow::segment(&cause.packet).map_or(0, |s| s.ack);
+        let packet = self.reset_packet(flow, seq);
+        self.troubles.remove(&cause.flow);
+        self.nat.remove(&cause.flow.number());
+        self.trace.packet(now, &packet);
+        self.forward(
+            now,
+            Flight {
+                packet,
+                flow,
+                sent: now,
+                hop: 1,
+                readdressed: cause.readdressed,
+            },
+        );
+    }
+
+    /// Sends a probe to head office and back over the primary line; gives when its answer arrives, `None` if it does not.
+    pub(super) fn probe(&mut self) -> Option<Duration> {
+        let now = self.now();
+        let line = self.wan.as_ref()?.primary;
+        let class = self.classes.priorities.len() as u8 - 1;
+        let mut at = now;
+        for way in [Way::Up, Way::Down] {
+            at = self.lines[line].way(way).probe(at, PROBE_BYTES)?;
+            self.account(now, line, way, class, PROBE_BYTES);
+        }
+        Some(at)
+    }
+
+    /// Tells the router how a probe ended.
+    pub(super) fn probed(&mut self, answered: bool) {
+        let now = self.now();
+        if let Some(wan) = &mut self.wan
+            && let Some(router) = &mut wan.router
+        {
+            if let Some(active) = router.probed(now, answered) {
+                self.switched.push((now, active));
+            }
+            // The driver may have to wake at another instant.
+            self.signal.mark();
+        }
+    }
+
+    /// A line goes down or comes back. What waits in its queues is lost, in TCP's sense.
+    pub(super) fn set_up(&mut self, line: usize, up: bool) {
+        let now = self.now();
+        for way in [Way::Up, Way::Down] {
+            self.lines[line].way(way).set_up(now, up);
+            if !up {
+                for packet in self.lines[line].way(way).drain() {
+                    self.lines[line].refused += 1;
+                    self.lost(now, packet.payload);
+                }
+            }
+            self.poll_later(line, way);
+        }
+        self.signal.mark();
+    }
+
+    /// A link changed: what waits for it may start at another instant.
+    pub(super) fn wake_link(&mut self, line: usize) {
+        for way in [Way::Up, Way::Down] {
+            self.poll_later(line, way);
+        }
+        self.signal.mark();
+    }
+
+    /// The power of a machine goes: nothing of it is heard any more, and its sockets are gone when it comes back.
+    /// Its tasks must have ended.
+    pub(super) fn power_off(&mut self, host: u16) {
+        self.hosts[host as usize].powered = false;
+        let now = self.now();
+        self.discard_egress(now);
+        let own = self.hosts[host as usize].ip;
+        for entry in turmoil_net::netstat(own).entries {
+            let Some(peer) = entry.peer else { continue };
+            let Some(&peer_index) = self.by_ip.get(&peer.ip()) else {
+                continue;
+            };
+            let flow = FlowId {
+                src: peer_index,
+                dst: host,
+                src_port: peer.port(),
+                dst_port: entry.local.port(),
+            };
+            let packet = self.reset_packet(flow, 0);
+            self.guard.deliver(packet);
+        }
+        self.discard_egress(now);
+        self.troubles.retain(|flow, _| flow.src != host);
+        self.signal.mark();
+    }
+
+    /// The power of a machine is back.
+    pub(super) fn power_on(&mut self, host: u16) {
+        self.hosts[host as usize].powered = true;
+    }
+
+    /// Drains the kernels; what machines without power say is dropped in `transmit`.
+    fn discard_egress(&mut self, now: Duration) {
+        let mut egress = Vec::new();
+        self.guard.egress_all(&mut egress);
+        for packet in egress {
+            self.transmit(now, packet);
+        }
+    }
+}
