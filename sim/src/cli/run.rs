@@ -240,6 +240,7 @@ fn run_loaded(args: &Args, terminal: Terminal, loaded: &Loaded) -> Result<i32, i
             Inconclusive::Fail => exit::Inconclusive::Fail,
         },
         seeds_planned: seeds.len(),
+        verified: args.verify,
     };
     let result = merge::merge(scenario, &asked, &outcomes, &differences);
     let timing = Timing {
