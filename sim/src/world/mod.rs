@@ -272,6 +272,7 @@ impl World {
                 down: make(spec, link_spec, false, &[of, link, "down"])?,
                 delay_mean: Duration::from_secs_f64(link_spec.delay.mean()),
                 refused: 0,
+                polls: [None; 2],
             });
             line_names.push(link.to_owned());
             Ok(lines.len() - 1)

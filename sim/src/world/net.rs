@@ -34,8 +34,8 @@ const HEADER_BYTES: u32 = 40;
 const PROBE_BYTES: u32 = 84;
 /// Turns without time passing after which something spins: a busy instant of a store takes some thousands.
 const TURNS_AT_ONE_INSTANT_MAX: u64 = 5_000_000;
-/// Address translations kept; more than that, the ones not used for [`NAT_IDLE`] go.
-const NAT_ENTRIES_MAX: usize = 1024;
+/// Address translations before the first sweep of those not used for [`NAT_IDLE`].
+const NAT_ENTRIES: usize = 1024;
 /// Linux's `nf_conntrack_tcp_timeout_established`.
 const NAT_IDLE: Duration = Duration::from_secs(5 * 24 * 3600);
 
@@ -92,6 +92,8 @@ pub(super) struct Line {
     pub(super) delay_mean: Duration,
     /// Packets that found it down or were taken out of its queue: whether a fault bit.
     pub(super) refused: u64,
+    /// When its queues are polled next, by direction: one timer each, or they would multiply.
+    pub(super) polls: [Option<Duration>; 2],
 }
 
 /// Direction of travel.
@@ -223,6 +225,7 @@ pub(super) struct Net {
     queue: BinaryHeap<Reverse<Entry>>,
     seq: u64,
     nat: BTreeMap<u64, Nat>,
+    nat_sweep_at: usize,
     troubles: BTreeMap<FlowId, Trouble>,
     timers: u64,
     signal: Signal,
@@ -269,6 +272,7 @@ impl Net {
             queue: BinaryHeap::new(),
             seq: 0,
             nat: BTreeMap::new(),
+            nat_sweep_at: NAT_ENTRIES,
             troubles: BTreeMap::new(),
             timers: 0,
             signal,
@@ -340,6 +344,7 @@ impl Net {
         match due {
             Due::Hop(flight) => self.forward(now, flight),
             Due::Poll(line, way) => {
+                self.lines[line].polls[way as usize] = None;
                 while let Some((at, mut flight)) = self.lines[line].way(way).poll(now) {
                     flight.hop += 1;
                     self.push(at, Due::Hop(flight));
@@ -351,7 +356,12 @@ impl Net {
     }
 
     fn poll_later(&mut self, line: usize, way: Way) {
-        if let Some(at) = self.lines[line].way(way).deadline() {
+        let Some(at) = self.lines[line].way(way).deadline() else {
+            return;
+        };
+        let timer = &mut self.lines[line].polls[way as usize];
+        if timer.is_none_or(|earlier| at < earlier) {
+            *timer = Some(at);
             self.push(at, Due::Poll(line, way));
         }
     }
@@ -499,8 +509,10 @@ impl Net {
             }
         };
         let connection = flight.flow.number();
-        if self.nat.len() > NAT_ENTRIES_MAX {
+        if self.nat.len() >= self.nat_sweep_at {
+            // Swept when it has doubled: a constant for each connection, however many are still young.
             self.nat.retain(|_, n| now - n.used < NAT_IDLE);
+            self.nat_sweep_at = (2 * self.nat.len()).max(NAT_ENTRIES);
         }
         let opens = flow::segment(&flight.packet).is_some_and(|s| s.flags.syn && !s.flags.ack);
         let entry = self
