@@ -79,3 +79,87 @@ impl Dist {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    const DRAWS: usize = 200_000;
+
+    fn draws(dist: &Dist) -> Vec<f64> {
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let mut all: Vec<f64> = (0..DRAWS).map(|_| dist.sample(&mut rng)).collect();
+        all.sort_by(f64::total_cmp);
+        all
+    }
+
+    fn near(got: f64, expect: f64, relative: f64, what: &str) {
+        assert!(
+            (got / expect - 1.0).abs() < relative,
+            "{what}: {got}, expected {expect}"
+        );
+    }
+
+    #[test]
+    fn means_are_what_they_say() {
+        for dist in [
+            Dist::Const(3.0),
+            Dist::Uniform(35.0, 70.0),
+            Dist::Exp { mean: 7200.0 },
+            Dist::LogNormal {
+                p50: 0.017,
+                p99: 0.071,
+            },
+            Dist::Geometric { mean: 2.2 },
+            Dist::Geometric { mean: 1.0 },
+        ] {
+            let all = draws(&dist);
+            near(
+                all.iter().sum::<f64>() / DRAWS as f64,
+                dist.mean(),
+                0.01,
+                &format!("{dist:?}"),
+            );
+            assert!(all[0] >= 0.0, "{dist:?}");
+        }
+    }
+
+    /// Quantiles that people give are the ones that they get.
+    #[test]
+    fn a_log_normal_goes_through_its_quantiles() {
+        for (p50, p99) in [(0.017, 0.071), (0.004, 0.060), (0.12, 0.9)] {
+            let all = draws(&Dist::LogNormal { p50, p99 });
+            near(all[DRAWS / 2], p50, 0.01, "p50");
+            near(all[DRAWS * 99 / 100], p99, 0.03, "p99");
+        }
+        let flat = draws(&Dist::LogNormal { p50: 2.0, p99: 2.0 });
+        assert_eq!((flat[0], flat[DRAWS - 1]), (2.0, 2.0));
+    }
+
+    #[test]
+    fn a_geometric_draw_is_a_whole_number_from_one_on() {
+        let all = draws(&Dist::Geometric { mean: 2.2 });
+        assert!(all.iter().all(|v| *v >= 1.0 && v.fract() == 0.0));
+        let ones = all.partition_point(|v| *v < 2.0);
+        near(ones as f64 / DRAWS as f64, 1.0 / 2.2, 0.01, "share of ones");
+    }
+
+    #[test]
+    fn a_uniform_draw_stays_between_its_bounds() {
+        let all = draws(&Dist::Uniform(4.0, 30.0));
+        assert!(all[0] >= 4.0 && all[DRAWS - 1] < 30.0);
+        assert_eq!(draws(&Dist::Uniform(5.0, 5.0))[0], 5.0);
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_draws() {
+        let dist = Dist::LogNormal {
+            p50: 0.017,
+            p99: 0.071,
+        };
+        assert_eq!(draws(&dist), draws(&dist));
+    }
+}

@@ -5,18 +5,22 @@
 
 use super::diagnostic::Code;
 
-macro_rules! codes {
+/// Declares classes of findings and the list `ALL` of them.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! finding_codes {
     ($($name:ident $title:literal $text:literal)*) => {
         $(
             #[doc = concat!("`", stringify!($name), "`: ", $title, ".")]
-            pub static $name: Code = Code { id: stringify!($name), title: $title, text: $text };
+            pub static $name: $crate::config::Code =
+                $crate::config::Code { id: stringify!($name), title: $title, text: $text };
         )*
         /// All of them, by number.
-        pub static ALL: &[&Code] = &[$(&$name),*];
+        pub static ALL: &[&$crate::config::Code] = &[$(&$name),*];
     };
 }
 
-codes! {
+finding_codes! {
     E0001 "invalid TOML"
         "The file is not TOML, so nothing in it could be read. Only the first such error is shown: what follows it is often \
          misread. Common causes are a bracket or quote that is not closed and a key that is written twice."

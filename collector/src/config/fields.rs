@@ -17,7 +17,7 @@ use super::{
 pub struct Fields<'a> {
     table: &'a Table,
     span: Span,
-    keys: &'static [Key],
+    keys: Vec<&'static Key>,
     place: String,
     sink: &'a Sink,
 }
@@ -58,8 +58,24 @@ impl<'a> Fields<'a> {
         Some(Self {
             table,
             span: node.span,
-            keys: shape.keys,
+            keys: shape.keys.iter().collect(),
             place,
+            sink,
+        })
+    }
+
+    /// Starts reading a table whose keys stand in several places, without reporting any. `None` if it is no table.
+    pub fn of_keys(
+        node: &'a Node,
+        keys: impl Iterator<Item = &'static Key>,
+        place: impl Into<String>,
+        sink: &'a Sink,
+    ) -> Option<Self> {
+        Some(Self {
+            table: node.as_table()?,
+            span: node.span,
+            keys: keys.collect(),
+            place: place.into(),
             sink,
         })
     }

@@ -1,1 +1,38 @@
 //! The decisions: what is kept, what is sent next, when to try again. No clock, file or socket.
+//!
+//! `shell` tells it what happened and performs what it returns, so the same decisions run in a store and in a simulation,
+//! and property tests drive them through any order of events.
+//!
+//! - [`frame`], [`recovery`]: the disk format, and what is made of any bytes found on disk (`docs/disk-format.md`).
+//! - [`spool`]: journal, open batches, sealed batches, quota, and which batch goes next.
+//! - [`accounting`]: accepted = delivered + stored + quarantined + dropped with a reason, per signal, at every instant.
+//! - [`verdict`]: what an answer means; [`destination`], [`backoff`]: when to try again; [`pacing`]: the share of the line.
+//! - [`codec`]: one zstd frame or one gzip member per batch.
+
+pub mod accounting;
+pub mod backoff;
+pub mod codec;
+pub mod destination;
+pub mod frame;
+pub mod notes;
+pub mod pacing;
+pub mod range;
+pub mod recovery;
+pub mod spool;
+pub mod verdict;
+
+/// Monotonic time since an arbitrary start; the shell reads it from `tokio::time`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mono(pub std::time::Duration);
+
+impl Mono {
+    /// Later by `delay`; the far end of time if that overflows.
+    pub fn after(self, delay: std::time::Duration) -> Self {
+        Self(self.0.saturating_add(delay))
+    }
+
+    /// Time from `earlier` to here; zero if it is later.
+    pub fn since(self, earlier: Self) -> std::time::Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}

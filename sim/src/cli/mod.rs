@@ -1,1 +1,106 @@
 //! The command line, one file per verb.
+//!
+//! Decides what a verb is called and what every verb has in common; what it does stands in its file. Results go to standard
+//! output, diagnostics and progress to standard error. Exit codes are `backroom_reports::exit`'s.
+
+mod run;
+mod worker;
+
+use std::io::IsTerminal as _;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Runs whole stores through outages, in a deterministic simulation, and says whether they kept selling.
+#[derive(Debug, Parser)]
+#[command(
+    name = "backroom",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 all holds, 1 an expectation failed, 2 inconclusive, 3 an oracle or invariant failed,\n\
+                  64 usage, 65 bad scenario, 66 missing input, 70 internal error, 73 cannot write, 130 interrupted."
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+
+    /// When to use colours; NO_COLOR and CLICOLOR_FORCE are obeyed with `auto`.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: Color,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a scenario with its seeds, judge it, and exit with the verdict.
+    Run(run::Args),
+    /// Answer seeds from standard input: what `run` starts.
+    #[command(hide = true)]
+    Worker(worker::Args),
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal.
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// Which streams may be coloured.
+#[derive(Clone, Copy, Debug)]
+pub struct Terminal {
+    /// Standard output.
+    pub stdout_colors: bool,
+    /// Standard error.
+    pub stderr_colors: bool,
+    /// Whether standard error is a terminal: progress is drawn only there.
+    pub interactive: bool,
+}
+
+impl Terminal {
+    fn new(color: Color) -> Self {
+        let wants = |terminal: bool| match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => {
+                let set = |name| std::env::var_os(name).is_some_and(|v| !v.is_empty() && v != "0");
+                match (set("NO_COLOR"), set("CLICOLOR_FORCE")) {
+                    (true, _) => false,
+                    (false, true) => true,
+                    (false, false) => {
+                        terminal && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+                    }
+                }
+            }
+        };
+        Self {
+            stdout_colors: wants(std::io::stdout().is_terminal()),
+            stderr_colors: wants(std::io::stderr().is_terminal()),
+            interactive: std::io::stderr().is_terminal(),
+        }
+    }
+}
+
+/// Parses the command line of this process and does what it asks; gives the exit code.
+pub fn main() -> i32 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = match error.use_stderr() {
+                true => backroom_reports::exit::USAGE,
+                false => backroom_reports::exit::OK,
+            };
+            // A closed pipe is no reason to fail: whoever asked has gone.
+            let _ = error.print();
+            return code;
+        }
+    };
+    let terminal = Terminal::new(cli.color);
+    match cli.verb {
+        Verb::Run(args) => run::run(&args, terminal),
+        Verb::Worker(args) => worker::run(&args),
+    }
+}

@@ -1,1 +1,3 @@
 //! Fault kinds, one file each.
+
+pub mod table;

@@ -226,7 +226,8 @@ fn nothing(why: &str) -> Sample {
 
 fn number(value: Option<f64>) -> Sample {
     match value {
-        Some(value) => Sample::Number { value },
+        // The sum of nothing is -0.0 in floating point, and nobody wants to read that.
+        Some(value) => Sample::Number { value: value + 0.0 },
         None => nothing("there was no sample"),
     }
 }

@@ -32,7 +32,6 @@ pub struct Made {
 pub struct Machine {
     /// What it made, numbers increasing.
     pub made: Vec<Made>,
-    pub(crate) made_set: RangeSet,
     pub(crate) acked: RangeSet,
     pub(crate) received: RangeSet,
     pub(crate) discarded: RangeSet,
@@ -120,7 +119,6 @@ impl Items {
                 ..
             } => {
                 let (m, end) = (self.of(machine), first + u64::from(count));
-                m.made_set.insert(first, end);
                 // Numbers grow with time; one that is late finds its place.
                 let place = m.made.partition_point(|run| run.first <= first);
                 m.made.insert(place, Made { at, first, end });
@@ -420,8 +418,9 @@ fn lost(log: &SeedLog<'_>, metric: &MetricRef) -> Series {
         .map(|f| (f.value == "true") != f.negated);
     let counts = |fate: Fate| match acked {
         Some(true) => matches!(fate, Fate::LostAcked | Fate::Dropped),
-        Some(false) => fate == Fate::LostUnacked,
-        None => matches!(fate, Fate::LostAcked | Fate::LostUnacked),
+        Some(false) => matches!(fate, Fate::LostUnacked | Fate::Discarded),
+        // A reason does not bring data back: a buffer that drops its oldest has lost the start of an outage.
+        None => fate != Fate::Stored,
     };
     let missing = Items::new(log)
         .fate()

@@ -2,13 +2,14 @@
 //!
 //! Each form is a small pure function with its source, its assumptions and the golden numbers that it is tested with; it
 //! refuses ([`Refusal`]) where an assumption does not hold. Numbers (T1, T2, …) are those of the project's theory page.
-//! A form knows no events: what goes into it is taken from the run next door.
+//! A form knows no events: what goes into it is taken from the run in `judge`.
 //!
 //! Letters: `a` arrival and `c` drain in bytes per second (after compression, on the wire), `d` length of an outage in seconds,
 //! `f` failures and `r` repairs per second, `A = r / (r + f)` availability, `lambda` arrivals per second.
 
 pub mod fluid;
 pub mod herd;
+pub mod judge;
 pub mod loss;
 pub mod outages;
 pub mod queueing;

@@ -4,11 +4,7 @@
 //! began last wins. Each fault tells whether it bit (packets refused, tasks killed, bytes lost): one that never does would
 //! make a run falsely green. What a kind models stands in `fault`.
 
-use std::{
-    collections::BTreeMap,
-    sync::Mutex,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use indexmap::IndexMap;
 

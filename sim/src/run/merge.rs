@@ -2,10 +2,11 @@
 
 use backroom_reports::{Invariant, RunResult, SeedTrace, Verdict, exit};
 
-use super::{oracles, outcome::SeedOutcome};
+use super::outcome::SeedOutcome;
 use crate::{
     invariant,
     metric::judge,
+    oracle::judge as oracles,
     scenario::{Oracle, Scenario},
 };
 
@@ -18,6 +19,8 @@ pub struct Asked {
     pub inconclusive: exit::Inconclusive,
     /// Seeds that were asked for.
     pub seeds_planned: usize,
+    /// Whether every seed was run a second time.
+    pub verified: bool,
 }
 
 /// A seed whose two runs differ.
@@ -82,7 +85,10 @@ pub fn merge(
         seeds: outcomes.iter().map(|o| o.seed).collect(),
         seeds_planned: asked.seeds_planned,
         simulated_seconds: scenario.duration.as_secs_f64(),
-        timeline: outcomes.first().map(|o| o.timeline.clone()).unwrap_or_default(),
+        timeline: outcomes
+            .first()
+            .map(|o| o.timeline.clone())
+            .unwrap_or_default(),
         expectations,
         oracles: scenario.oracles.iter().enumerate().map(of_oracle).collect(),
         invariants,
@@ -93,7 +99,7 @@ pub fn merge(
                 hash: o.trace_hash.clone(),
             })
             .collect(),
-        notes: notes(outcomes),
+        notes: notes(asked, outcomes, differences),
         exit_code: exit::OK,
         exit_reason: String::new(),
     };
@@ -115,8 +121,20 @@ fn reason(result: &RunResult) -> String {
 }
 
 /// What a reader should know although no verdict says it.
-fn notes(outcomes: &[SeedOutcome]) -> Vec<String> {
+fn notes(asked: &Asked, outcomes: &[SeedOutcome], differences: &[Difference]) -> Vec<String> {
     let mut notes = Vec::new();
+    match outcomes {
+        [one] if asked.verified && differences.is_empty() => notes.push(format!(
+            "trace {} in both of two processes (seed {})",
+            one.trace_hash, one.seed
+        )),
+        [one] => notes.push(format!("trace {} (seed {})", one.trace_hash, one.seed)),
+        all if asked.verified && differences.is_empty() => notes.push(format!(
+            "the traces of {} seeds agree between two processes each",
+            all.len()
+        )),
+        _ => {}
+    }
     let pending = outcomes.iter().find(|o| !o.pending.is_empty());
     if let Some(first) = pending {
         let count = outcomes.iter().filter(|o| !o.pending.is_empty()).count();

@@ -7,7 +7,6 @@
 mod faults;
 pub mod merge;
 pub mod one;
-mod oracles;
 pub mod outcome;
 pub mod pool;
 mod settle;

@@ -72,7 +72,11 @@ pub enum RunError {
 pub fn run(scenario: &Arc<Scenario>, seed: u64, options: Options) -> Result<SeedRun, RunError> {
     let directory = Arc::new(Directory::of(scenario));
     let spec = world_spec(scenario, &directory, seed, options)?;
-    let mut machines: Vec<String> = directory.machines().iter().map(|m| m.name.clone()).collect();
+    let mut machines: Vec<String> = directory
+        .machines()
+        .iter()
+        .map(|m| m.name.clone())
+        .collect();
     machines.push(HQ.to_owned());
 
     let of_world = scenario.clone();
@@ -243,7 +247,8 @@ fn world_spec(
 ) -> Result<WorldSpec, RunError> {
     if scenario.fidelity == Fidelity::Flow {
         return Err(RunError::Unsupported(
-            "`fidelity = \"flow\"` is not run in this version; `check` and `explain` know it".into(),
+            "`fidelity = \"flow\"` is not run in this version; `check` and `explain` know it"
+                .into(),
         ));
     }
     let mut machines: Vec<MachineSpec> = directory

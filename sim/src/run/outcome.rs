@@ -5,11 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{one::SeedRun, oracles::OracleSample};
+use super::one::SeedRun;
 use crate::{
     event::Event,
     invariant::{self, Finding},
     metric::{Sample, SeedLog, evaluate, timeline},
+    oracle::judge::OracleSample,
     scenario::Scenario,
     world::trace::TraceHash,
 };

@@ -209,9 +209,7 @@ where
     let carried = net
         .carried
         .iter()
-        .map(|((line, way, class), carried)| {
-            ((line_names[*line].clone(), *way, *class), carried)
-        })
+        .map(|((line, way, class), carried)| ((line_names[*line].clone(), *way, *class), carried))
         .fold(BTreeMap::new(), |mut all, (key, carried)| {
             let sum: &mut Carried = all.entry(key).or_default();
             sum.add(carried);

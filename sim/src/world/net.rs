@@ -744,7 +744,13 @@ impl Net {
         let class = self.classes.priorities.len() as u8 - 1;
         let mut at = now;
         for way in [Way::Up, Way::Down] {
-            at = self.lines[line].way(way).probe(at, PROBE_BYTES)?;
+            let Some(back) = self.lines[line].way(way).probe(at, PROBE_BYTES) else {
+                if !self.lines[line].way(way).is_up() {
+                    self.lines[line].refused += 1;
+                }
+                return None;
+            };
+            at = back;
             self.account(now, line, way, class, PROBE_BYTES);
         }
         Some(at)

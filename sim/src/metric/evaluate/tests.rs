@@ -475,7 +475,7 @@ fn telemetry_is_counted_item_by_item() {
 }
 
 #[test]
-fn what_is_stored_dropped_or_discarded_is_not_lost() {
+fn what_is_dropped_or_discarded_is_lost_and_what_is_stored_is_not() {
     let lost = m(Function::Count, "telemetry.lost", &[]);
     let acked_lost = m(Function::Count, "telemetry.lost", &[("acked", "true")]);
     let log = || {
@@ -504,7 +504,7 @@ fn what_is_stored_dropped_or_discarded_is_not_lost() {
             )
     };
     // Of 5 acknowledged ones 2 were dropped and 1 is stored; of 7 others 2 were discarded.
-    check(log(), &lost, &Window::AtEnd, num(2.0 + 5.0));
+    check(log(), &lost, &Window::AtEnd, num(4.0 + 7.0));
     check(log(), &acked_lost, &Window::AtEnd, num(4.0));
     let dropped = |filters: &[(&str, &str)]| m(Function::Count, "telemetry.dropped", filters);
     check(log(), &dropped(&[]), &Window::WholeRun, num(4.0));

@@ -1,0 +1,205 @@
+//! Compression of bodies: one zstd frame or one gzip member per body, always.
+//!
+//! Several members or frames would be cut to the first by many receivers (spec/collector.md, section 3); ours reads them all.
+//! The zstd window stays within the 8 MiB that RFC 9659 allows on the wire. Next: `spool`, which stores what is compressed.
+
+use std::io::{self, Read, Write};
+
+use bytes::Bytes;
+
+use crate::config::Codec;
+
+/// A content coding, without level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CodecId {
+    /// As it is.
+    None = 0,
+    /// gzip.
+    Gzip = 1,
+    /// zstd.
+    Zstd = 2,
+}
+
+impl CodecId {
+    /// The coding with that number on disk.
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        [Self::None, Self::Gzip, Self::Zstd]
+            .get(usize::from(byte))
+            .copied()
+    }
+
+    /// The value of `content-encoding`; `None` where the header is left out.
+    pub fn content_encoding(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Gzip => Some("gzip"),
+            Self::Zstd => Some("zstd"),
+        }
+    }
+
+    /// The coding that a `content-encoding` names; `None` if it is not known here.
+    pub fn from_content_encoding(value: &str) -> Option<Self> {
+        let value = value.trim();
+        [Self::Gzip, Self::Zstd]
+            .into_iter()
+            .find(|codec| {
+                codec
+                    .content_encoding()
+                    .is_some_and(|name| name.eq_ignore_ascii_case(value))
+            })
+            .or((value.is_empty() || value.eq_ignore_ascii_case("identity")).then_some(Self::None))
+    }
+
+    /// What to try next when a receiver refuses this one: zstd, gzip, none.
+    pub fn fallback(self) -> Option<Self> {
+        match self {
+            Self::Zstd => Some(Self::Gzip),
+            Self::Gzip => Some(Self::None),
+            Self::None => None,
+        }
+    }
+
+    /// This coding with a level: `configured`'s own if it is the same coding, the usual one otherwise.
+    pub fn with_level(self, configured: Codec) -> Codec {
+        match self {
+            _ if CodecId::from(configured) == self => configured,
+            Self::None => Codec::None,
+            Self::Gzip => Codec::Gzip(6),
+            Self::Zstd => Codec::Zstd(3),
+        }
+    }
+}
+
+impl From<Codec> for CodecId {
+    fn from(codec: Codec) -> Self {
+        match codec {
+            Codec::None => Self::None,
+            Codec::Gzip(_) => Self::Gzip,
+            Codec::Zstd(_) => Self::Zstd,
+        }
+    }
+}
+
+/// Compresses the concatenation of `pieces`, without concatenating it first.
+pub fn compress(codec: Codec, pieces: &[Bytes]) -> Bytes {
+    const IN_MEMORY: &str = "writing to memory does not fail";
+    let raw_bytes: usize = pieces.iter().map(Bytes::len).sum();
+    match codec {
+        Codec::None if pieces.len() == 1 => pieces[0].clone(),
+        Codec::None => pieces.concat().into(),
+        Codec::Gzip(level) => {
+            let level = flate2::Compression::new(level.min(9));
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::with_capacity(raw_bytes / 4), level);
+            for piece in pieces {
+                encoder.write_all(piece).expect(IN_MEMORY);
+            }
+            encoder.finish().expect(IN_MEMORY).into()
+        }
+        Codec::Zstd(level) => {
+            let mut encoder =
+                zstd::stream::write::Encoder::new(Vec::with_capacity(raw_bytes / 4), level)
+                    .expect("a level is clamped by zstd");
+            encoder
+                .set_pledged_src_size(Some(raw_bytes as u64))
+                .expect("set before the first byte");
+            for piece in pieces {
+                encoder.write_all(piece).expect(IN_MEMORY);
+            }
+            encoder.finish().expect(IN_MEMORY).into()
+        }
+    }
+}
+
+/// Why a body could not be decompressed.
+#[derive(Debug, thiserror::Error)]
+pub enum DecompressError {
+    /// It has more than the allowed bytes.
+    #[error("decompressed body exceeds {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+    },
+    /// It is damaged.
+    #[error("decompress: {0}")]
+    Malformed(io::Error),
+}
+
+/// Decompresses a body of any number of members or frames, to at most `limit` bytes.
+///
+/// # Errors
+/// See [`DecompressError`]. Memory stays within `limit` and the decoder's window, whatever the input claims.
+pub fn decompress(codec: CodecId, body: &[u8], limit: u64) -> Result<Bytes, DecompressError> {
+    let mut out = Vec::with_capacity((body.len() * 4).min(limit as usize));
+    let read = match codec {
+        CodecId::None => {
+            if body.len() as u64 <= limit {
+                return Ok(Bytes::copy_from_slice(body));
+            }
+            return Err(DecompressError::TooLarge { limit });
+        }
+        CodecId::Gzip => flate2::bufread::MultiGzDecoder::new(body)
+            .take(limit + 1)
+            .read_to_end(&mut out),
+        CodecId::Zstd => zstd::stream::read::Decoder::with_buffer(body).and_then(|mut decoder| {
+            decoder.window_log_max(23)?;
+            decoder.take(limit + 1).read_to_end(&mut out)
+        }),
+    };
+    match read {
+        Ok(_) if out.len() as u64 > limit => Err(DecompressError::TooLarge { limit }),
+        Ok(_) => Ok(out.into()),
+        Err(error) => Err(DecompressError::Malformed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CODECS: [Codec; 3] = [Codec::None, Codec::Gzip(6), Codec::Zstd(3)];
+
+    #[test]
+    fn pieces_come_back_as_one_body() {
+        let pieces = [Bytes::from(vec![b'a'; 5000]), Bytes::from_static(b"bcd")];
+        for codec in CODECS {
+            let body = compress(codec, &pieces);
+            let back = decompress(codec.into(), &body, 5003).unwrap();
+            assert!(back == pieces.concat(), "{codec:?}");
+            let error = decompress(codec.into(), &body, 5002).unwrap_err();
+            assert!(matches!(error, DecompressError::TooLarge { limit: 5002 }));
+        }
+    }
+
+    #[test]
+    fn many_members_and_frames_are_read() {
+        for codec in CODECS {
+            let body = [
+                compress(codec, &[Bytes::from_static(b"one ")]),
+                compress(codec, &[Bytes::from_static(b"two")]),
+            ]
+            .concat();
+            let back = decompress(codec.into(), &body, 100).unwrap();
+            assert_eq!(&back[..], b"one two", "{codec:?}");
+        }
+    }
+
+    #[test]
+    fn damage_is_told() {
+        for codec in [CodecId::Gzip, CodecId::Zstd] {
+            let error = decompress(codec, b"not compressed", 100).unwrap_err();
+            assert!(matches!(error, DecompressError::Malformed(_)), "{error}");
+        }
+        let body = compress(Codec::Gzip(6), &[Bytes::from_static(b"cut off")]);
+        assert!(decompress(CodecId::Gzip, &body[..body.len() - 3], 100).is_err());
+    }
+
+    #[test]
+    fn names_are_those_of_http() {
+        let parse = CodecId::from_content_encoding;
+        assert_eq!(parse("GZIP"), Some(CodecId::Gzip));
+        assert_eq!(parse("identity"), Some(CodecId::None));
+        assert_eq!(parse("br"), None);
+        assert_eq!(CodecId::Zstd.fallback(), Some(CodecId::Gzip));
+    }
+}

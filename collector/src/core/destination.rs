@@ -1,0 +1,291 @@
+//! When a destination may be tried, and with how many requests at once.
+//!
+//! While it is up, as many as the window allows; after an outage, and at the start, the window is 1, then 2, then `inflight`.
+//! A path failure takes it down: one probe at a time, each after a backoff delay or after what Retry-After asks for, for ever.
+//! Failures of requests that were under way when it went down belong to the same outage and do not lengthen the delay.
+//! What is sent is decided in `spool`, how fast in `pacing`.
+
+use std::time::Duration;
+
+use super::{Mono, backoff::Delays};
+
+/// Added to the delay where trying soon is pointless: a captive portal, a wrong token.
+const SUSPEND_DELAY: Duration = Duration::from_secs(30);
+
+/// The state of one destination.
+#[derive(Debug)]
+pub struct Destination {
+    delays: Delays,
+    inflight_max: usize,
+    inflight: usize,
+    outage: u64,
+    state: State,
+    not_before: Mono,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Up { window: usize, successes: usize },
+    Down { until: Mono, is_probing: bool },
+}
+
+/// One request under way. Every attempt ends in exactly one of [`Destination::succeeded`], [`Destination::failed`] and
+/// [`Destination::cancelled`].
+#[derive(Debug)]
+#[must_use]
+pub struct Attempt {
+    outage: u64,
+}
+
+/// Whether a request may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allowed {
+    /// Yes.
+    Now,
+    /// Not before that instant.
+    At(Mono),
+    /// Not until one under way has ended.
+    AfterAnother,
+}
+
+impl Destination {
+    /// A destination that has not been tried yet, with at most `inflight_max` requests at once (at least 1).
+    pub fn new(inflight_max: usize, delays: Delays) -> Self {
+        Self {
+            delays,
+            inflight_max: inflight_max.max(1),
+            inflight: 0,
+            outage: 0,
+            state: State::Up {
+                window: 1,
+                successes: 0,
+            },
+            not_before: Mono::default(),
+        }
+    }
+
+    /// Whether the last that was heard of it is a failure.
+    pub fn is_down(&self) -> bool {
+        matches!(self.state, State::Down { .. })
+    }
+
+    /// Whether a request may be sent now.
+    pub fn allowed(&self, now: Mono) -> Allowed {
+        match self.state {
+            State::Up { window, .. } if self.inflight < window => Allowed::Now,
+            State::Down {
+                is_probing: false,
+                until,
+            } if now >= until => Allowed::Now,
+            State::Down {
+                is_probing: false,
+                until,
+            } => Allowed::At(until),
+            _ => Allowed::AfterAnother,
+        }
+    }
+
+    /// Starts a request.
+    ///
+    /// # Panics
+    /// If it is not allowed.
+    pub fn start(&mut self, now: Mono) -> Attempt {
+        assert_eq!(
+            self.allowed(now),
+            Allowed::Now,
+            "started in {:?}",
+            self.state
+        );
+        self.inflight += 1;
+        if let State::Down { is_probing, .. } = &mut self.state {
+            *is_probing = true;
+        }
+        Attempt {
+            outage: self.outage,
+        }
+    }
+
+    /// The peer answered, whatever it said about the payload: the path is fine. Returns whether an outage ended.
+    pub fn succeeded(&mut self, now: Mono, attempt: Attempt) -> bool {
+        self.inflight -= 1;
+        match &mut self.state {
+            State::Up { window, successes } => {
+                *successes += 1;
+                if *successes >= *window {
+                    *successes = 0;
+                    *window = if *window == 1 { 2 } else { self.inflight_max };
+                    *window = (*window).min(self.inflight_max);
+                }
+                false
+            }
+            // An older request got through after another failed: believe it, but not against a Retry-After.
+            State::Down { .. } if attempt.outage < self.outage && now < self.not_before => false,
+            State::Down { .. } => {
+                self.delays.reset();
+                self.state = State::Up {
+                    window: 1,
+                    successes: 0,
+                };
+                true
+            }
+        }
+    }
+
+    /// The path failed. Returns whether an outage began.
+    pub fn failed(
+        &mut self,
+        now: Mono,
+        attempt: Attempt,
+        retry_after: Option<Duration>,
+        suspend: bool,
+    ) -> bool {
+        self.inflight -= 1;
+        if let Some(delay) = retry_after {
+            self.not_before = self.not_before.max(now.after(delay));
+        }
+        let began = match &mut self.state {
+            State::Up { .. } if attempt.outage == self.outage => true,
+            // Began before the outage that has ended since: it says nothing about now.
+            State::Up { .. } => return false,
+            State::Down { until, .. } if attempt.outage < self.outage => {
+                *until = (*until).max(self.not_before);
+                return false;
+            }
+            State::Down { .. } => false,
+        };
+        if began {
+            self.outage += 1;
+        }
+        let mut delay = self.delays.draw();
+        if suspend {
+            delay = delay.saturating_add(SUSPEND_DELAY);
+        }
+        self.state = State::Down {
+            until: now.after(delay).max(self.not_before),
+            is_probing: false,
+        };
+        began
+    }
+
+    /// The request was not sent after all; nothing was learned.
+    pub fn cancelled(&mut self, attempt: Attempt) {
+        self.inflight -= 1;
+        if let State::Down { is_probing, .. } = &mut self.state
+            && attempt.outage == self.outage
+        {
+            *is_probing = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::config::Backoff;
+
+    fn at(seconds: u64) -> Mono {
+        Mono(Duration::from_secs(seconds))
+    }
+
+    fn destination(inflight: usize) -> Destination {
+        let kind = Backoff::Exponential {
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(60),
+        };
+        Destination::new(inflight, Delays::new(kind, ChaCha8Rng::seed_from_u64(1)))
+    }
+
+    /// How many requests may start at once.
+    fn window(destination: &mut Destination, now: Mono) -> usize {
+        let mut attempts = Vec::new();
+        while destination.allowed(now) == Allowed::Now {
+            attempts.push(destination.start(now));
+        }
+        let count = attempts.len();
+        for attempt in attempts {
+            destination.cancelled(attempt);
+        }
+        count
+    }
+
+    fn succeed(destination: &mut Destination, now: Mono) {
+        let attempt = destination.start(now);
+        destination.succeeded(now, attempt);
+    }
+
+    #[test]
+    fn starts_with_one_then_two_then_all() {
+        let mut it = destination(4);
+        let mut windows = Vec::new();
+        for _ in 0..5 {
+            windows.push(window(&mut it, at(0)));
+            succeed(&mut it, at(0));
+        }
+        assert_eq!(windows, [1, 2, 2, 4, 4]);
+    }
+
+    #[test]
+    fn one_probe_at_a_time_with_growing_delays() {
+        let mut it = destination(4);
+        let attempt = it.start(at(10));
+        assert!(it.failed(at(10), attempt, None, false));
+        assert_eq!(it.allowed(at(10)), Allowed::At(at(11)));
+        let probe = it.start(at(11));
+        assert_eq!(it.allowed(at(99)), Allowed::AfterAnother);
+        assert!(!it.failed(at(11), probe, None, false));
+        assert_eq!(it.allowed(at(11)), Allowed::At(at(13)));
+        let probe = it.start(at(13));
+        assert!(it.succeeded(at(14), probe));
+        assert_eq!(window(&mut it, at(14)), 1, "slow start after an outage");
+    }
+
+    /// Requests that were under way when it went down do not count as further failures.
+    #[test]
+    fn an_outage_is_counted_once() {
+        let mut it = destination(2);
+        for _ in 0..3 {
+            succeed(&mut it, at(0));
+        }
+        let (first, second) = (it.start(at(1)), it.start(at(1)));
+        assert!(it.failed(at(2), first, None, false));
+        assert!(!it.failed(at(2), second, None, false));
+        assert_eq!(it.allowed(at(2)), Allowed::At(at(3)));
+    }
+
+    #[test]
+    fn retry_after_holds_for_the_whole_destination() {
+        let mut it = destination(2);
+        for _ in 0..3 {
+            succeed(&mut it, at(0));
+        }
+        let (throttled, other) = (it.start(at(1)), it.start(at(1)));
+        it.failed(at(2), throttled, Some(Duration::from_secs(30)), false);
+        assert!(!it.succeeded(at(3), other), "one success does not lift it");
+        assert_eq!(it.allowed(at(3)), Allowed::At(at(32)));
+    }
+
+    #[test]
+    fn suspension_probes_slowly() {
+        let mut it = destination(1);
+        let attempt = it.start(at(0));
+        it.failed(at(0), attempt, None, true);
+        assert_eq!(it.allowed(at(0)), Allowed::At(at(31)));
+    }
+
+    #[test]
+    fn late_failures_of_an_ended_outage_are_ignored() {
+        let mut it = destination(2);
+        for _ in 0..3 {
+            succeed(&mut it, at(0));
+        }
+        let (first, second) = (it.start(at(1)), it.start(at(1)));
+        it.failed(at(2), first, None, false);
+        let probe = it.start(at(3));
+        assert!(it.succeeded(at(4), probe));
+        assert!(!it.failed(at(5), second, None, false));
+        assert!(!it.is_down());
+    }
+}

@@ -1,0 +1,132 @@
+//! The collector's share of the line: a bucket of *wire* bytes.
+//!
+//! What a request costs ([`wire_bytes`]) is counted in our direction only, headers of HTTP, TCP and IPv4 included:
+//! `r + 40 * ceil(r / 1460)` with `r` = request line, headers and body. Pure acknowledgements, handshakes and
+//! retransmissions are not counted.
+//!
+//! A request may start when the ones before it have been paid for, and pays after it has started: what was sent until
+//! any instant exceeds `max_rate * time` by one request at most. A pause earns no credit. Next: `destination`.
+
+use std::time::Duration;
+
+use super::Mono;
+
+/// Payload of a full TCP segment on a 1500-byte line.
+pub const MSS: u64 = 1460;
+
+/// TCP and IPv4 headers without options.
+pub const SEGMENT_HEADER_BYTES: u64 = 40;
+
+/// A late timer may be made up for by this much: tokio's timers are exact to a millisecond, and a rate that loses one per
+/// request would stay below its limit.
+const LATE: Duration = Duration::from_millis(5);
+
+/// Bytes on the line for a request of `head` and `body` bytes.
+pub fn wire_bytes(head: u64, body: u64) -> u64 {
+    let request = head + body;
+    request + SEGMENT_HEADER_BYTES * request.div_ceil(MSS)
+}
+
+/// Paces requests to a rate.
+#[derive(Clone, Debug)]
+pub struct Pacer {
+    bytes_per_second: Option<f64>,
+    /// When everything that was started is paid for.
+    paid_at: Mono,
+}
+
+impl Pacer {
+    /// A pacer for that many wire bytes a second; `None` is no limit.
+    pub fn new(bytes_per_second: Option<f64>) -> Self {
+        Self {
+            bytes_per_second: bytes_per_second.filter(|rate| *rate > 0.0),
+            paid_at: Mono::default(),
+        }
+    }
+
+    /// When the next request may start.
+    pub fn ready_at(&self) -> Mono {
+        self.paid_at
+    }
+
+    /// Starts a request of that cost.
+    ///
+    /// # Panics
+    /// If `now` is before [`Pacer::ready_at`].
+    pub fn start(&mut self, now: Mono, wire_bytes: u64) {
+        assert!(
+            now >= self.paid_at,
+            "started at {now:?}, before {:?}",
+            self.paid_at
+        );
+        self.add(now, wire_bytes);
+    }
+
+    /// Charges a request that had to be sent again without waiting.
+    pub fn add(&mut self, now: Mono, wire_bytes: u64) {
+        if let Some(rate) = self.bytes_per_second {
+            let from = if now.since(self.paid_at) <= LATE {
+                self.paid_at
+            } else {
+                now
+            };
+            self.paid_at = from.after(Duration::from_secs_f64(wire_bytes as f64 / rate));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn headers_of_each_segment_are_counted() {
+        assert_eq!(wire_bytes(0, 0), 0);
+        assert_eq!(wire_bytes(200, 100), 340);
+        assert_eq!(wire_bytes(200, 1260), 1500);
+        assert_eq!(wire_bytes(200, 1261), 1541);
+    }
+
+    proptest! {
+        /// Over any time, what was sent exceeds the rate by one request at most, and a busy pacer loses nothing.
+        #[test]
+        fn average_never_exceeds_the_rate(costs in prop::collection::vec(1..200_000_u64, 1..100), late_us in 0..20_000_u64) {
+            let rate = 32_000.0;
+            let mut pacer = Pacer::new(Some(rate));
+            let late = Duration::from_micros(late_us);
+            let smallest = *costs.iter().min().unwrap() as f64;
+            let largest = *costs.iter().max().unwrap() as f64;
+            let (mut sent, mut now) = (0.0, Mono::default());
+            for cost in costs {
+                now = now.max(pacer.ready_at().after(late));
+                pacer.start(now, cost);
+                sent += cost as f64;
+                let allowed = rate * now.0.as_secs_f64() + largest;
+                prop_assert!(sent <= allowed + 1.0, "{sent} > {allowed}");
+            }
+            // Costs that take longer than the lateness keep it busy: then all of the time is used.
+            if late <= LATE && smallest > 2.0 * rate * late.as_secs_f64() {
+                let paid = pacer.ready_at().0.as_secs_f64() * rate;
+                prop_assert!((paid - sent).abs() < 1.0, "{paid} {sent}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pause_earns_no_credit() {
+        let mut pacer = Pacer::new(Some(1000.0));
+        pacer.start(Mono::default(), 1000);
+        let late = Mono(Duration::from_secs(100));
+        pacer.start(late, 500);
+        assert_eq!(pacer.ready_at(), late.after(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn no_limit_is_no_wait() {
+        let mut pacer = Pacer::new(None);
+        pacer.start(Mono::default(), u64::MAX);
+        assert_eq!(pacer.ready_at(), Mono::default());
+    }
+}

@@ -1,0 +1,423 @@
+//! From whatever is on disk to a spool. Every byte string is a valid input; nothing is written, moved or cut.
+//!
+//! # Why nothing acknowledged is lost, and nothing comes back
+//! A request's frame is synced before its ack and stays in a journal until its batch is synced in a segment. So each
+//! acknowledged, unfinished item is in a journal, in a segment, or in both. Where both have it, the batch counts if its
+//! payload is intact, and the journal otherwise: a batch that was torn by a crash is always still in the journal. Where
+//! only the journal has it, a note or a checkpoint tells whether its batch was finished and its segment deleted.
+//!
+//! A batch that is read may still be unsynced, if only the process died: its journal would be released on the strength of
+//! it. So a segment with batches that a journal has too is synced before it counts (found by
+//! `spool::tests::acknowledged_is_delivered`).
+//!
+//! Old files are never appended to, so a torn tail needs no repair: writing goes on in new files. Only journals are read
+//! whole (a few MiB, see `Limits`); of segments only the index is read, or the headers where there is no index.
+//!
+//! # Order of calls
+//! [`Recovery::journal`] for each journal in order of number, [`Recovery::segment`] for each segment, and for each batch it
+//! asks for: sync its segment, then [`Recovery::verified`]; [`Recovery::other`] for other files; then [`Recovery::finish`]. Next: `spool`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::{
+    Mono,
+    accounting::DropReason,
+    frame::{self, Found, Header, Kind, Place},
+    notes::{Checkpoint, Numbering, decode_notes},
+    range::ItemRange,
+    spool::{Event, FileId, Journal, Limits, Segment, Spool},
+};
+use crate::otlp::Signal;
+
+/// A journal larger than this was not written by us, and is set aside unread.
+pub const JOURNAL_BYTES_MAX: u64 = 256 << 20;
+
+/// What was found, for the start message and the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Journal segments read.
+    pub journals: u64,
+    /// Batch segments found.
+    pub segments: u64,
+    /// Batches that wait for delivery.
+    pub batches: u64,
+    /// Requests that were in a journal only.
+    pub requests: u64,
+    /// Items in them, by signal.
+    pub items: [u64; 3],
+    /// Items whose frame is damaged, by signal.
+    pub damaged_items: [u64; 3],
+    /// Items of the last commit whose frame is torn: they were not acknowledged.
+    pub torn_items: u64,
+    /// Bytes that are no frame.
+    pub unknown_bytes: u64,
+    /// Files that could not be read.
+    pub unreadable: Vec<String>,
+}
+
+/// A batch whose payload must be checked, because a journal has its items too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    /// Where its frame stands.
+    pub place: Place,
+    /// Its header.
+    pub header: Header,
+}
+
+#[derive(Debug)]
+struct Request {
+    journal: u64,
+    header: Header,
+    /// `None` if it is damaged.
+    body: Option<Bytes>,
+}
+
+#[derive(Debug)]
+struct FoundSegment {
+    bytes: u64,
+    batches: Vec<(u64, Header)>,
+}
+
+/// A recovery under way.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    checkpoint: Checkpoint,
+    requests: BTreeMap<Numbering, Vec<Request>>,
+    /// First item and end of the requests of each numbering.
+    spans: BTreeMap<Numbering, (u64, u64)>,
+    journals: BTreeMap<u64, u64>,
+    /// The segment that came last, until its batches are checked.
+    unsettled: Option<(u64, FoundSegment)>,
+    segments: BTreeMap<u64, Segment>,
+    /// The batch of each range that came last.
+    ranges: BTreeMap<ItemRange, (Place, Header)>,
+    /// Whether the payload is intact, for the batches that a journal has too.
+    verified: BTreeMap<Place, bool>,
+    /// Batches that are intact or finished, and that a journal has too.
+    good: BTreeMap<Numbering, Vec<Header>>,
+    /// Batches that are damaged, and that a journal has too.
+    bad: BTreeMap<Numbering, Vec<Header>>,
+    /// Batches at the end of a cut file that no journal has.
+    torn: Vec<ItemRange>,
+    /// Whether a batch may have stood where now nothing can be read.
+    has_holes: bool,
+    stores: BTreeMap<u64, u64>,
+    boot: u64,
+    /// The last commit of each boot.
+    last_commit: BTreeMap<u64, u64>,
+    file: u64,
+    other_bytes: u64,
+    report: Report,
+}
+
+impl Recovery {
+    /// Nothing found yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A journal segment's bytes.
+    pub fn journal(&mut self, number: u64, data: &Bytes) {
+        self.file = self.file.max(number);
+        self.report.journals += 1;
+        self.journals.insert(number, data.len() as u64);
+        for found in frame::scan(number, data) {
+            let (offset, header, is_whole) = match found {
+                Found::Gap { bytes, .. } => {
+                    self.report.unknown_bytes += bytes;
+                    continue;
+                }
+                Found::Frame {
+                    offset,
+                    header,
+                    is_whole,
+                } => (offset, header, is_whole),
+            };
+            self.meet(&header);
+            let last = self.last_commit.entry(header.range.boot).or_default();
+            *last = header.commit.max(*last);
+            let payload = frame::payload(data, offset, &header);
+            let is_intact = is_whole && header.is_intact(payload);
+            match header.kind {
+                Kind::Request if header.range.count > 0 => {
+                    let start = payload.as_ptr() as usize - data.as_ptr() as usize;
+                    let body = is_intact.then(|| data.slice(start..start + payload.len()));
+                    let request = Request {
+                        journal: number,
+                        header,
+                        body,
+                    };
+                    let (numbering, range) = (header.numbering(), header.range);
+                    let span = self.spans.entry(numbering);
+                    let (first, end) = span.or_insert((range.first, range.end()));
+                    *first = range.first.min(*first);
+                    *end = range.end().max(*end);
+                    self.requests.entry(numbering).or_default().push(request);
+                }
+                Kind::Note if is_intact => {
+                    for note in decode_notes(payload).into_iter().flatten() {
+                        self.checkpoint.add(&note);
+                    }
+                }
+                Kind::Checkpoint if is_intact => {
+                    if let Some(checkpoint) = Checkpoint::decode(payload) {
+                        self.checkpoint.merge(checkpoint);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A file that could not be read, or should not be: it stays and takes its space.
+    pub fn unreadable(&mut self, file: FileId, bytes: u64, why: &str) {
+        self.file = self.file.max(file.number);
+        self.other_bytes += bytes;
+        self.report
+            .unreadable
+            .push(format!("{}: {why}", file.name()));
+    }
+
+    /// Any other file.
+    pub fn other(&mut self, file: Option<FileId>, bytes: u64) {
+        self.file = self.file.max(file.map_or(0, |file| file.number));
+        self.other_bytes += bytes;
+    }
+
+    /// A segment's headers, from its index or from a walk. Returns the batches whose payload must be checked.
+    pub fn segment(&mut self, number: u64, bytes: u64, found: &[Found]) -> Vec<Suspect> {
+        self.settle();
+        self.file = self.file.max(number);
+        self.report.segments += 1;
+        let mut batches = Vec::new();
+        let mut suspects = Vec::new();
+        for (index, item) in found.iter().enumerate() {
+            match *item {
+                Found::Gap { bytes, .. } => {
+                    self.report.unknown_bytes += bytes;
+                    // At the end it is the torn tail of a batch that was not synced, and is in a journal.
+                    self.has_holes |= index + 1 < found.len();
+                }
+                Found::Frame {
+                    offset,
+                    header,
+                    is_whole,
+                } if header.kind == Kind::Batch && header.range.count > 0 => {
+                    self.meet(&header);
+                    let place = Place {
+                        file: number,
+                        offset,
+                    };
+                    if self.journal_has(&header) {
+                        if is_whole {
+                            suspects.push(Suspect { place, header });
+                        } else {
+                            self.verified.insert(place, false);
+                        }
+                        batches.push((offset, header));
+                    } else if is_whole {
+                        batches.push((offset, header));
+                    } else if !self.checkpoint.finished.contains(&place)
+                        && !self.checkpoint.failed.contains(&(number, offset))
+                    {
+                        self.torn.push(header.range);
+                    }
+                }
+                Found::Frame { header, .. } => self.meet(&header),
+            }
+        }
+        self.unsettled = Some((number, FoundSegment { bytes, batches }));
+        suspects
+    }
+
+    /// Whether the payload of a batch is what its header says, and its segment could be synced.
+    pub fn verified(&mut self, suspect: &Suspect, is_intact: bool) {
+        self.verified.insert(suspect.place, is_intact);
+    }
+
+    fn meet(&mut self, header: &Header) {
+        *self.stores.entry(header.range.store).or_default() += 1;
+        self.boot = self.boot.max(header.range.boot);
+    }
+
+    fn damaged(&mut self, signal: Signal, items: u64) {
+        self.report.damaged_items[signal.index()] += items;
+    }
+
+    fn journal_has(&self, header: &Header) -> bool {
+        let span = self.spans.get(&header.numbering());
+        span.is_some_and(|(first, end)| header.range.first < *end && *first < header.range.end())
+    }
+
+    /// Takes over the segment that came last: what of it is finished, what is kept.
+    fn settle(&mut self) {
+        let Some((number, found)) = self.unsettled.take() else {
+            return;
+        };
+        let mut kept = Vec::new();
+        for (offset, header) in &found.batches {
+            let place = Place {
+                file: number,
+                offset: *offset,
+            };
+            let verified = self.verified.get(&place).copied();
+            let is_finished = self.checkpoint.finished.contains(&place);
+            let has_failed = self.checkpoint.failed.contains(&(number, *offset));
+            // Its sync failed and it was sealed again, or it is damaged and a journal has it.
+            let is_superseded = !is_finished && (has_failed || verified == Some(false));
+            if !is_superseded
+                && let Some(before) = self.ranges.insert(header.range, (place, *header))
+            {
+                // Sealed twice: the first sync failed, so the last one counts.
+                self.supersede(before, &mut kept);
+            }
+            if is_superseded {
+                self.checkpoint.failed.insert((number, *offset));
+                if verified == Some(false) {
+                    self.bad
+                        .entry(header.numbering())
+                        .or_default()
+                        .push(*header);
+                }
+            } else if verified.is_some() {
+                self.good
+                    .entry(header.numbering())
+                    .or_default()
+                    .push(*header);
+            }
+            if !is_finished && !is_superseded {
+                kept.push((*offset, *header));
+            }
+        }
+        let kept_offsets: BTreeSet<u64> = kept.iter().map(|(offset, _)| *offset).collect();
+        let offsets = found.batches.iter().map(|(offset, _)| *offset);
+        let finished = offsets
+            .filter(|offset| !kept_offsets.contains(offset))
+            .collect();
+        let kept = kept.iter().map(|(_, header)| header);
+        let segment = Segment::found(found.bytes, finished, kept);
+        self.segments.insert(number, segment);
+    }
+
+    fn supersede(&mut self, (place, header): (Place, Header), kept: &mut Vec<(u64, Header)>) {
+        if self.checkpoint.finished.contains(&place) {
+            return;
+        }
+        self.checkpoint.failed.insert((place.file, place.offset));
+        match self.segments.get_mut(&place.file) {
+            Some(segment) => segment.forget(place.offset, &header),
+            None => kept.retain(|(offset, _)| *offset != place.offset),
+        }
+    }
+
+    /// The spool of what was found. `fresh_store` numbers the store if nothing does.
+    pub fn finish(mut self, limits: Limits, fresh_store: u64, now: Mono) -> (Spool, Report) {
+        self.settle();
+        // A number that a note speaks of is never given to another file, or the note would finish its batches.
+        let noted = self.checkpoint.finished.iter().map(|place| place.file);
+        self.file = noted.fold(self.file, u64::max);
+        // Damage cannot invent headers; where two buffers were mixed, the one with more frames goes on.
+        let store = self.stores.iter().max_by_key(|(_, count)| **count);
+        let store = store.map_or(fresh_store, |(store, _)| *store);
+        let mut spool = Spool::new(limits, store);
+        spool.boot = self.boot.saturating_add(1);
+        spool.next_file = self.file.saturating_add(1);
+        spool.other_bytes = self.other_bytes;
+        spool.sealed = std::mem::take(&mut self.checkpoint.sealed);
+        spool
+            .sealed
+            .retain(|numbering, _| self.requests.contains_key(numbering));
+        for (number, bytes) in &self.journals {
+            let journal = Journal {
+                bytes: *bytes,
+                unsealed: 0,
+            };
+            spool.journals.insert(*number, journal);
+        }
+        spool.failed_writes = std::mem::take(&mut self.checkpoint.failed);
+        spool.failed_writes.retain(|(file, _)| {
+            self.journals.contains_key(file) || self.segments.contains_key(file)
+        });
+        for (number, segment) in std::mem::take(&mut self.segments) {
+            for (signal, items) in Signal::ALL.into_iter().zip(segment.items) {
+                spool.accounting.recover(signal, items);
+                self.report.items[signal.index()] += items;
+            }
+            self.report.batches += segment.batches;
+            spool.segments.insert(number, segment);
+            spool.retire_if_empty(number);
+        }
+        self.add_requests(&mut spool, now);
+        for range in std::mem::take(&mut self.torn) {
+            // Unless its sync failed and it was sealed again elsewhere.
+            if !self.ranges.contains_key(&range) {
+                self.damaged(range.signal, range.count);
+            }
+        }
+        for signal in Signal::ALL {
+            let items = self.report.damaged_items[signal.index()];
+            if items > 0 {
+                spool.accounting.recover(signal, items);
+                spool.accounting.drop(signal, items, DropReason::Damaged);
+                spool.events.push(Event::Dropped {
+                    signal,
+                    items,
+                    reason: DropReason::Damaged,
+                });
+            }
+        }
+        (spool, self.report)
+    }
+
+    /// Takes over what only the journals have, in order, as batches to be sealed.
+    fn add_requests(&mut self, spool: &mut Spool, now: Mono) {
+        for (numbering, mut requests) in std::mem::take(&mut self.requests) {
+            let sealed = spool.sealed.get(&numbering).copied().unwrap_or(0);
+            let good = self.good.remove(&numbering).unwrap_or_default();
+            let bad = self.bad.remove(&numbering).unwrap_or_default();
+            requests.sort_by_key(|request| request.header.range.first);
+            let mut end = 0;
+            for request in requests {
+                let range = request.header.range;
+                let is_batched = good.iter().any(|batch| overlap(batch, &request.header));
+                let is_rescued = bad.iter().any(|batch| overlap(batch, &request.header));
+                // Sealed, finished, and its segment deleted; unless its batch may be what cannot be read.
+                let is_gone = range.end() <= sealed && !self.has_holes && !is_rescued;
+                if is_batched || is_gone || range.first < end {
+                    continue;
+                }
+                let Some(body) = request.body else {
+                    let commit = request.header.commit;
+                    let has_failed = spool.failed_writes.contains(&(request.journal, commit));
+                    // The last commit of a boot may have been cut short by its crash, before the ack.
+                    if has_failed || self.last_commit.get(&range.boot) == Some(&commit) {
+                        self.report.torn_items += range.count;
+                    } else {
+                        self.damaged(range.signal, range.count);
+                    }
+                    continue;
+                };
+                end = range.end();
+                self.report.requests += 1;
+                self.report.items[range.signal.index()] += range.count;
+                spool.accounting.recover(range.signal, range.count);
+                if let Some(journal) = spool.journals.get_mut(&request.journal) {
+                    journal.unsealed += 1;
+                }
+                let born = request.header.born_min;
+                spool.grow_batch(now, request.journal, range, body, born);
+            }
+            spool.close_batch(numbering.1);
+        }
+    }
+}
+
+fn overlap(one: &Header, other: &Header) -> bool {
+    let (one, other) = (&one.range, &other.range);
+    one.store == other.store
+        && (one.boot, one.signal) == (other.boot, other.signal)
+        && one.first < other.end()
+        && other.first < one.end()
+}

@@ -1,0 +1,318 @@
+//! Requests into the journal: admission against the quota, and group commits. Next: `seal`.
+
+use bytes::Bytes;
+
+use super::{COMMIT_BYTES, Event, FileId, FileKind, Open, Pending, RESERVE_BYTES, Spool};
+use crate::{
+    config::OnFull,
+    core::{
+        Mono,
+        accounting::DropReason,
+        codec::CodecId,
+        frame::{self, Header, Kind, Place},
+        notes::{Checkpoint, Note, encode_notes},
+        range::ItemRange,
+    },
+    otlp::Signal,
+};
+
+/// Whether a request is taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It waits for a commit and may be acknowledged after it, in the order of the calls.
+    Queued,
+    /// It was counted and thrown away: the buffer is full and drops what is newest. Acknowledge it.
+    Discarded,
+    /// The buffer is full: ask the sender to come back.
+    Refused,
+}
+
+/// Bytes of a group commit.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// The journal segment.
+    pub file: FileId,
+    /// Whether it is new: create it, and sync the directory before the commit counts.
+    pub create: bool,
+    /// Where the bytes go.
+    pub offset: u64,
+    /// The bytes.
+    pub bytes: Bytes,
+    /// How many requests are in it, in the order of [`Spool::append`].
+    pub requests: usize,
+}
+
+#[derive(Debug)]
+pub(in crate::core) struct Committing {
+    journal: u64,
+    commit: u64,
+    is_new: bool,
+    bytes: u64,
+    requests: Vec<(ItemRange, Pending)>,
+    notes: Vec<Note>,
+    emptied: Vec<u64>,
+}
+
+impl Spool {
+    /// Takes in a request of `items` items (at least 1), born at `born` (unix nanoseconds).
+    pub fn append(&mut self, signal: Signal, items: u64, body: Bytes, born: u64) -> Admission {
+        assert!(items > 0, "a request without items needs no place");
+        let bytes = frame::frame_bytes(body.len());
+        if !self.has_room(body.len() as u64, bytes) {
+            match self.limits.on_full {
+                OnFull::Refuse => return Admission::Refused,
+                OnFull::DropNewest => {
+                    let reason = DropReason::BufferFull;
+                    self.accounting.discard(signal, items, reason);
+                    self.events.push(Event::Dropped {
+                        signal,
+                        items,
+                        reason,
+                    });
+                    return Admission::Discarded;
+                }
+                OnFull::DropOldest => {
+                    while !self.has_room(body.len() as u64, bytes) {
+                        if !self.drop_oldest_segment() {
+                            return Admission::Refused;
+                        }
+                    }
+                }
+            }
+        }
+        self.pending_bytes += body.len() as u64;
+        self.pending.push_back(Pending {
+            signal,
+            items,
+            body,
+            born,
+        });
+        Admission::Queued
+    }
+
+    /// Whether the quota holds another frame, and what it will be compressed to, beside the journal's copy of it.
+    fn has_room(&self, raw_bytes: u64, frame_bytes: u64) -> bool {
+        let committing = self.committing.as_ref().map_or(0, |c| c.bytes);
+        let frames = self.pending.len() as u64 * frame::HEADER_BYTES as u64;
+        let raw = self.unsealed_bytes() + self.pending_bytes + committing + raw_bytes;
+        let sealed_later = raw as f64 * (1.25 * self.ratio + 0.02).min(1.0);
+        let journal = committing + self.pending_bytes + frames + frame_bytes;
+        self.kept_bytes() + journal + sealed_later as u64 + RESERVE_BYTES <= self.limits.disk_bytes
+    }
+
+    /// Whether there is something to commit.
+    pub fn wants_commit(&self) -> bool {
+        self.committing.is_none() && !(self.pending.is_empty() && self.notes.is_empty())
+    }
+
+    /// The next group commit; `None` if there is nothing to write or one is under way.
+    pub fn begin_commit(&mut self) -> Option<Commit> {
+        if !self.wants_commit() {
+            return None;
+        }
+        let current = self.journal.filter(|(number, _)| {
+            self.journals
+                .get(number)
+                .is_some_and(|journal| journal.bytes < self.limits.journal_bytes)
+        });
+        let (number, is_new) = match current {
+            Some((number, _)) => (number, false),
+            None => (self.new_file(), true),
+        };
+        let offset = self.journals.get(&number).map_or(0, |j| j.bytes);
+        let base = Place {
+            file: number,
+            offset,
+        };
+        let commit = self.next_commit;
+        self.next_commit += 1;
+
+        let mut out = Vec::with_capacity((self.pending_bytes.min(COMMIT_BYTES) + 4096) as usize);
+        if is_new {
+            let payload = self.checkpoint().encode();
+            let header = self.header(Kind::Checkpoint, commit, payload.len());
+            frame::append(&mut out, base, header, &payload);
+        }
+        let notes = std::mem::take(&mut self.notes);
+        if !notes.is_empty() {
+            let payload = encode_notes(&notes);
+            let header = self.header(Kind::Note, commit, payload.len());
+            frame::append(&mut out, base, header, &payload);
+        }
+        let mut requests = Vec::new();
+        let mut raw_bytes = 0;
+        while let Some(next) = self.pending.front() {
+            raw_bytes += next.body.len() as u64;
+            if raw_bytes > COMMIT_BYTES && !requests.is_empty() {
+                break;
+            }
+            let next = self.pending.pop_front().expect("looked at above");
+            self.pending_bytes -= next.body.len() as u64;
+            let first = &mut self.next_seq[next.signal.index()];
+            let range = ItemRange {
+                store: self.store,
+                boot: self.boot,
+                signal: next.signal,
+                first: *first,
+                count: next.items,
+            };
+            *first += next.items;
+            let header = Header {
+                range,
+                class: next.signal.index() as u8,
+                born_min: next.born,
+                born_max: next.born,
+                ..self.header(Kind::Request, commit, next.body.len())
+            };
+            frame::append(&mut out, base, header, &next.body);
+            requests.push((range, next));
+        }
+        let result = Commit {
+            file: FileId {
+                kind: FileKind::Journal,
+                number,
+            },
+            create: is_new,
+            offset,
+            requests: requests.len(),
+            bytes: out.into(),
+        };
+        self.committing = Some(Committing {
+            journal: number,
+            commit,
+            is_new,
+            bytes: result.bytes.len() as u64,
+            requests,
+            notes,
+            emptied: std::mem::take(&mut self.emptied),
+        });
+        Some(result)
+    }
+
+    /// The commit is synced, or was not: then its requests must not be acknowledged, and its segment is not written again.
+    pub fn commit_done(&mut self, now: Mono, is_synced: bool) {
+        let done = self.committing.take().expect("one commit is under way");
+        let journal = self.journals.entry(done.journal).or_default();
+        // Whatever of it reached the disk takes space.
+        journal.bytes += done.bytes;
+        if is_synced {
+            journal.unsealed += done.requests.len() as u64;
+        }
+        // Emptied segments go even if their notes were lost: a full disk must not keep what would free it. After a
+        // crash such a batch may be sent again.
+        for number in done.emptied {
+            self.discard_segment(number);
+        }
+        if is_synced {
+            self.journal = Some((done.journal, true));
+            for (range, request) in done.requests {
+                self.accounting.accept(range.signal, range.count);
+                self.grow_batch(now, done.journal, range, request.body, request.born);
+            }
+        } else {
+            self.journal = None;
+            if done.is_new {
+                // Nothing in it was ever acknowledged.
+                self.journals.remove(&done.journal);
+                let file = FileId {
+                    kind: FileKind::Journal,
+                    number: done.journal,
+                };
+                self.garbage.insert(file, done.bytes);
+            } else {
+                self.failed_writes.insert((done.journal, done.commit));
+            }
+            self.notes.splice(0..0, done.notes);
+            // The numbers of the lost requests are never used again, and a batch has no holes.
+            for (range, _) in done.requests {
+                self.close_batch(range.signal);
+            }
+        }
+        self.release_journals();
+    }
+
+    /// Adds an acknowledged request to its open batch.
+    pub(in crate::core) fn grow_batch(
+        &mut self,
+        now: Mono,
+        journal: u64,
+        range: ItemRange,
+        body: Bytes,
+        born: u64,
+    ) {
+        let bytes = body.len() as u64;
+        let limit = self.limits.batch_bytes;
+        if let Some(open) = &self.open[range.signal.index()] {
+            let continues = open.range.boot == range.boot && open.range.end() == range.first;
+            // A large request would make a batch much larger than the limit: let it have its own.
+            let overflows = open.raw_bytes + bytes > limit && open.raw_bytes >= limit / 2;
+            if !continues || overflows {
+                self.close_batch(range.signal);
+            }
+        }
+        let open = self.open[range.signal.index()].get_or_insert_with(|| Open {
+            range: ItemRange { count: 0, ..range },
+            pieces: Vec::new(),
+            raw_bytes: 0,
+            born_min: born,
+            born_max: born,
+            since: now,
+            journals: std::collections::BTreeMap::new(),
+        });
+        open.range.count += range.count;
+        open.pieces.push(body);
+        open.raw_bytes += bytes;
+        open.born_min = open.born_min.min(born);
+        open.born_max = open.born_max.max(born);
+        *open.journals.entry(journal).or_default() += 1;
+        if open.raw_bytes >= limit {
+            self.close_batch(range.signal);
+        }
+    }
+
+    pub(in crate::core) fn close_batch(&mut self, signal: Signal) {
+        let open = self.open[signal.index()].take();
+        self.closing.extend(open);
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        let finished = self.segments.iter().flat_map(|(file, segment)| {
+            let place = |offset: &u64| Place {
+                file: *file,
+                offset: *offset,
+            };
+            let failed = |place: &Place| self.failed_writes.contains(&(place.file, place.offset));
+            segment
+                .finished
+                .iter()
+                .map(place)
+                .filter(move |place| !failed(place))
+        });
+        Checkpoint {
+            sealed: self.sealed.clone(),
+            finished: finished.collect(),
+            failed: self.failed_writes.clone(),
+        }
+    }
+
+    pub(super) fn header(&self, kind: Kind, commit: u64, raw_bytes: usize) -> Header {
+        Header {
+            kind,
+            class: 0,
+            codec: CodecId::None,
+            payload_bytes: 0,
+            payload_crc: 0,
+            raw_bytes: raw_bytes as u32,
+            range: ItemRange {
+                store: self.store,
+                boot: self.boot,
+                signal: Signal::Traces,
+                first: 0,
+                count: 0,
+            },
+            born_min: 0,
+            born_max: 0,
+            commit,
+        }
+    }
+}

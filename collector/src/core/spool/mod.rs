@@ -1,0 +1,438 @@
+//! What is kept, where, and which batch goes next. Sans-IO: it names files and bytes, `shell::store` writes them.
+//!
+//! # Order of calls
+//! 1. [`Spool::append`] takes a request in; [`Spool::begin_commit`] gives the bytes of a group commit; after write and
+//!    sync, [`Spool::commit_done`]. Only then are its requests acknowledged.
+//! 2. [`Spool::begin_seal`] gives a batch that is due; compress it; [`Spool::place_batch`] says where it goes; after write
+//!    and sync, [`Spool::seal_done`].
+//! 3. [`Spool::pick`] gives a batch to send; it ends in [`Spool::delivered`], [`Spool::failed`], [`Spool::suspend`],
+//!    [`Spool::quarantined`] or [`Spool::damaged`].
+//! 4. [`Spool::take_garbage`] names files to remove; then [`Spool::removed`].
+//!
+//! One commit and one seal may be under way at a time, and any number of sends.
+//!
+//! # Invariants
+//! - An acknowledged item is in a synced journal frame or a synced batch frame, until its batch is finished.
+//! - A journal segment goes when all its requests are sealed and a younger segment's checkpoint is synced.
+//! - A batch segment goes when all its batches are finished and that was noted (or could not be).
+//! - Memory: open batches, requests not yet committed, and the headers of a few segments of at most 4096 batches; not the
+//!   backlog.
+//!
+//! Next: `intake`, `seal`, `outbox` are the three parts of its work; `core::recovery` makes one from a disk.
+
+mod intake;
+mod outbox;
+mod seal;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+pub use intake::{Admission, Commit};
+pub use outbox::{BatchRef, Pick};
+pub use seal::{Placement, SealWork};
+
+use super::{
+    Mono,
+    accounting::{Accounting, DropReason},
+    codec::CodecId,
+    frame::{Header, Place},
+    notes::{Note, Numbering},
+    range::ItemRange,
+};
+use crate::{
+    config::{Codec, Config, OnFull, Order},
+    otlp::Signal,
+};
+
+/// What bounds a spool. Sizes in bytes.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Raw size at which a batch is sealed.
+    pub batch_bytes: u64,
+    /// Age at which a batch is sealed.
+    pub batch_delay: Duration,
+    /// All files together.
+    pub disk_bytes: u64,
+    /// What happens beyond that.
+    pub on_full: OnFull,
+    /// Size at which a batch segment is closed.
+    pub segment_bytes: u64,
+    /// Size at which a journal segment is followed by another.
+    pub journal_bytes: u64,
+    /// Which batch goes first.
+    pub order: Order,
+    /// Age at which a batch is dropped.
+    pub give_up: Option<Duration>,
+    /// How batches are compressed.
+    pub codec: Codec,
+}
+
+/// Bytes of requests in one group commit, beyond which the next one takes them: bounds the write's buffer and the file.
+const COMMIT_BYTES: u64 = 8 << 20;
+
+/// Batches in one segment: bounds its index in memory.
+const SEGMENT_BATCHES: usize = 4096;
+
+/// Kept free for notes, checkpoints and footers, so that a full buffer can still be emptied.
+const RESERVE_BYTES: u64 = 16 << 10;
+
+impl Limits {
+    /// The limits that follow from a configuration.
+    ///
+    /// Segments are a 32nd of the buffer (256 KiB to 64 MiB): space comes back in steps of 3 %, and 64 MiB are read in a
+    /// second. Journal segments are a 64th (64 KiB to 16 MiB), as they hold what is sealed already.
+    pub fn new(config: &Config) -> Self {
+        let disk = config.buffer.disk.0;
+        Self {
+            // A buffer of few batches would be full before the first one is sealed.
+            batch_bytes: config.batch.bytes.0.min(disk / 8).max(1),
+            batch_delay: config.batch.delay,
+            disk_bytes: disk,
+            on_full: config.buffer.on_full,
+            segment_bytes: (disk / 32).clamp(256 << 10, 64 << 20),
+            journal_bytes: (disk / 64).clamp(64 << 10, 16 << 20),
+            order: config.send.order,
+            give_up: config.retry.give_up,
+            codec: config.compress.codec,
+        }
+    }
+}
+
+/// A kind of file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FileKind {
+    /// Requests as accepted, and notes.
+    Journal,
+    /// Sealed batches.
+    Batches,
+    /// Refused items.
+    Quarantine,
+}
+
+/// A file of the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileId {
+    /// Its kind.
+    pub kind: FileKind,
+    /// Its number, unique in the buffer and growing.
+    pub number: u64,
+}
+
+impl FileId {
+    /// Name in the buffer's directory: 16 hex digits and the kind.
+    pub fn name(&self) -> String {
+        let suffix = match self.kind {
+            FileKind::Journal => "journal",
+            FileKind::Batches => "batches",
+            FileKind::Quarantine => "quarantine",
+        };
+        format!("{:016x}.{suffix}", self.number)
+    }
+
+    /// Reads a name; `None` for files that are not ours.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let (number, suffix) = name.split_once('.')?;
+        let kind = match suffix {
+            "journal" => FileKind::Journal,
+            "batches" => FileKind::Batches,
+            "quarantine" => FileKind::Quarantine,
+            _ => return None,
+        };
+        let number = u64::from_str_radix(number, 16).ok()?;
+        let id = Self { kind, number };
+        (id.name() == name).then_some(id)
+    }
+}
+
+/// Something that an observer may want to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Items were dropped.
+    Dropped {
+        /// Their signal.
+        signal: Signal,
+        /// How many.
+        items: u64,
+        /// Why.
+        reason: DropReason,
+    },
+    /// A batch was sealed and is synced.
+    Sealed(BatchInfo),
+    /// A batch was taken by the receiver.
+    Delivered(BatchInfo),
+}
+
+/// A sealed batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchInfo {
+    /// Its items.
+    pub range: ItemRange,
+    /// Joined size before compression.
+    pub raw_bytes: u32,
+    /// Size as stored.
+    pub payload_bytes: u32,
+}
+
+/// What is stored and not acknowledged by the destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Bytes after compression; what is not sealed yet is counted at the most recent ratio.
+    pub bytes: u64,
+    /// Items.
+    pub items: u64,
+}
+
+/// A sealed batch in its segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) offset: u64,
+    pub(super) header: Header,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Segment {
+    pub(super) bytes: u64,
+    /// Batches in file order; `None` while nobody needs them.
+    pub(super) entries: Option<Vec<Entry>>,
+    pub(super) finished: BTreeSet<u64>,
+    /// Sums over what is not finished.
+    pub(super) batches: u64,
+    pub(super) payload_bytes: u64,
+    pub(super) items: [u64; 3],
+    pub(super) born_min: u64,
+    /// All its batches were dropped to make room; it goes when none of them is under way.
+    pub(super) is_doomed: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    pub(super) bytes: u64,
+    /// Requests that are not in a sealed batch.
+    pub(super) unsealed: u64,
+}
+
+/// A batch that grows.
+#[derive(Clone, Debug)]
+pub(super) struct Open {
+    pub(super) range: ItemRange,
+    pub(super) pieces: Vec<Bytes>,
+    pub(super) raw_bytes: u64,
+    pub(super) born_min: u64,
+    pub(super) born_max: u64,
+    pub(super) since: Mono,
+    /// Requests by journal segment.
+    pub(super) journals: BTreeMap<u64, u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) signal: Signal,
+    pub(super) items: u64,
+    pub(super) body: Bytes,
+    pub(super) born: u64,
+}
+
+/// The buffer of one store. See the module's head for the order of calls.
+#[derive(Debug)]
+pub struct Spool {
+    pub(super) limits: Limits,
+    pub(super) store: u64,
+    pub(super) boot: u64,
+    pub(super) next_file: u64,
+    pub(super) next_commit: u64,
+    pub(super) next_seq: [u64; 3],
+
+    pub(super) pending: VecDeque<Pending>,
+    pub(super) pending_bytes: u64,
+    pub(super) committing: Option<intake::Committing>,
+    pub(super) journals: BTreeMap<u64, Journal>,
+    /// The journal segment that is written to, and whether its checkpoint is synced.
+    pub(super) journal: Option<(u64, bool)>,
+    pub(super) notes: Vec<Note>,
+    /// Writes whose sync failed; see `Checkpoint::failed`.
+    pub(super) failed_writes: BTreeSet<(u64, u64)>,
+
+    pub(super) open: [Option<Open>; 3],
+    pub(super) closing: VecDeque<Open>,
+    pub(super) sealing: Option<seal::Sealing>,
+    pub(super) sealed: BTreeMap<Numbering, u64>,
+    /// Compressed bytes by raw bytes of the batch sealed last.
+    pub(super) ratio: f64,
+
+    pub(super) segments: BTreeMap<u64, Segment>,
+    /// The batch segment that is written to.
+    pub(super) segment: Option<u64>,
+    pub(super) sending: BTreeMap<Place, Entry>,
+    pub(super) suspended: BTreeMap<Place, Mono>,
+    /// Segments without batches whose last notes are not written yet.
+    pub(super) emptied: Vec<u64>,
+
+    pub(super) garbage: BTreeMap<FileId, u64>,
+    /// Files that are neither journal nor batch segment, such as the quarantine.
+    pub(super) other_bytes: u64,
+    /// The quarantine file that is written to, and its length.
+    pub(super) quarantine: Option<(u64, u64)>,
+    pub(super) accounting: Accounting,
+    pub(super) events: Vec<Event>,
+}
+
+impl Spool {
+    /// An empty spool: boot 1 of a store with that number.
+    pub fn new(limits: Limits, store: u64) -> Self {
+        let ratio = match CodecId::from(limits.codec) {
+            CodecId::None => 1.0,
+            // Until the first batch is sealed: what store-like traces give.
+            _ => 0.2,
+        };
+        Self {
+            limits,
+            store,
+            boot: 1,
+            next_file: 1,
+            next_commit: 1,
+            next_seq: [0; 3],
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            committing: None,
+            journals: BTreeMap::new(),
+            journal: None,
+            notes: Vec::new(),
+            failed_writes: BTreeSet::new(),
+            open: [None, None, None],
+            closing: VecDeque::new(),
+            sealing: None,
+            sealed: BTreeMap::new(),
+            ratio,
+            segments: BTreeMap::new(),
+            segment: None,
+            sending: BTreeMap::new(),
+            suspended: BTreeMap::new(),
+            emptied: Vec::new(),
+            garbage: BTreeMap::new(),
+            other_bytes: 0,
+            quarantine: None,
+            accounting: Accounting::default(),
+            events: Vec::new(),
+        }
+    }
+
+    /// The account of all items.
+    pub fn accounting(&self) -> &Accounting {
+        &self.accounting
+    }
+
+    /// The store's number and the count of starts.
+    pub fn identity(&self) -> (u64, u64) {
+        (self.store, self.boot)
+    }
+
+    /// What is stored and not acknowledged by the destination.
+    pub fn backlog(&self) -> Backlog {
+        let sealed: u64 = self.segments.values().map(|s| s.payload_bytes).sum();
+        Backlog {
+            bytes: sealed + (self.unsealed_bytes() as f64 * self.ratio) as u64,
+            items: self.accounting.stored_total(),
+        }
+    }
+
+    /// Raw bytes that are durable and not in a sealed batch.
+    pub fn unsealed_bytes(&self) -> u64 {
+        let open = self.open.iter().flatten().chain(&self.closing);
+        let sealing = self.sealing.iter().map(|sealing| &sealing.open);
+        open.chain(sealing).map(|open| open.raw_bytes).sum()
+    }
+
+    /// Raw bytes of requests that wait for a commit.
+    pub fn pending_bytes(&self) -> u64 {
+        self.pending_bytes
+    }
+
+    /// All files as they are on disk, those that wait for removal included.
+    pub fn disk_bytes(&self) -> u64 {
+        self.kept_bytes() + self.garbage.values().sum::<u64>()
+    }
+
+    /// Files that stay.
+    pub(super) fn kept_bytes(&self) -> u64 {
+        let journals: u64 = self.journals.values().map(|journal| journal.bytes).sum();
+        let segments: u64 = self.segments.values().map(|segment| segment.bytes).sum();
+        journals + segments + self.other_bytes
+    }
+
+    /// Birth of the oldest item that is stored, unix nanoseconds.
+    pub fn oldest_born(&self) -> Option<u64> {
+        let open = self.open.iter().flatten().chain(&self.closing);
+        let sealing = self.sealing.iter().map(|sealing| &sealing.open);
+        let open = open.chain(sealing).map(|open| open.born_min);
+        let sealed = self.segments.values().filter(|s| s.batches > 0);
+        open.chain(sealed.map(Segment::oldest_born)).min()
+    }
+
+    /// What happened since the last call.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Files that are not needed any more, to be removed in any order.
+    pub fn take_garbage(&mut self) -> Vec<FileId> {
+        self.garbage.keys().copied().collect()
+    }
+
+    /// A file of [`Spool::take_garbage`] is gone.
+    pub fn removed(&mut self, file: FileId) {
+        self.garbage.remove(&file);
+    }
+
+    /// A number for another file.
+    pub(super) fn new_file(&mut self) -> u64 {
+        let number = self.next_file;
+        self.next_file += 1;
+        number
+    }
+
+    pub(super) fn drop_items(&mut self, signal: Signal, items: u64, reason: DropReason) {
+        if items > 0 {
+            self.accounting.drop(signal, items, reason);
+            self.events.push(Event::Dropped {
+                signal,
+                items,
+                reason,
+            });
+        }
+    }
+
+    /// Journal segments whose requests are all sealed, once a younger checkpoint is synced.
+    pub(super) fn release_journals(&mut self) {
+        let Some((current, true)) = self.journal else {
+            return;
+        };
+        let released: Vec<u64> = self
+            .journals
+            .range(..current)
+            .filter(|(_, journal)| journal.unsealed == 0)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in released {
+            let journal = self.journals.remove(&number).expect("listed above");
+            let kind = FileKind::Journal;
+            self.garbage.insert(FileId { kind, number }, journal.bytes);
+            self.failed_writes.retain(|(file, _)| *file != number);
+        }
+    }
+}
+
+impl BatchInfo {
+    pub(super) fn of(header: &Header) -> Self {
+        Self {
+            range: header.range,
+            raw_bytes: header.raw_bytes,
+            payload_bytes: header.payload_bytes,
+        }
+    }
+}

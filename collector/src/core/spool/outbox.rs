@@ -1,0 +1,433 @@
+//! Sealed batches out: which goes next, what ends a batch, and which segments go to make room. See `core::recovery` next.
+
+use std::ops::Bound;
+
+use super::{BatchInfo, Entry, Event, FileId, FileKind, Placement, Segment, Spool};
+use crate::{
+    config::Order,
+    core::{
+        Mono,
+        accounting::DropReason,
+        codec::CodecId,
+        frame::{self, Header, Kind, Place},
+        notes::Note,
+        range::ItemRange,
+    },
+    otlp::Signal,
+};
+
+/// A batch that is being sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchRef {
+    /// Where its frame stands.
+    pub place: Place,
+    /// Its header.
+    pub header: Header,
+}
+
+impl BatchRef {
+    /// The segment that holds it.
+    pub fn file(&self) -> FileId {
+        FileId {
+            kind: FileKind::Batches,
+            number: self.place.file,
+        }
+    }
+}
+
+/// What to send next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// This batch; it is marked as being sent.
+    Batch(BatchRef),
+    /// First read the headers of this segment ([`Spool::index_loaded`]), then ask again.
+    Load(FileId, u64),
+    /// Nothing before that instant: all there is waits after a failure of its own.
+    At(Mono),
+    /// Nothing.
+    Empty,
+}
+
+/// Segments whose headers are kept in memory beside the one that is written.
+const LOADED_SEGMENTS: usize = 4;
+
+impl Spool {
+    /// The batch that goes next. `unix_now` in nanoseconds decides what is too old.
+    pub fn pick(&mut self, now: Mono, unix_now: u64) -> Pick {
+        let mut wait: Option<Mono> = None;
+        let mut from = Bound::Unbounded;
+        loop {
+            let next = match self.limits.order {
+                Order::OldestFirst => self.segments.range((from, Bound::Unbounded)).next(),
+                Order::NewestFirst => self.segments.range((Bound::Unbounded, from)).next_back(),
+            };
+            let Some((&number, segment)) = next else {
+                return wait.map_or(Pick::Empty, Pick::At);
+            };
+            from = Bound::Excluded(number);
+            if segment.batches == 0 || segment.is_doomed {
+                continue;
+            }
+            let Some(entries) = &segment.entries else {
+                let kind = FileKind::Batches;
+                return Pick::Load(FileId { kind, number }, segment.bytes);
+            };
+            let mut expired = Vec::new();
+            let mut picked = None;
+            let mut consider = |entry: &Entry| {
+                let place = Place {
+                    file: number,
+                    offset: entry.offset,
+                };
+                if segment.finished.contains(&entry.offset) || self.sending.contains_key(&place) {
+                    return false;
+                }
+                let age = unix_now.saturating_sub(entry.header.born_max);
+                if self
+                    .limits
+                    .give_up
+                    .is_some_and(|limit| u128::from(age) > limit.as_nanos())
+                {
+                    expired.push(*entry);
+                    return false;
+                }
+                match self.suspended.get(&place) {
+                    Some(until) if now < *until => {
+                        wait = Some(wait.map_or(*until, |wait| wait.min(*until)));
+                        return false;
+                    }
+                    _ => {}
+                }
+                picked = Some((place, *entry));
+                true
+            };
+            match self.limits.order {
+                Order::OldestFirst => entries.iter().any(&mut consider),
+                Order::NewestFirst => entries.iter().rev().any(&mut consider),
+            };
+            for entry in expired {
+                let range = entry.header.range;
+                self.drop_items(range.signal, range.count, DropReason::TooOld);
+                self.finish(number, &entry);
+            }
+            if let Some((place, entry)) = picked {
+                self.sending.insert(place, entry);
+                let header = entry.header;
+                return Pick::Batch(BatchRef { place, header });
+            }
+        }
+    }
+
+    /// The headers of a segment, asked for by [`Pick::Load`]: batches only, in file order.
+    ///
+    /// Batches that were counted and are not among them any more are damaged.
+    pub fn index_loaded(&mut self, file: FileId, headers: Vec<(u64, Header)>) {
+        let Some(segment) = self.segments.get_mut(&file.number) else {
+            return;
+        };
+        if segment.entries.is_some() {
+            return;
+        }
+        let finished = std::mem::take(&mut segment.finished);
+        let kept = headers
+            .iter()
+            .filter(|(offset, _)| !finished.contains(offset))
+            .map(|(_, header)| header);
+        let found = Segment::found(segment.bytes, finished.clone(), kept);
+        let before = std::mem::replace(&mut segment.items, found.items);
+        segment.finished = found.finished;
+        segment.batches = found.batches;
+        segment.payload_bytes = found.payload_bytes;
+        let entries = headers
+            .into_iter()
+            .map(|(offset, header)| Entry { offset, header })
+            .collect();
+        segment.entries = Some(entries);
+        for (index, signal) in Signal::ALL.into_iter().enumerate() {
+            let (before, after) = (before[index], found.items[index]);
+            self.drop_items(signal, before.saturating_sub(after), DropReason::Damaged);
+            if after > before {
+                self.accounting.recover(signal, after - before);
+            }
+        }
+        self.retire_if_empty(file.number);
+        self.unload_idle(file.number);
+    }
+
+    /// Forgets the headers of segments that are not being sent, beyond a few.
+    fn unload_idle(&mut self, keep: u64) {
+        let busy = |number: u64| {
+            number == keep
+                || Some(number) == self.segment
+                || self.sending.keys().any(|place| place.file == number)
+        };
+        let idle: Vec<u64> = self
+            .segments
+            .iter()
+            .filter(|(number, segment)| segment.entries.is_some() && !busy(**number))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in idle.iter().rev().skip(LOADED_SEGMENTS) {
+            if let Some(segment) = self.segments.get_mut(number) {
+                segment.entries = None;
+            }
+        }
+    }
+
+    /// The receiver took the batch, but for `rejected` items.
+    pub fn delivered(&mut self, batch: &BatchRef, rejected: u64) {
+        let Some(entry) = self.end_send(batch) else {
+            return;
+        };
+        let range = entry.header.range;
+        let rejected = rejected.min(range.count);
+        self.accounting
+            .deliver(range.signal, range.count - rejected);
+        self.drop_items(range.signal, rejected, DropReason::Refused);
+        self.events
+            .push(Event::Delivered(BatchInfo::of(&entry.header)));
+        self.finish(batch.place.file, &entry);
+    }
+
+    /// Where a refused item goes: its words (length as u32, text), then the request that holds it alone.
+    ///
+    /// Like a batch it counts only after write and sync; then [`Spool::quarantined`]. One at a time.
+    pub fn place_quarantined(
+        &mut self,
+        range: ItemRange,
+        words: &str,
+        request: &[u8],
+    ) -> Placement {
+        let (number, offset) = match self.quarantine {
+            Some(current) => current,
+            None => (self.new_file(), 0),
+        };
+        let mut payload = Vec::with_capacity(4 + words.len() + request.len());
+        payload.extend((words.len() as u32).to_le_bytes());
+        payload.extend(words.as_bytes());
+        payload.extend(request);
+        let header = Header {
+            class: range.signal.index() as u8,
+            codec: CodecId::None,
+            range,
+            ..self.header(Kind::Quarantined, 0, payload.len())
+        };
+        let base = Place {
+            file: number,
+            offset,
+        };
+        let mut out = Vec::new();
+        frame::append(&mut out, base, header, &payload);
+        self.other_bytes += out.len() as u64;
+        self.quarantine = Some((number, offset + out.len() as u64));
+        Placement {
+            footer: None,
+            file: FileId {
+                kind: FileKind::Quarantine,
+                number,
+            },
+            create: offset == 0,
+            offset,
+            bytes: out.into(),
+        }
+    }
+
+    /// Writing to the quarantine failed: the next item goes to another file.
+    pub fn quarantine_failed(&mut self) {
+        self.quarantine = None;
+    }
+
+    /// The receiver took the batch but for `quarantined` items, which are in a synced quarantine file, and `rejected` ones
+    /// that it counted itself.
+    pub fn quarantined(&mut self, batch: &BatchRef, quarantined: u64, rejected: u64) {
+        let Some(entry) = self.end_send(batch) else {
+            return;
+        };
+        let range = entry.header.range;
+        let quarantined = quarantined.min(range.count);
+        let rejected = rejected.min(range.count - quarantined);
+        self.accounting.quarantine(range.signal, quarantined);
+        self.accounting
+            .deliver(range.signal, range.count - quarantined - rejected);
+        self.drop_items(range.signal, rejected, DropReason::Refused);
+        self.events
+            .push(Event::Delivered(BatchInfo::of(&entry.header)));
+        self.finish(batch.place.file, &entry);
+    }
+
+    /// The batch was not delivered; it goes again when its turn comes.
+    pub fn failed(&mut self, batch: &BatchRef) {
+        self.keep_until(batch, None);
+    }
+
+    /// The batch itself is in trouble: it waits until then, and others go before it.
+    pub fn suspend(&mut self, batch: &BatchRef, until: Mono) {
+        self.keep_until(batch, Some(until));
+    }
+
+    fn keep_until(&mut self, batch: &BatchRef, until: Option<Mono>) {
+        let number = batch.place.file;
+        let is_doomed = self.segments.get(&number).is_some_and(|s| s.is_doomed);
+        let Some(entry) = self.end_send(batch) else {
+            return;
+        };
+        if is_doomed {
+            let range = entry.header.range;
+            self.drop_items(range.signal, range.count, DropReason::BufferFull);
+            self.finish(number, &entry);
+        } else if let Some(until) = until {
+            self.suspended.insert(batch.place, until);
+        }
+    }
+
+    /// The batch could not be read: its payload is not what was stored.
+    pub fn damaged(&mut self, batch: &BatchRef) {
+        if let Some(entry) = self.end_send(batch) {
+            let range = entry.header.range;
+            self.drop_items(range.signal, range.count, DropReason::Damaged);
+            self.finish(batch.place.file, &entry);
+        }
+    }
+
+    fn end_send(&mut self, batch: &BatchRef) -> Option<Entry> {
+        self.suspended.remove(&batch.place);
+        self.sending.remove(&batch.place)
+    }
+
+    /// Takes a batch out of its segment's sums and notes that it is finished.
+    fn finish(&mut self, number: u64, entry: &Entry) {
+        let place = Place {
+            file: number,
+            offset: entry.offset,
+        };
+        self.suspended.remove(&place);
+        let range = &entry.header.range;
+        let Some(segment) = self.segments.get_mut(&number) else {
+            return;
+        };
+        segment.forget(entry.offset, &entry.header);
+        self.notes.push(Note::new(place, range));
+        self.retire_if_empty(number);
+    }
+
+    /// A segment without batches that is not written to goes once its notes are written.
+    pub(in crate::core) fn retire_if_empty(&mut self, number: u64) {
+        let Some(segment) = self.segments.get(&number) else {
+            return;
+        };
+        if segment.batches > 0 || Some(number) == self.segment && !segment.is_doomed {
+            return;
+        }
+        if Some(number) == self.segment {
+            self.segment = None;
+        }
+        if self.notes.is_empty() && self.committing.is_none() {
+            self.discard_segment(number);
+        } else if !self.emptied.contains(&number) {
+            self.emptied.push(number);
+        }
+    }
+
+    pub(super) fn discard_segment(&mut self, number: u64) {
+        if let Some(segment) = self.segments.remove(&number) {
+            let kind = FileKind::Batches;
+            self.garbage.insert(FileId { kind, number }, segment.bytes);
+            self.failed_writes.retain(|(file, _)| *file != number);
+        }
+    }
+
+    /// Drops the oldest segment with everything in it that is not under way. Returns whether there was one.
+    pub(super) fn drop_oldest_segment(&mut self) -> bool {
+        let writing = self.sealing.is_some().then_some(self.segment).flatten();
+        let Some((&number, _)) = self
+            .segments
+            .iter()
+            .find(|(number, segment)| !segment.is_doomed && Some(**number) != writing)
+        else {
+            return false;
+        };
+        let under_way: Vec<Entry> = self
+            .sending
+            .range(place_range(number))
+            .map(|(_, entry)| *entry)
+            .collect();
+        let segment = self.segments.get_mut(&number).expect("found above");
+        segment.is_doomed = true;
+        let mut dropped = segment.items;
+        for entry in &under_way {
+            dropped[entry.header.range.signal.index()] -= entry.header.range.count;
+        }
+        segment.batches = under_way.len() as u64;
+        segment.payload_bytes = under_way
+            .iter()
+            .map(|entry| u64::from(entry.header.payload_bytes))
+            .sum();
+        for (items, dropped) in segment.items.iter_mut().zip(dropped) {
+            *items -= dropped;
+        }
+        if self.segment == Some(number) {
+            self.segment = None;
+        }
+        for (signal, items) in Signal::ALL.into_iter().zip(dropped) {
+            self.drop_items(signal, items, DropReason::BufferFull);
+        }
+        let suspended: Vec<Place> = self
+            .suspended
+            .range(place_range(number))
+            .map(|(place, _)| *place)
+            .collect();
+        for place in suspended {
+            self.suspended.remove(&place);
+        }
+        if under_way.is_empty() {
+            // Its batches need no notes: if the file comes back after a crash, they are sent after all.
+            self.discard_segment(number);
+        }
+        true
+    }
+}
+
+fn place_range(file: u64) -> std::ops::RangeInclusive<Place> {
+    let place = |offset| Place { file, offset };
+    place(0)..=place(u64::MAX)
+}
+
+impl Segment {
+    /// A segment found on disk, from the batches in it that are not finished.
+    pub(in crate::core) fn found<'a>(
+        bytes: u64,
+        finished: std::collections::BTreeSet<u64>,
+        batches: impl Iterator<Item = &'a Header>,
+    ) -> Self {
+        let mut segment = Self {
+            bytes,
+            finished,
+            born_min: u64::MAX,
+            ..Self::default()
+        };
+        for header in batches {
+            segment.batches += 1;
+            segment.payload_bytes += u64::from(header.payload_bytes);
+            segment.items[header.range.signal.index()] += header.range.count;
+            segment.born_min = segment.born_min.min(header.born_min);
+        }
+        segment
+    }
+
+    /// One batch less.
+    pub(in crate::core) fn forget(&mut self, offset: u64, header: &Header) {
+        if self.finished.insert(offset) {
+            self.batches -= 1;
+            self.payload_bytes -= u64::from(header.payload_bytes);
+            self.items[header.range.signal.index()] -= header.range.count;
+        }
+    }
+
+    /// Birth of the oldest item in it, as exactly as is known without reading.
+    pub(super) fn oldest_born(&self) -> u64 {
+        let kept = |entry: &&Entry| !self.finished.contains(&entry.offset);
+        let entries = self.entries.iter().flatten().filter(kept);
+        let oldest = entries.map(|entry| entry.header.born_min).min();
+        oldest.unwrap_or(self.born_min)
+    }
+}

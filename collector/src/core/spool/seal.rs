@@ -1,0 +1,233 @@
+//! Open batches into segments: what is due, where the compressed batch goes, and what that frees. Next: `outbox`.
+
+use bytes::Bytes;
+
+use super::{BatchInfo, Entry, Event, FileId, FileKind, Open, SEGMENT_BATCHES, Segment, Spool};
+use crate::{
+    config::Codec,
+    core::{
+        Mono,
+        codec::CodecId,
+        frame::{self, Header, Kind, Place},
+    },
+    otlp::Signal,
+};
+
+/// A batch to compress: its body is the concatenation of the pieces.
+#[derive(Clone, Debug)]
+pub struct SealWork {
+    /// How to compress it.
+    pub codec: Codec,
+    /// Requests in their order.
+    pub pieces: Vec<Bytes>,
+}
+
+/// Where a compressed batch goes.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// A segment that is closed before: best effort, it only makes recovery faster.
+    pub footer: Option<(FileId, u64, Bytes)>,
+    /// The segment.
+    pub file: FileId,
+    /// Whether it is new: create it, and sync the directory before the batch counts.
+    pub create: bool,
+    /// Where the bytes go.
+    pub offset: u64,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+#[derive(Debug)]
+pub(in crate::core) struct Sealing {
+    pub(super) open: Open,
+    /// The segment it goes to, whether that is new, its entry and its frame's length.
+    placed: Option<(u64, bool, Entry, u64)>,
+}
+
+impl Spool {
+    /// A batch that is due; `None` if there is none or one is under way.
+    pub fn begin_seal(&mut self, now: Mono) -> Option<SealWork> {
+        if self.sealing.is_some() {
+            return None;
+        }
+        let due = |open: &Open| now >= open.since.after(self.limits.batch_delay);
+        let due: Vec<Signal> = Signal::ALL
+            .into_iter()
+            .filter(|signal| self.open[signal.index()].as_ref().is_some_and(due))
+            .collect();
+        for signal in due {
+            self.close_batch(signal);
+        }
+        let open = self.closing.pop_front()?;
+        let work = SealWork {
+            codec: self.limits.codec,
+            pieces: open.pieces.clone(),
+        };
+        self.sealing = Some(Sealing { open, placed: None });
+        Some(work)
+    }
+
+    /// When a batch will be due by age.
+    pub fn seal_deadline(&self) -> Option<Mono> {
+        if !self.closing.is_empty() {
+            return Some(Mono::default());
+        }
+        let since = self.open.iter().flatten().map(|open| open.since).min()?;
+        Some(since.after(self.limits.batch_delay))
+    }
+
+    /// From now on batches are compressed with another codec: the destination refused this one.
+    pub fn set_codec(&mut self, codec: Codec) {
+        self.limits.codec = codec;
+    }
+
+    /// Where the compressed batch goes.
+    ///
+    /// # Panics
+    /// If no seal is under way.
+    pub fn place_batch(&mut self, codec: CodecId, body: &Bytes) -> Placement {
+        let frame_bytes = frame::frame_bytes(body.len());
+        let footer = self.close_full_segment(frame_bytes);
+        let (number, create) = match self.segment {
+            Some(number) => (number, false),
+            None => (self.new_file(), true),
+        };
+        let offset = self.segments.get(&number).map_or(0, |s| s.bytes);
+        let open = &self.sealing.as_ref().expect("a seal is under way").open;
+        let header = Header {
+            class: open.range.signal.index() as u8,
+            codec,
+            raw_bytes: open.raw_bytes as u32,
+            range: open.range,
+            born_min: open.born_min,
+            born_max: open.born_max,
+            ..self.header(Kind::Batch, 0, 0)
+        };
+        let base = Place {
+            file: number,
+            offset,
+        };
+        let mut out = Vec::with_capacity(frame_bytes as usize);
+        let header = frame::append(&mut out, base, header, body);
+        let entry = Entry { offset, header };
+        let sealing = self.sealing.as_mut().expect("a seal is under way");
+        sealing.placed = Some((number, create, entry, frame_bytes));
+        Placement {
+            footer,
+            file: FileId {
+                kind: FileKind::Batches,
+                number,
+            },
+            create,
+            offset,
+            bytes: out.into(),
+        }
+    }
+
+    /// Stops writing to a segment that is full, or large enough to be given back now. Returns its footer.
+    fn close_full_segment(&mut self, frame_bytes: u64) -> Option<(FileId, u64, Bytes)> {
+        let number = self.segment?;
+        let Some(segment) = self.segments.get_mut(&number) else {
+            self.segment = None;
+            return None;
+        };
+        let count = segment.entries.as_ref().map_or(0, Vec::len);
+        let is_full = segment.bytes + frame_bytes > self.limits.segment_bytes
+            || count >= SEGMENT_BATCHES
+            || segment.is_doomed;
+        let is_spent = segment.batches == 0 && segment.bytes > self.limits.segment_bytes / 8;
+        if !is_full && !is_spent {
+            return None;
+        }
+        self.segment = None;
+        if segment.batches == 0 {
+            self.retire_if_empty(number);
+            return None;
+        }
+        let entries: Vec<(u64, Header)> = segment
+            .entries
+            .iter()
+            .flatten()
+            .map(|entry| (entry.offset, entry.header))
+            .collect();
+        let offset = segment.bytes;
+        let base = Place {
+            file: number,
+            offset,
+        };
+        let template = self.header(Kind::Index, 0, 0);
+        let footer = frame::encode_footer(base, template, &entries);
+        let segment = self.segments.get_mut(&number).expect("looked up above");
+        segment.bytes += footer.len() as u64;
+        // A backlog must not grow memory: the index is read again when its turn comes.
+        if !self.sending.keys().any(|place| place.file == number) {
+            segment.entries = None;
+        }
+        let kind = FileKind::Batches;
+        Some((FileId { kind, number }, offset, footer.into()))
+    }
+
+    /// The batch is synced, or was not: then it will be tried again in another segment. It stays in the journal until then.
+    pub fn seal_done(&mut self, is_synced: bool) {
+        let Sealing { open, placed } = self.sealing.take().expect("a seal is under way");
+        let Some((number, is_new, entry, bytes)) = placed else {
+            self.closing.push_front(open);
+            return;
+        };
+        let fresh = is_new && is_synced;
+        if fresh {
+            self.segments.insert(
+                number,
+                Segment {
+                    entries: Some(Vec::new()),
+                    born_min: u64::MAX,
+                    ..Segment::default()
+                },
+            );
+        }
+        if !is_synced {
+            self.segment = None;
+            if is_new {
+                let kind = FileKind::Batches;
+                self.garbage.insert(FileId { kind, number }, bytes);
+            } else if let Some(segment) = self.segments.get_mut(&number) {
+                segment.bytes += bytes;
+                // The frame may be in the file all the same: it is not a batch of ours.
+                segment.finished.insert(entry.offset);
+                self.failed_writes.insert((number, entry.offset));
+                self.retire_if_empty(number);
+            }
+            self.closing.push_front(open);
+            return;
+        }
+        self.segment = Some(number);
+        let segment = self
+            .segments
+            .get_mut(&number)
+            .expect("kept while it is written");
+        segment.bytes += bytes;
+        segment.batches += 1;
+        segment.payload_bytes += u64::from(entry.header.payload_bytes);
+        segment.items[open.range.signal.index()] += open.range.count;
+        segment.born_min = segment.born_min.min(open.born_min);
+        if let Some(entries) = &mut segment.entries {
+            entries.push(entry);
+        }
+        self.ratio = f64::from(entry.header.payload_bytes) / open.raw_bytes.max(1) as f64;
+        let sealed = self
+            .sealed
+            .entry((open.range.boot, open.range.signal))
+            .or_default();
+        *sealed = open.range.end().max(*sealed);
+        for (journal, requests) in open.journals {
+            let journal = self
+                .journals
+                .get_mut(&journal)
+                .expect("a journal stays while it holds what is not sealed");
+            journal.unsealed -= requests;
+        }
+        self.events
+            .push(Event::Sealed(BatchInfo::of(&entry.header)));
+        self.release_journals();
+    }
+}

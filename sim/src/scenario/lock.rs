@@ -1,0 +1,186 @@
+//! Writes a merged tree as one file, each value with the place where it was written.
+//!
+//! The file reads back as the same scenario. Paths to files are written as they are seen from where this process stands.
+
+use std::fmt::Write as _;
+
+use backroom_collector::config::{
+    Sources,
+    shape::{Key, Shape, Ty},
+    tree::{Node, Table, Value},
+};
+
+use super::{merge, shapes};
+use crate::fault;
+
+/// The tree as TOML; with `defaults`, also what nobody wrote.
+pub(super) fn write(tree: &Table, sources: &Sources, defaults: bool) -> String {
+    let writer = Writer { sources, defaults };
+    let mut out = String::from("# Every value with the place where it was written.\n");
+    writer.table("", tree, shapes::TOP.keys.iter().collect(), &mut out);
+    out
+}
+
+struct Writer<'a> {
+    sources: &'a Sources,
+    defaults: bool,
+}
+
+impl Writer<'_> {
+    /// Plain values first, then tables with a header each.
+    fn table(&self, path: &str, table: &Table, keys: Vec<&'static Key>, out: &mut String) {
+        let key_of = |name: &str| keys.iter().find(|k| k.name == name).copied();
+        for (name, entry) in &table.entries {
+            if is_section(&entry.node, key_of(name)) {
+                continue;
+            }
+            let origin = self.sources.origin(entry.node.span);
+            self.line(name, &self.value(path, name, &entry.node), &origin, out);
+        }
+        if self.defaults {
+            for key in &keys {
+                let default = key
+                    .default
+                    .filter(|_| !table.entries.contains_key(key.name));
+                if let (Some(default), false) = (default, path.is_empty() && key.name == "kind") {
+                    self.line(key.name, default, "default", out);
+                }
+            }
+        }
+        for (name, entry) in &table.entries {
+            let key = key_of(name);
+            if !is_section(&entry.node, key) {
+                continue;
+            }
+            let below = match path {
+                "" => quoted(name),
+                path => format!("{path}.{}", quoted(name)),
+            };
+            match (&entry.node.value, key.map(|k| k.ty)) {
+                (Value::Array(list), _) => {
+                    for node in list {
+                        let Some(item) = node.as_table() else {
+                            continue;
+                        };
+                        let _ = write!(out, "\n[[{below}]]\n");
+                        self.table(&below, item, entry_keys(name, item, key), out);
+                    }
+                }
+                (Value::Table(named), Some(Ty::Named(shape))) => {
+                    for (name, entry) in &named.entries {
+                        let Some(inner) = entry.node.as_table() else {
+                            continue;
+                        };
+                        let below = format!("{below}.{}", quoted(name));
+                        let _ = write!(out, "\n[{below}]\n");
+                        self.table(&below, inner, shape.keys.iter().collect(), out);
+                    }
+                }
+                (Value::Table(inner), ty) => {
+                    let _ = write!(out, "\n[{below}]\n");
+                    self.table(&below, inner, ty.map_or(Vec::new(), keys_of), out);
+                }
+                _ => {}
+            }
+        }
+        self.default_tables(path, table, &keys, out);
+    }
+
+    /// Tables that nobody wrote and that have defaults: `[collector.retry]`.
+    fn default_tables(&self, path: &str, table: &Table, keys: &[&'static Key], out: &mut String) {
+        let in_collector = path == "collector" || path.starts_with("collector.");
+        if !self.defaults || !in_collector {
+            return;
+        }
+        for key in keys.iter().filter(|k| !table.entries.contains_key(k.name)) {
+            if let Ty::Table(shape) = key.ty {
+                let below = format!("{path}.{}", key.name);
+                let _ = write!(out, "\n[{below}]\n");
+                self.table(&below, &Table::default(), shape.keys.iter().collect(), out);
+            }
+        }
+    }
+
+    fn line(&self, name: &str, value: &str, origin: &str, out: &mut String) {
+        // An origin is a comment: it must stay on its line.
+        let origin = origin.replace(['\n', '\r'], " ");
+        let _ = writeln!(out, "{} = {value}  # {origin}", quoted(name));
+    }
+
+    fn value(&self, path: &str, name: &str, node: &Node) -> String {
+        match &node.value {
+            Value::Text(text) => {
+                let is_file = name == "file" && path.ends_with("trace");
+                if is_file {
+                    let file = merge::path_from(self.sources, node, &text.value);
+                    return toml_text(&file.display().to_string());
+                }
+                toml_text(&text.value)
+            }
+            Value::Integer(n) => n.to_string(),
+            Value::Float(n) => toml_edit::Value::from(*n).to_string(),
+            Value::Bool(b) => b.to_string(),
+            Value::Array(list) => {
+                let items: Vec<String> = list.iter().map(|n| self.value(path, "", n)).collect();
+                format!("[{}]", items.join(", "))
+            }
+            Value::Table(table) => {
+                let path = format!("{path}.{name}");
+                let items: Vec<String> = table
+                    .entries
+                    .iter()
+                    .map(|(k, e)| format!("{} = {}", quoted(k), self.value(&path, k, &e.node)))
+                    .collect();
+                format!("{{ {} }}", items.join(", "))
+            }
+        }
+    }
+}
+
+/// Whether a value is written with a header.
+fn is_section(node: &Node, key: Option<&Key>) -> bool {
+    matches!(
+        (&node.value, key.map(|k| &k.ty)),
+        (Value::Array(_), Some(Ty::Tables(_)))
+            | (
+                Value::Table(_),
+                Some(Ty::Table(_) | Ty::Named(_) | Ty::Map(_) | Ty::Either(_))
+            )
+    )
+}
+
+fn keys_of(ty: Ty) -> Vec<&'static Key> {
+    fn shape(ty: &Ty) -> Option<&'static Shape> {
+        match ty {
+            Ty::Table(shape) => Some(shape),
+            Ty::Either(all) => all.iter().find_map(shape),
+            _ => None,
+        }
+    }
+    shape(&ty).map_or(Vec::new(), |s| s.keys.iter().collect())
+}
+
+/// The keys of an entry of an array; those of a fault depend on its kind.
+fn entry_keys(name: &str, item: &Table, key: Option<&'static Key>) -> Vec<&'static Key> {
+    if name == "fault" {
+        let kind = item.text("kind").and_then(fault::table::find);
+        return kind.map_or(Vec::new(), |k| k.keys().collect());
+    }
+    match key.map(|k| k.ty) {
+        Some(Ty::Tables(shape)) => shape.keys.iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A key, quoted where it must be.
+fn quoted(name: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !name.is_empty() && name.chars().all(bare) {
+        return name.to_owned();
+    }
+    toml_text(name)
+}
+
+fn toml_text(text: &str) -> String {
+    toml_edit::Value::from(text).to_string()
+}

@@ -1,0 +1,40 @@
+//! The table of closed forms that an oracle may name.
+//!
+//! What each computes stands in `oracle`; here are the names, what they are about, and whether this version has them.
+
+/// A closed form.
+#[derive(Debug)]
+pub struct Model {
+    /// Its name.
+    pub name: &'static str,
+    /// What it says.
+    pub doc: &'static str,
+    /// Whether this version computes it.
+    pub runs: bool,
+}
+
+/// All closed forms.
+#[rustfmt::skip]
+pub static MODELS: &[Model] = &[
+    Model { name: "fluid_recovery", doc: "Time to drain the backlog of an outage: t0 + (a(D + t0) - below)/(c - a).", runs: true },
+    Model { name: "random_recovery", doc: "Mean recovery with Poisson arrivals and a server that was down: the delay cycle of M/G/1.", runs: false },
+    Model { name: "onoff_infinite_buffer", doc: "Backlog behind a line with exponential up and down times.", runs: false },
+    Model { name: "onoff_finite_buffer", doc: "Loss of a finite buffer behind a line with exponential up and down times.", runs: false },
+    Model { name: "shared_onoff", doc: "Overload of a capacity shared by on/off stores (Anick, Mitra, Sondhi).", runs: false },
+    Model { name: "herd_full_jitter", doc: "Busiest second of N clients that come back with full jitter.", runs: false },
+    Model { name: "fleet_recovery", doc: "Recovery of a fleet: the slower of each store's line and head office's capacity.", runs: false },
+    Model { name: "retry_calls", doc: "Calls that contending clients make under a back-off.", runs: false },
+    Model { name: "slow_start", doc: "Transfer time of a new connection until it fills the line.", runs: false },
+    Model { name: "tcp_loss_throughput", doc: "Throughput of a lossy line (Mathis).", runs: false },
+    Model { name: "retry_attempts", doc: "Attempts per request where a share is refused.", runs: false },
+    Model { name: "queue_wait", doc: "Waiting time of a single server (Pollaczek, Khinchine).", runs: false },
+    Model { name: "erlang_c", doc: "Waiting probability of several registers.", runs: false },
+    Model { name: "gilbert_loss", doc: "Mean loss and burst length of a two-state line.", runs: false },
+    Model { name: "failover_downtime", doc: "Downtime of two lines with a failover time.", runs: false },
+    Model { name: "cap_life", doc: "How long a data allowance lasts.", runs: false },
+];
+
+/// The closed form of this name.
+pub fn find(name: &str) -> Option<&'static Model> {
+    MODELS.iter().find(|m| m.name == name)
+}

@@ -1,0 +1,526 @@
+//! The small grammars of a scenario's values: distributions, loss, arrivals, money, seeds, the start of the run.
+//!
+//! Each parser blames exact bytes. Times that refer to faults stand in `time`, expectations in `parse`.
+
+use backroom_collector::config::{
+    codes::{E0106, E0107},
+    did_you_mean,
+    grammar::{Call, Grammar, Part, TextError},
+    quantity,
+};
+use jiff::{Timestamp, ZonedDateTime};
+
+use super::{Loss, codes};
+use crate::dist::Dist;
+
+/// A distribution of times.
+pub static DIST_TIME: Grammar = Grammar {
+    name: "a distribution of times",
+    doc: "a duration, or const(d), uniform(a, b), exp(mean=d), lognormal(p50=d, p99=d)",
+    pattern: r"^ *([0-9].*|(const|uniform|exp|lognormal)\(.*\)) *$",
+    examples: &[
+        "lognormal(p50=17ms, p99=71ms)",
+        "uniform(35s, 70s)",
+        "exp(mean=2h)",
+        "30s",
+    ],
+    units: &["ms", "s", "m"],
+    check: |text| dist_time(text).map(drop),
+};
+
+/// A distribution of counts.
+pub static DIST_COUNT: Grammar = Grammar {
+    name: "a distribution of counts",
+    doc: "const(n), uniform(a, b), geometric(mean=n)",
+    pattern: r"^ *([0-9].*|(const|uniform|geometric|exp|lognormal)\(.*\)) *$",
+    examples: &["geometric(mean=2.2)", "const(1)"],
+    units: &[],
+    check: |text| dist_count(text).map(drop),
+};
+
+/// Packet loss.
+pub static LOSS: Grammar = Grammar {
+    name: "a loss",
+    doc: "a share such as 0.1%, or gilbert(enter=0.02%, leave=20%, loss=60%)",
+    pattern: r"^ *([0-9.]+ ?(%|ppm)|gilbert\(.*\)) *$",
+    examples: &["0.1%", "gilbert(enter=0.02%, leave=20%, loss=60%)"],
+    units: &["%"],
+    check: |text| loss(text).map(drop),
+};
+
+/// A share from 0 % to 100 %.
+pub static PROPORTION: Grammar = Grammar {
+    name: "a share",
+    doc: "a number with %, from 0% to 100%",
+    pattern: r"^ *[0-9]+(\.[0-9]+)? ?(%|ppm) *$",
+    examples: &["80%"],
+    units: &["%"],
+    check: |text| quantity::proportion(text).map(drop),
+};
+
+/// When things arrive.
+pub static ARRIVALS: Grammar = Grammar {
+    name: "an arrival process",
+    doc: "poisson, constant, negbin(dispersion=k), mmpp(…), schedule(HH:MM, …), replay(file, column)",
+    pattern: r"^(poisson|constant|(negbin|mmpp|schedule|replay)\(.*\))$",
+    examples: &["poisson", "constant", "schedule(04:30)"],
+    units: &[],
+    check: |text| arrivals(text).map(drop),
+};
+
+/// A rate of events or of bytes.
+pub static TRAFFIC_RATE: Grammar = Grammar {
+    name: "a rate",
+    doc: "events in a time such as 180/h, or a data rate such as 48KB/s",
+    pattern: r"^ *[0-9]+(\.[0-9]+)? ?(/(s|min|m|h|d)|[kMG]?bit/s|[kKMG]?B/s|[KM]iB/s) *$",
+    examples: &["180/h", "48KB/s"],
+    units: &["/h", "kB/s"],
+    check: |text| {
+        let events = quantity::events_per_second(text);
+        if events.is_ok() {
+            return Ok(());
+        }
+        quantity::bit_rate(text).map(drop)
+    },
+};
+
+/// An amount of money.
+pub static MONEY: Grammar = Grammar {
+    name: "an amount of money",
+    doc: "a number and a currency, such as 50 USD",
+    pattern: r"^ *[0-9]+(\.[0-9]{1,2})? ?[A-Z]{3} *$",
+    examples: &["50 USD", "19.90 EUR"],
+    units: &[" USD", " EUR"],
+    check: |text| money(text).map(drop),
+};
+
+/// Seeds.
+pub static SEEDS: Grammar = Grammar {
+    name: "seeds",
+    doc: "a range such as 1..=20, a count, or a list",
+    pattern: r"^ *[0-9]+ *(\.\.=? *[0-9]+)? *$",
+    examples: &["1..=20"],
+    units: &[],
+    check: |text| seeds(text).map(drop),
+};
+
+/// The wall clock at the start.
+pub static START: Grammar = Grammar {
+    name: "a date, time and offset",
+    doc: "store-local date and time with its offset, such as 2025-03-14T11:30:00-05:00",
+    pattern: r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}",
+    examples: &["2025-03-14T11:30:00-05:00"],
+    units: &[],
+    check: |text| start(text).map(drop),
+};
+
+/// A name, as faults and expectations have.
+pub static NAME: Grammar = Grammar {
+    name: "a name",
+    doc: "letters, digits, - and _",
+    pattern: "^[A-Za-z0-9_-]+$",
+    examples: &["uplink-cut"],
+    units: &[],
+    check: name,
+};
+
+/// Letters, digits, - and _: a name that can stand in a time, a window and a path.
+///
+/// # Errors
+/// At the first other character.
+pub fn name(text: &str) -> Result<(), TextError> {
+    let bad = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_');
+    match bad {
+        None if !text.is_empty() => Ok(()),
+        None => Err(TextError::value(
+            0..1,
+            "`{key}` is empty",
+            "a name belongs here",
+        )),
+        Some(i) => {
+            let len = text[i..].chars().next().map_or(1, char::len_utf8);
+            Err(TextError::value(
+                i..i + len,
+                format!("`{text}` is not a name"),
+                "only letters, digits, - and _",
+            ))
+        }
+    }
+}
+
+/// A distribution of times, in seconds.
+///
+/// # Errors
+/// See [`dist`].
+pub fn dist_time(text: &str) -> Result<Dist, TextError> {
+    dist(text, |t| quantity::duration(t).map(|d| d.as_secs_f64()))
+}
+
+/// A distribution of counts.
+///
+/// # Errors
+/// See [`dist`].
+pub fn dist_count(text: &str) -> Result<Dist, TextError> {
+    dist(text, plain_number)
+}
+
+fn plain_number(text: &str) -> Result<f64, TextError> {
+    let part = Part::whole(text);
+    part.text
+        .parse::<f64>()
+        .ok()
+        .filter(|n| n.is_finite() && *n >= 0.0)
+        .ok_or_else(|| TextError::value(part.range(), "`{key}` is not a number", "no number here"))
+}
+
+/// A distribution whose figures are parsed by `value`.
+///
+/// # Errors
+/// If it is unknown, or if its figures are missing, unreadable or contradict each other.
+pub fn dist(text: &str, value: impl Fn(&str) -> Result<f64, TextError>) -> Result<Dist, TextError> {
+    let call = Call::parse(text)?;
+    if call.args.is_empty() && call.name.text.starts_with(|c: char| c.is_ascii_digit()) {
+        return call.name.parse(value).map(Dist::Const);
+    }
+    let impossible = |part: Part<'_>, why: &str| {
+        TextError::new(
+            &E0107,
+            part.range(),
+            format!("`{}` cannot be", call.name.text),
+            why,
+        )
+    };
+    match call.name.text {
+        "const" => {
+            let [v] = call.named(["value"])?;
+            Ok(Dist::Const(v.parse(value)?))
+        }
+        "uniform" => {
+            let [a_part, b_part] = call.named(["min", "max"])?;
+            let (a, b) = (a_part.parse(&value)?, b_part.parse(&value)?);
+            if a > b {
+                return Err(impossible(b_part, "less than the first bound"));
+            }
+            Ok(Dist::Uniform(a, b))
+        }
+        "exp" => {
+            let [mean] = call.named(["mean"])?;
+            Ok(Dist::Exp {
+                mean: mean.parse(value)?,
+            })
+        }
+        "lognormal" => {
+            let [p50_part, p99_part] = call.named(["p50", "p99"])?;
+            let (p50, p99) = (p50_part.parse(&value)?, p99_part.parse(&value)?);
+            if p50 <= 0.0 {
+                return Err(impossible(p50_part, "the median must be more than zero"));
+            }
+            if p99 < p50 {
+                return Err(impossible(p99_part, "less than the median"));
+            }
+            Ok(Dist::LogNormal { p50, p99 })
+        }
+        "geometric" => {
+            let [mean_part] = call.named(["mean"])?;
+            let mean = mean_part.parse(value)?;
+            if mean < 1.0 {
+                return Err(impossible(mean_part, "the mean must be at least 1"));
+            }
+            Ok(Dist::Geometric { mean })
+        }
+        other => Err(TextError::new(
+            &codes::E0111,
+            call.name.range(),
+            format!("there is no distribution `{other}`"),
+            "not a distribution",
+        )
+        .help(did_you_mean(
+            other,
+            ["const", "uniform", "exp", "lognormal", "geometric"],
+            "one of",
+        ))),
+    }
+}
+
+/// Packet loss.
+///
+/// # Errors
+/// If it is neither a share nor `gilbert(…)`.
+pub fn loss(text: &str) -> Result<Loss, TextError> {
+    let call = Call::parse(text)?;
+    if call.args.is_empty() && call.name.text.starts_with(|c: char| c.is_ascii_digit()) {
+        return quantity::proportion(text).map(Loss::Bernoulli);
+    }
+    if call.name.text != "gilbert" {
+        return Err(TextError::new(
+            &E0106,
+            call.name.range(),
+            format!("there is no loss model `{}`", call.name.text),
+            "not a loss model",
+        )
+        .help(String::from(
+            "write a share such as \"0.1%\", or gilbert(enter=…, leave=…, loss=…)",
+        )));
+    }
+    let [enter, leave, lost] = call.named(["enter", "leave", "loss"])?;
+    let leave_share = leave.parse(quantity::proportion)?;
+    if leave_share <= 0.0 {
+        return Err(TextError::new(
+            &E0107,
+            leave.range(),
+            "a bad spell would never end",
+            "must be more than zero",
+        ));
+    }
+    Ok(Loss::Gilbert {
+        enter: enter.parse(quantity::proportion)?,
+        leave: leave_share,
+        loss: lost.parse(quantity::proportion)?,
+    })
+}
+
+/// When things arrive.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Arrivals {
+    /// Independent of each other.
+    Poisson,
+    /// Evenly spread.
+    Constant,
+    /// At these times of day, in seconds since midnight.
+    Schedule(Vec<u32>),
+    /// Known to the language, not run in this version.
+    Other(String),
+}
+
+/// An arrival process.
+///
+/// # Errors
+/// If it is unknown, or a time of day is wrong.
+pub fn arrivals(text: &str) -> Result<Arrivals, TextError> {
+    let call = Call::parse(text)?;
+    match call.name.text {
+        "poisson" => call.named([]).map(|_| Arrivals::Poisson),
+        "constant" => call.named([]).map(|_| Arrivals::Constant),
+        "schedule" => {
+            let times: Result<Vec<u32>, TextError> = call
+                .args
+                .iter()
+                .map(|(_, value)| value.parse(super::time::clock))
+                .collect();
+            let times = times?;
+            if times.is_empty() {
+                return Err(TextError::value(
+                    call.name.range(),
+                    "`schedule` needs a time of day",
+                    "an argument is missing",
+                )
+                .help(String::from("write schedule(04:30)")));
+            }
+            Ok(Arrivals::Schedule(times))
+        }
+        "negbin" | "mmpp" | "replay" => Ok(Arrivals::Other(call.name.text.to_owned())),
+        other => Err(TextError::new(
+            &E0106,
+            call.name.range(),
+            format!("there is no arrival process `{other}`"),
+            "not one of its words",
+        )
+        .help(did_you_mean(
+            other,
+            [
+                "poisson", "constant", "negbin", "mmpp", "schedule", "replay",
+            ],
+            "one of",
+        ))),
+    }
+}
+
+/// An amount of money, in minor units.
+///
+/// # Errors
+/// If it is not a number with a currency of three capital letters.
+pub fn money(text: &str) -> Result<u64, TextError> {
+    let part = Part::whole(text);
+    let digits = part
+        .text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(part.text.len());
+    let (number, currency) = (part.slice(0..digits), part.slice(digits..part.text.len()));
+    let amount = number.parse(plain_number)?;
+    let is_code = currency.text.len() == 3 && currency.text.bytes().all(|b| b.is_ascii_uppercase());
+    if !is_code {
+        return Err(TextError::value(
+            currency.range(),
+            "`{key}` needs a currency",
+            "expected a code such as USD",
+        )
+        .help(format!("write \"{} USD\"", number.text)));
+    }
+    Ok((amount * 100.0).round() as u64)
+}
+
+/// Most seeds that one run may have; more is a slip of the finger.
+const SEEDS_MAX: u64 = 1_000_000;
+
+/// `1..=20`, `1..21`, or a count.
+///
+/// # Errors
+/// If it is none of these, empty, or more than a million.
+pub fn seeds(text: &str) -> Result<Vec<u64>, TextError> {
+    let part = Part::whole(text);
+    let number = |p: Part<'_>| {
+        p.text.parse::<u64>().map_err(|_| {
+            TextError::value(
+                p.range(),
+                "`{key}` is not a range of seeds",
+                "no number here",
+            )
+            .help(String::from("write \"1..=20\", or a count"))
+        })
+    };
+    let (first, last) = match part.text.find("..") {
+        None => (1, number(part)?),
+        Some(i) => {
+            let rest = part.slice(i + 2..part.text.len());
+            let (inclusive, end) = match rest.text.strip_prefix('=') {
+                Some(_) => (true, rest.slice(1..rest.text.len())),
+                None => (false, rest),
+            };
+            let last = number(end)?;
+            let first = number(part.slice(0..i))?;
+            (
+                first,
+                if inclusive {
+                    last
+                } else {
+                    last.saturating_sub(1)
+                },
+            )
+        }
+    };
+    if last < first || last - first >= SEEDS_MAX {
+        return Err(TextError::new(
+            &E0107,
+            part.range(),
+            "`{key}` has no seeds, or more than a million",
+            "out of range",
+        ));
+    }
+    Ok((first..=last).collect())
+}
+
+/// The wall clock at the start of the run.
+///
+/// # Errors
+/// If it is not a date and time with an offset or a time zone.
+pub fn start(text: &str) -> Result<ZonedDateTime, TextError> {
+    let wrong = |label: &str| {
+        TextError::new(
+            &codes::E0113,
+            0..text.len().max(1),
+            "`{key}` is not a date, time and offset",
+            label,
+        )
+        .help(String::from("write \"2025-03-14T11:30:00-05:00\""))
+    };
+    if text.contains('[') {
+        return text.parse().map_err(|_| wrong("not a time in a time zone"));
+    }
+    let pieces =
+        jiff::fmt::temporal::Pieces::parse(text).map_err(|_| wrong("not a date and time"))?;
+    let offset = pieces
+        .to_numeric_offset()
+        .ok_or_else(|| wrong("its offset from UTC is missing"))?;
+    let instant: Timestamp = text.parse().map_err(|_| wrong("not a date and time"))?;
+    Ok(instant.to_zoned_datetime(offset.to_time_zone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_s_words_are_read() {
+        assert_eq!(
+            dist_time("lognormal(p50=17ms, p99=71ms)").expect("lognormal"),
+            Dist::LogNormal {
+                p50: 0.017,
+                p99: 0.071
+            }
+        );
+        assert_eq!(dist_time("const(3s)").expect("const"), Dist::Const(3.0));
+        assert_eq!(dist_time("30s").expect("plain"), Dist::Const(30.0));
+        assert_eq!(
+            dist_time("uniform(35s, 70s)").expect("uniform"),
+            Dist::Uniform(35.0, 70.0)
+        );
+        assert_eq!(
+            dist_count("geometric(mean=2.2)").expect("geometric"),
+            Dist::Geometric { mean: 2.2 }
+        );
+        assert_eq!(
+            loss("gilbert(enter=0.02%, leave=20%, loss=60%)").expect("gilbert"),
+            Loss::Gilbert {
+                enter: 0.0002,
+                leave: 0.2,
+                loss: 0.6
+            }
+        );
+        assert_eq!(loss("0.1%").expect("share"), Loss::Bernoulli(0.001));
+        assert_eq!(money("50 USD").expect("money"), 5_000);
+        assert_eq!(
+            arrivals("schedule(04:30)").expect("schedule"),
+            Arrivals::Schedule(vec![16_200])
+        );
+        assert_eq!(seeds("1..=20").expect("seeds").len(), 20);
+        assert_eq!(seeds("5").expect("count"), [1, 2, 3, 4, 5]);
+        let at = start("2025-03-14T11:30:00-05:00").expect("start");
+        assert_eq!(
+            (at.hour(), at.minute(), at.offset().seconds()),
+            (11, 30, -18_000)
+        );
+    }
+
+    #[test]
+    fn wrong_words_are_blamed_exactly() {
+        let check = |result: Result<(), TextError>, text: &str, code: &str, blamed: &str| {
+            let err = result.expect_err(text);
+            assert_eq!((err.code.id, &text[err.at]), (code, blamed), "{text}");
+        };
+        let time = |t: &str| dist_time(t).map(drop);
+        check(
+            time("lognromal(p50=1s, p99=2s)"),
+            "lognromal(p50=1s, p99=2s)",
+            "E0111",
+            "lognromal",
+        );
+        check(
+            time("lognormal(p50=3s, p99=2s)"),
+            "lognormal(p50=3s, p99=2s)",
+            "E0107",
+            "2s",
+        );
+        check(time("exp(mean=2)"), "exp(mean=2)", "E0103", "2");
+        check(
+            time("uniform(1s, 2 sec)"),
+            "uniform(1s, 2 sec)",
+            "E0105",
+            "sec",
+        );
+        check(
+            loss("gilbert(enter=2, leave=1%, loss=1%)").map(drop),
+            "gilbert(enter=2, leave=1%, loss=1%)",
+            "E0103",
+            "2",
+        );
+        check(money("50").map(drop), "50 ", "E0105", " ");
+        check(seeds("20..=1").map(drop), "20..=1", "E0107", "20..=1");
+        check(
+            start("2025-03-14T11:30:00").map(drop),
+            "2025-03-14T11:30:00",
+            "E0113",
+            "2025-03-14T11:30:00",
+        );
+        check(name("a.b"), "a.b", "E0105", ".");
+    }
+}
