@@ -104,3 +104,7 @@ pub fn main() -> i32 {
         Verb::Worker(args) => worker::run(&args),
     }
 }
+
+pub mod check;
+pub mod explain;
+pub mod schema;

@@ -400,6 +400,10 @@ fn what_is_wrong_is_blamed_exactly() {
         &fault("at = \"+10m\"\nmtbf = \"exp(mean=1h)\"\n"),
         &[("E0203", "id"), ("E0209", "at")],
     );
+    check(
+        &fault("at = \"+10m\"\nfor = \"0s\"\n"),
+        &[("E0107", "\"0s\"")],
+    );
     check(&fault("at = \"+2h\"\nfor = \"1m\"\n"), &[("E0205", "+2h")]);
     check(
         &fault("at = \"+10m\"\nfor = \"1m\"\ntimes = 3\n"),
