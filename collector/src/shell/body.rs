@@ -60,7 +60,7 @@ pub(super) async fn read<E: Env>(
     lease: &mut Lease<'_, E>,
     signal: Signal,
     codec: CodecId,
-    mut incoming: Incoming,
+    incoming: &mut Incoming,
 ) -> Result<(Bytes, u64), Refusal> {
     let limit = lease.shared.config.listen.body_bytes_max.0;
     if incoming.size_hint().lower() > limit {
@@ -122,6 +122,22 @@ pub(super) async fn read<E: Env>(
         }
     }
     Err(Refusal::TooLarge(limit))
+}
+
+/// Reads the rest of a body that was refused and throws it away.
+///
+/// A connection that is closed with unread data is reset, and the reset overtakes the answer: the sender would see no reason,
+/// and try again.
+pub(super) async fn drain(incoming: &mut Incoming) {
+    /// Beyond this a sender may see a reset.
+    const BYTES_MAX: usize = 64 << 20;
+    let mut bytes = 0;
+    while let Some(Ok(frame)) = incoming.frame().await {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+        if bytes > BYTES_MAX {
+            return;
+        }
+    }
 }
 
 async fn on<E: Env, T: Send + 'static>(
