@@ -1,4 +1,8 @@
 //! Batches out: outages, throttling, captive portals, broken connections, refused payloads, codecs, the rate.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the allowance for tests covers test functions only"
+)]
 
 mod common;
 

@@ -1,4 +1,8 @@
 //! The real binary and `kill -9`: what was acknowledged comes out, whenever it dies.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the allowance for tests covers test functions only"
+)]
 
 mod common;
 

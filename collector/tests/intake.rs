@@ -1,4 +1,8 @@
 //! What the receiver takes and what it refuses: bodies, encodings, sizes, garbage, a full buffer, many at once.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the allowance for tests covers test functions only"
+)]
 
 mod common;
 

@@ -1,5 +1,9 @@
 //! Every byte string on disk is a valid input: whatever happens to the files, the collector starts, serves, and delivers
 //! what is left, each item unchanged.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the allowance for tests covers test functions only"
+)]
 
 mod common;
 
