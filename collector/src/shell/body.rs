@@ -63,35 +63,30 @@ pub(super) async fn read<E: Env>(
     incoming: &mut Incoming,
 ) -> Result<(Bytes, u64), Refusal> {
     let limit = lease.shared.config.listen.body_bytes_max.0;
-    if incoming.size_hint().lower() > limit {
+    let expected = incoming.size_hint().lower();
+    if expected > limit {
         return Err(Refusal::TooLarge(limit));
     }
-    let mut first = Bytes::new();
-    let mut all = BytesMut::new();
-    let mut len = 0;
+    if !lease.hold(expected) {
+        return Err(Refusal::Busy);
+    }
+    // One exact copy: a frame is a piece of the connection's read buffer, and would keep all of it until it is sealed.
+    let mut all = BytesMut::with_capacity(expected as usize);
     while let Some(frame) = incoming.frame().await {
         let frame = frame.map_err(|error| Refusal::Malformed(format!("read body: {error}")))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        len += data.len() as u64;
+        let len = (all.len() + data.len()) as u64;
         if len > limit {
             return Err(Refusal::TooLarge(limit));
         }
-        if !lease.hold(len) {
+        if !lease.hold(len.max(expected)) {
             return Err(Refusal::Busy);
         }
-        if first.is_empty() && all.is_empty() {
-            first = data;
-        } else {
-            if all.is_empty() {
-                all.reserve((incoming.size_hint().lower() + len) as usize);
-                all.extend_from_slice(&std::mem::take(&mut first));
-            }
-            all.extend_from_slice(&data);
-        }
+        all.extend_from_slice(&data);
     }
-    let body = if all.is_empty() { first } else { all.freeze() };
+    let (len, body) = (all.len() as u64, all.freeze());
     if codec == CodecId::None {
         let large = body.len() > LARGE_BYTES * 8;
         return on(lease, large, move || count(signal, body)).await;

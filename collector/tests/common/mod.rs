@@ -403,6 +403,7 @@ pub struct Recorder {
     pub notices: Mutex<Vec<String>>,
     pub dropped: Mutex<Vec<(u64, DropReason)>>,
     pub backlog_bytes: Mutex<Vec<u64>>,
+    sealed_items: Mutex<u64>,
     changed: Notify,
 }
 
@@ -419,6 +420,11 @@ impl Observer for Recorder {
 
     fn backlog(&self, backlog: backroom_collector::core::spool::Backlog) {
         self.backlog_bytes.lock().unwrap().push(backlog.bytes);
+    }
+
+    fn sealed(&self, batch: &backroom_collector::core::spool::BatchInfo) {
+        *self.sealed_items.lock().unwrap() += batch.range.count;
+        self.changed.notify_waiters();
     }
 
     fn dropped(&self, _: Signal, items: u64, reason: DropReason) {
@@ -452,6 +458,17 @@ impl Recorder {
         }
     }
 
+    /// Waits until the receiver is bound.
+    pub async fn listening(&self) -> SocketAddr {
+        let is_up = |told: &Self| told.address.lock().unwrap().is_some();
+        self.wait("listening", is_up).await;
+        self.address.lock().unwrap().expect("waited for")
+    }
+
+    pub fn sealed_items(&self) -> u64 {
+        *self.sealed_items.lock().unwrap()
+    }
+
     pub fn stored(&self) -> u64 {
         self.accounting.lock().unwrap().stored_total()
     }
@@ -478,9 +495,7 @@ impl Running {
             let _ = stopped.await;
         };
         let task = env.spawn(shell::run(env.clone(), config, told.clone(), shutdown));
-        let is_up = |told: &Recorder| told.address.lock().unwrap().is_some();
-        told.wait("listening", is_up).await;
-        let address = told.address.lock().unwrap().expect("waited for");
+        let address = told.listening().await;
         Self {
             address,
             told,

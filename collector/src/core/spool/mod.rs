@@ -202,6 +202,8 @@ pub(super) struct Segment {
     /// Batches in file order; `None` while nobody needs them.
     pub(super) entries: Option<Vec<Entry>>,
     pub(super) finished: BTreeSet<u64>,
+    /// Entries at the front that are all finished, so that a pick need not look at them again.
+    pub(super) spent: usize,
     /// Sums over what is not finished.
     pub(super) batches: u64,
     pub(super) payload_bytes: u64,
