@@ -60,38 +60,33 @@ pub(super) async fn read<E: Env>(
     lease: &mut Lease<'_, E>,
     signal: Signal,
     codec: CodecId,
-    mut incoming: Incoming,
+    incoming: &mut Incoming,
 ) -> Result<(Bytes, u64), Refusal> {
     let limit = lease.shared.config.listen.body_bytes_max.0;
-    if incoming.size_hint().lower() > limit {
+    let expected = incoming.size_hint().lower();
+    if expected > limit {
         return Err(Refusal::TooLarge(limit));
     }
-    let mut first = Bytes::new();
-    let mut all = BytesMut::new();
-    let mut len = 0;
+    if !lease.hold(expected) {
+        return Err(Refusal::Busy);
+    }
+    // One exact copy: a frame is a piece of the connection's read buffer, and would keep all of it until it is sealed.
+    let mut all = BytesMut::with_capacity(expected as usize);
     while let Some(frame) = incoming.frame().await {
         let frame = frame.map_err(|error| Refusal::Malformed(format!("read body: {error}")))?;
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        len += data.len() as u64;
+        let len = (all.len() + data.len()) as u64;
         if len > limit {
             return Err(Refusal::TooLarge(limit));
         }
-        if !lease.hold(len) {
+        if !lease.hold(len.max(expected)) {
             return Err(Refusal::Busy);
         }
-        if first.is_empty() && all.is_empty() {
-            first = data;
-        } else {
-            if all.is_empty() {
-                all.reserve((incoming.size_hint().lower() + len) as usize);
-                all.extend_from_slice(&std::mem::take(&mut first));
-            }
-            all.extend_from_slice(&data);
-        }
+        all.extend_from_slice(&data);
     }
-    let body = if all.is_empty() { first } else { all.freeze() };
+    let (len, body) = (all.len() as u64, all.freeze());
     if codec == CodecId::None {
         let large = body.len() > LARGE_BYTES * 8;
         return on(lease, large, move || count(signal, body)).await;
@@ -122,6 +117,22 @@ pub(super) async fn read<E: Env>(
         }
     }
     Err(Refusal::TooLarge(limit))
+}
+
+/// Reads the rest of a body that was refused and throws it away.
+///
+/// A connection that is closed with unread data is reset, and the reset overtakes the answer: the sender would see no reason,
+/// and try again.
+pub(super) async fn drain(incoming: &mut Incoming) {
+    /// Beyond this a sender may see a reset.
+    const BYTES_MAX: usize = 64 << 20;
+    let mut bytes = 0;
+    while let Some(Ok(frame)) = incoming.frame().await {
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+        if bytes > BYTES_MAX {
+            return;
+        }
+    }
 }
 
 async fn on<E: Env, T: Send + 'static>(

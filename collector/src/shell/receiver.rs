@@ -7,7 +7,7 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{self, HeaderValue},
+    header::{self, HeaderMap, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
@@ -34,6 +34,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Time for the body of a request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Time for the rest of a body that was refused.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a sender should wait when memory is short, and when the buffer is full. Seconds.
 const RETRY_BUSY: u32 = 1;
@@ -111,9 +114,13 @@ async fn answer<E: Env>(
     let path = request.uri().path();
     Ok(match Signal::from_path(path) {
         Some(signal) if request.method() == Method::POST => {
-            match take(&shared, signal, request).await {
+            let (head, mut body) = request.into_parts();
+            match take(&shared, signal, &head.headers, &mut body).await {
                 Ok(()) => accepted(),
-                Err(refused) => refused,
+                Err(refused) => {
+                    let _ = tokio::time::timeout(DRAIN_TIMEOUT, body::drain(&mut body)).await;
+                    refused
+                }
             }
         }
         Some(_) => {
@@ -137,15 +144,16 @@ async fn answer<E: Env>(
 async fn take<E: Env>(
     shared: &Shared<E>,
     signal: Signal,
-    request: Request<Incoming>,
+    headers: &HeaderMap,
+    body: &mut Incoming,
 ) -> Result<(), Answer> {
-    let codec = check_head(request.headers()).map_err(|message| {
+    let codec = check_head(headers).map_err(|message| {
         count(shared, Outcome::Invalid);
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         refuse(status, response::INVALID_ARGUMENT, &message)
     })?;
     let mut lease = Lease::new(shared);
-    let read = body::read(&mut lease, signal, codec, request.into_body());
+    let read = body::read(&mut lease, signal, codec, body);
     let Ok(read) = tokio::time::timeout(BODY_TIMEOUT, read).await else {
         count(shared, Outcome::Invalid);
         return Err(refuse(
@@ -197,7 +205,7 @@ async fn take<E: Env>(
 }
 
 /// The content encoding, or why the request cannot be read.
-fn check_head(headers: &header::HeaderMap) -> Result<CodecId, String> {
+fn check_head(headers: &HeaderMap) -> Result<CodecId, String> {
     let text = |name| {
         headers
             .get(name)
