@@ -245,7 +245,7 @@ async fn drop_oldest_keeps_what_is_new() {
     config.compress.codec = Codec::None;
     let running = Running::start(&env, config).await;
     let mut client = running.client().await;
-    for request in 0..400 {
+    for request in 0..800 {
         let first = request * 20;
         let answer = client.post_spans(first..first + 20).await.unwrap();
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -273,7 +273,7 @@ async fn drop_oldest_keeps_what_is_new() {
         .items(backroom_collector::otlp::Signal::Traces);
     assert_eq!(items.accepted, taken.len() as u64 + dropped);
     assert!(
-        taken.keys().max() > Some(&7900) && taken.keys().min() > Some(&0),
+        taken.keys().max() > Some(&15_900) && taken.keys().min() > Some(&0),
         "{taken:?}"
     );
     running.stop().await;

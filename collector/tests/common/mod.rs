@@ -122,11 +122,11 @@ pub struct Client(TcpStream);
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
-        Self(
-            TcpStream::connect(address)
-                .await
-                .expect("the collector listens"),
-        )
+        let stream = TcpStream::connect(address).await;
+        let stream = stream.expect("the collector listens");
+        // Head and body are written apart, and the second would wait for the acknowledgement of the first.
+        stream.set_nodelay(true).unwrap();
+        Self(stream)
     }
 
     /// Sends bytes as they are.
