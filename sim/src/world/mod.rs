@@ -38,7 +38,7 @@ use turmoil_net::KernelConfig;
 use self::{
     disk::SimDisk,
     env::{Clock, SimEnv},
-    net::{Classes, Line, Net, NetHost, Signal, Wan},
+    net::{Cap, Classes, Line, Net, NetHost, Signal, Wan},
     router::Router,
     scope::Scope,
 };
@@ -309,6 +309,7 @@ impl World {
                 backup: None,
                 router: None,
                 allowed: Vec::new(),
+                cap: None,
             }),
             (_, Some(plan)) => Some(Wan {
                 primary: add_line(&plan.primary, "router")?,
@@ -322,6 +323,12 @@ impl World {
                     .keys()
                     .map(|class| plan.allow.contains(class))
                     .collect(),
+                cap: plan.data_cap.clone().map(|plan| Cap {
+                    plan,
+                    used: 0,
+                    period: 0,
+                    exceeded: false,
+                }),
             }),
         };
         let class_index = |name: &str| {

@@ -24,7 +24,10 @@ use super::{
     router::{Active, Router},
     trace::TraceHash,
 };
-use crate::link::{self, Link, Offer};
+use crate::{
+    link::{self, Degrade, Link, Offer},
+    scenario::DataCap,
+};
 
 /// Payload bytes of a full-sized segment on a real line: larger simulated ones pay for the headers of several.
 const MSS_BYTES: u32 = 1460;
@@ -166,6 +169,18 @@ pub(super) struct Wan {
     pub(super) router: Option<Router>,
     /// Classes that the backup carries, by index.
     pub(super) allowed: Vec<bool>,
+    /// The backup's allowance.
+    pub(super) cap: Option<Cap>,
+}
+
+/// A data allowance and what was used of it.
+#[derive(Debug)]
+pub(super) struct Cap {
+    pub(super) plan: DataCap,
+    pub(super) used: u64,
+    /// Number of the period that `used` belongs to.
+    pub(super) period: u64,
+    pub(super) exceeded: bool,
 }
 
 /// Traffic classes by head office's port.
@@ -250,6 +265,7 @@ fn wire_bytes(packet: &Packet) -> u32 {
 }
 
 impl Net {
+    #[expect(clippy::too_many_arguments, reason = "called in one place")]
     pub(super) fn new(
         guard: EnterGuard,
         start: Instant,
@@ -477,6 +493,33 @@ impl Net {
     fn account(&mut self, now: Duration, line: usize, way: Way, class: u8, bytes: u32) {
         let carried = self.carried.entry((line, way, class)).or_default();
         count(&mut carried.bytes, now.as_secs() as u32, bytes.into());
+        if self.wan.as_ref().is_some_and(|w| w.backup == Some(line)) {
+            self.use_allowance(now, line, bytes);
+        }
+    }
+
+    /// Counts what the backup carries against its allowance: beyond it the carrier throttles the line, or blocks it.
+    fn use_allowance(&mut self, now: Duration, line: usize, bytes: u32) {
+        let Some(cap) = self.wan.as_mut().and_then(|w| w.cap.as_mut()) else {
+            return;
+        };
+        let period = (now.as_nanos() / cap.plan.per.as_nanos().max(1)) as u64;
+        if period != cap.period {
+            (cap.period, cap.used) = (period, 0);
+        }
+        cap.used += u64::from(bytes);
+        let exceeded = cap.used > cap.plan.bytes.0;
+        if exceeded == cap.exceeded {
+            return;
+        }
+        cap.exceeded = exceeded;
+        let throttle = exceeded.then_some(cap.plan.throttle_to).flatten();
+        let change = throttle.map(|rate| Degrade {
+            rate: Some(rate),
+            ..Degrade::default()
+        });
+        self.lines[line].up.degrade(now, change.clone());
+        self.lines[line].down.degrade(now, change);
     }
 
     fn account_lost(&mut self, now: Duration, line: usize, way: Way, class: u8) {
@@ -503,6 +546,10 @@ impl Net {
             Some(Active::Backup) => {
                 if !wan.allowed.get(class as usize).copied().unwrap_or(false) {
                     self.lines[wan.primary].refused += 1;
+                    return None;
+                }
+                let blocked = |c: &Cap| c.exceeded && c.plan.throttle_to.is_none();
+                if wan.cap.as_ref().is_some_and(blocked) {
                     return None;
                 }
                 wan.backup?
