@@ -8,7 +8,9 @@ use backroom_collector::{
 };
 use backroom_sim::{
     dist::Dist,
-    scenario::{ClassSpec, Discipline, DiskSpec, Failover, LinkSpec, Loss, OnPowerCut, QueueSpec},
+    scenario::{
+        ClassSpec, DataCap, Discipline, DiskSpec, Failover, LinkSpec, Loss, OnPowerCut, QueueSpec,
+    },
     world::{
         self, Active, MachineSpec, World, WorldReport, WorldSpec, Zone,
         env::{SimEnv, SimStream},
@@ -451,6 +453,42 @@ fn a_failover_resets_old_connections_and_carries_new_ones() {
         .iter()
         .filter(|((line, _, class), _)| line == "lte" && *class == 1);
     assert_eq!(telemetry.count(), 0, "the backup is not for telemetry");
+}
+
+#[test]
+fn a_used_up_allowance_throttles_the_backup_until_the_next_period() {
+    let mut spec = with_backup(1);
+    spec.failover.as_mut().expect("two lines").data_cap = Some(DataCap {
+        bytes: ByteSize(100_000),
+        per: 3600 * S,
+        throttle_to: Some(BitRate(8_000)),
+    });
+    let (took, _) = in_world(spec, |world| async move {
+        world.start("hq", echo);
+        world.set_link_up("uplink", false);
+        for _ in 0..3 {
+            world.probed(false);
+        }
+        tokio::time::sleep(10 * S).await;
+        result_of(&world, "pos", |env| async move {
+            let mut stream = env.connect(&hq()).await.expect("over the backup");
+            let mut took = Vec::new();
+            for at in [0, 60, 3600] {
+                tokio::time::sleep(Duration::from_secs(at)).await;
+                let start = tokio::time::Instant::now();
+                round_trip(&mut stream, 60_000).await.expect("whole");
+                took.push(start.elapsed());
+            }
+            took
+        })
+        .await
+    });
+    assert!(
+        took[0] < 40 * S,
+        "{took:?}: crosses the allowance on its way"
+    );
+    assert!(took[1] > 60 * S, "{took:?}: 60 kB at 8 kbit/s are a minute");
+    assert!(took[2] < 40 * S, "{took:?}: a new period");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! - `bad_file`: sixteen errors of one file, in one go, with their codes and carets
 //! - `syntax`: a file that is not TOML
 //! - `annotations`: the same findings for machines
+//! - exit codes of `check` and `explain`
+//! - `schema`: the shipped JSON Schema is the one that the tables of keys make
 
 use std::path::{Path, PathBuf};
 
@@ -60,4 +62,44 @@ fn machines_are_told_the_same() {
     assert_eq!(first["code"], "E0102");
     assert_eq!(first["primary"]["line"], 8);
     assert_eq!(first["primary"]["end_column"], 10);
+}
+
+/// Guarantees: editors complete what the reader takes. `BLESS_SCHEMA=1` writes the file anew.
+#[test]
+fn the_shipped_schema_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/scenario.schema.json");
+    let schema = backroom_sim::cli::schema::text(backroom_sim::cli::schema::Of::Scenario);
+    if std::env::var_os("BLESS_SCHEMA").is_some() {
+        std::fs::write(&path, &schema).expect("written");
+    }
+    let shipped = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        shipped == schema,
+        "run `backroom schema > scenarios/scenario.schema.json`"
+    );
+}
+
+#[test]
+fn exit_codes_tell_bad_files_from_missing_ones() {
+    use backroom_sim::cli::{check, explain};
+    use clap::Parser as _;
+
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/lunch-uplink-cut.toml");
+    let shipped = shipped.display().to_string();
+    let bad = fixture("bad.toml").display().to_string();
+    let check = |args: &[&str]| check::run(&check::Args::parse_from([&["check"], args].concat()));
+    assert_eq!(check(&[&shipped]), 0);
+    assert_eq!(check(&[&shipped, &bad, "--message-format", "json"]), 65);
+    assert_eq!(check(&[&bad, "none.toml", "--message-format", "short"]), 66);
+    assert_eq!(check(&[&shipped, "--set", "fault.uplink-cut.for=40x"]), 65);
+
+    let explain =
+        |args: &[&str]| explain::run(&explain::Args::parse_from([&["explain"], args].concat()));
+    assert_eq!(explain(&[&shipped]), 0);
+    assert_eq!(explain(&[&shipped, "--origin", "--set", "seed=7"]), 0);
+    assert_eq!(explain(&["e0204"]), 0);
+    assert_eq!(explain(&["metrics"]), 0);
+    assert_eq!(explain(&["E9999"]), 64);
+    assert_eq!(explain(&[&bad]), 65);
+    assert_eq!(explain(&["none.toml"]), 66);
 }

@@ -602,6 +602,23 @@ fn a_quiet_lunch() {
     );
 }
 
+/// Scenario: a store is switched on for the first time, and its tills need two minutes longer than its kiosks.
+/// Guarantees: what kiosks order meanwhile waits at the broker for the till that it is for.
+#[test]
+fn an_order_waits_for_a_pos_that_has_never_connected() {
+    let outcome = play(7, small_store(10 * MIN), |store| async move {
+        let machines: Vec<_> = store.machines.machines().to_vec();
+        let (tills, others): (Vec<_>, Vec<_>) = machines.iter().partition(|m| m.role == Role::Pos);
+        store.start(store::HQ);
+        others.iter().for_each(|m| store.start(&m.name));
+        store.until(2 * MIN).await;
+        tills.iter().for_each(|m| store.start(&m.name));
+        store.until(14 * MIN).await;
+    });
+    assert!(outcome.placed().len() > 10);
+    outcome.check_orders();
+}
+
 #[test]
 fn two_runs_of_a_seed_are_equal() {
     let run = |seed| {

@@ -59,6 +59,11 @@ impl Pacer {
             "started at {now:?}, before {:?}",
             self.paid_at
         );
+        self.add(now, wire_bytes);
+    }
+
+    /// Charges a request that had to be sent again without waiting.
+    pub fn add(&mut self, now: Mono, wire_bytes: u64) {
         if let Some(rate) = self.bytes_per_second {
             let from = if now.since(self.paid_at) <= LATE {
                 self.paid_at

@@ -1,1 +1,123 @@
-//! Receivers, exporter and spool over an `Env`: performs what `core` decides.
+//! Receivers, exporter and store over an [`Env`]: performs what `core` decides.
+//!
+//! [`run`] is the one entry, for the binary and for a simulated machine alike. Every task is spawned in the machine's
+//! scope. The parts: `receiver` (OTLP/HTTP in), `store` (commits and seals), `exporter` with `client` (batches out),
+//! `admin` (health and metrics), `recover` (from disk at the start). They meet in `shared`.
+
+mod admin;
+mod body;
+mod client;
+mod exporter;
+mod observer;
+mod receiver;
+mod recover;
+mod shared;
+mod store;
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+pub use client::request_wire_bytes;
+pub use observer::{Observer, Quiet};
+
+use crate::{
+    config::Config,
+    env::{Disk, Env, Listener, Task},
+};
+
+/// How long a shutdown waits for requests and exports under way, and for the last sync.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// Why the collector could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The buffer's directory cannot be made or listed.
+    #[error("open buffer {}: {source}; set buffer.dir to a directory that can be written", dir.display())]
+    Buffer {
+        /// `buffer.dir`.
+        dir: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("listen on {address}: {source}; set listen.http to a free address")]
+    Listen {
+        /// `listen.http`.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The destination's URL or headers cannot be used.
+    #[error("endpoint {url:?}: {reason}")]
+    Endpoint {
+        /// `endpoint.url`.
+        url: String,
+        /// What is wrong, and the way out.
+        reason: String,
+    },
+}
+
+/// Runs the collector until `shutdown` completes.
+///
+/// It recovers the buffer, listens, and forwards. After `shutdown` it takes nothing in, gives requests and exports under way
+/// five seconds, syncs, and returns; what is stored stays for the next start. Dropping the future leaves tasks in the
+/// environment's scope.
+///
+/// # Errors
+/// If it cannot start. Nothing that happens later is an error: it is retried, counted and told to `observer`.
+pub async fn run<E: Env>(
+    env: E,
+    config: Config,
+    observer: Arc<dyn Observer>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), Error> {
+    let target = match &config.endpoint {
+        Some(endpoint) => Some(client::Destination::new(endpoint)?),
+        None => None,
+    };
+    let dir = config.buffer.dir.clone();
+    let buffer = |source| Error::Buffer {
+        dir: dir.clone(),
+        source,
+    };
+    env.disk().create_dir_all(&dir).await.map_err(buffer)?;
+    let (spool, report) = recover::recover(&env, &config).await.map_err(buffer)?;
+    observer.recovered(&report);
+
+    let listen = |source| Error::Listen {
+        address: config.listen.http,
+        source,
+    };
+    let listener = env.listen(config.listen.http).await.map_err(listen)?;
+    let address = listener.local_addr().map_err(listen)?;
+
+    let shared = shared::Shared::new(env.clone(), config, observer.clone(), spool);
+    let commit = env.spawn(store::commit(shared.clone()));
+    let mut tasks = vec![env.spawn(store::seal(shared.clone()))];
+    if let Some(target) = target {
+        let target = Arc::new(target);
+        for _ in 0..shared.config.send.inflight.max(1) {
+            tasks.push(env.spawn(exporter::work(shared.clone(), target.clone())));
+        }
+    }
+    observer.listening(address);
+    shared.settle();
+    receiver::serve(shared.clone(), listener, shutdown).await;
+
+    let deadline = tokio::time::Instant::now() + SHUTDOWN;
+    shared.stop();
+    for task in tasks {
+        end_by(deadline, task).await;
+    }
+    // Last, so that what the others finished is noted, and is not sent again at the next start.
+    shared.end();
+    end_by(deadline + SHUTDOWN, commit).await;
+    Ok(())
+}
+
+async fn end_by(deadline: tokio::time::Instant, task: Task<()>) {
+    let stop = task.abort_handle();
+    if tokio::time::timeout_at(deadline, task).await.is_err() {
+        stop.abort();
+    }
+}

@@ -3,7 +3,10 @@
 //! Decides what a verb is called and what every verb has in common; what it does stands in its file. Results go to standard
 //! output, diagnostics and progress to standard error. Exit codes are `backroom_reports::exit`'s.
 
+pub mod check;
+pub mod explain;
 mod run;
+pub mod schema;
 mod worker;
 
 use std::io::IsTerminal as _;
@@ -33,6 +36,12 @@ struct Cli {
 enum Verb {
     /// Run a scenario with its seeds, judge it, and exit with the verdict.
     Run(run::Args),
+    /// Check scenarios and templates without running them.
+    Check(check::Args),
+    /// Tell a scenario in words, or what a code, a metric or a fault is.
+    Explain(explain::Args),
+    /// Print the JSON Schema of scenario files or of results.
+    Schema(schema::Args),
     /// Answer seeds from standard input: what `run` starts.
     #[command(hide = true)]
     Worker(worker::Args),
@@ -99,8 +108,16 @@ pub fn main() -> i32 {
         }
     };
     let terminal = Terminal::new(cli.color);
+    match cli.color {
+        Color::Auto => {}
+        Color::Always => anstream::ColorChoice::Always.write_global(),
+        Color::Never => anstream::ColorChoice::Never.write_global(),
+    }
     match cli.verb {
         Verb::Run(args) => run::run(&args, terminal),
+        Verb::Check(args) => check::run(&args).into(),
+        Verb::Explain(args) => explain::run(&args).into(),
+        Verb::Schema(args) => schema::run(&args).into(),
         Verb::Worker(args) => worker::run(&args),
     }
 }

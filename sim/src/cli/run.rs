@@ -23,7 +23,7 @@ use crate::{
         outcome::SeedOutcome,
         pool::{self, Job},
     },
-    scenario::{self, FaultKind, Loaded, Scenario},
+    scenario::{self, Loaded, Scenario},
 };
 
 /// Run a scenario with its seeds, judge it, and exit with the verdict.
@@ -160,26 +160,14 @@ pub(super) fn run(args: &Args, terminal: Terminal) -> i32 {
             .render(Format::Human, terminal.stderr_colors);
         eprint!("{text}");
     }
-    if let Some(why) = unsupported(&loaded.scenario) {
-        eprintln!("error: {}: {why}", args.file.display());
-        return exit::BAD_SCENARIO;
+    if let Some(report) = loaded.refusals() {
+        eprint!("{}", report.render(Format::Human, terminal.stderr_colors));
+        return i32::from(report.exit_code());
     }
     match run_loaded(args, terminal, &loaded) {
         Ok(code) => code,
         Err(code) => code,
     }
-}
-
-/// What the language knows and this version cannot run.
-fn unsupported(scenario: &Scenario) -> Option<String> {
-    scenario.faults.iter().find_map(|fault| match &fault.kind {
-        FaultKind::Unsupported { kind } => Some(format!(
-            "fault `{}` is a `{kind}`, which is checked but not run in this version; \
-             remove it, or use link.down, link.degrade, node.crash or store.power_cut",
-            fault.id
-        )),
-        _ => None,
-    })
 }
 
 fn run_loaded(args: &Args, terminal: Terminal, loaded: &Loaded) -> Result<i32, i32> {
@@ -240,6 +228,7 @@ fn run_loaded(args: &Args, terminal: Terminal, loaded: &Loaded) -> Result<i32, i
             Inconclusive::Fail => exit::Inconclusive::Fail,
         },
         seeds_planned: seeds.len(),
+        verified: args.verify,
     };
     let result = merge::merge(scenario, &asked, &outcomes, &differences);
     let timing = Timing {

@@ -282,9 +282,7 @@ pub(super) fn series(log: &SeedLog<'_>, metric: &MetricRef) -> Option<Series> {
                 steps: log.events.iter().filter_map(bytes).collect(),
             }
         }
-        "collector.exports" | "hq.requests" | "hq.accepted" => {
-            orders::count(log, |e| matches!(e, Event::ExportReceived { .. }))
-        }
+        "collector.exports" => orders::count(log, |e| matches!(e, Event::ExportReceived { .. })),
         _ => return None,
     })
 }
@@ -418,8 +416,9 @@ fn lost(log: &SeedLog<'_>, metric: &MetricRef) -> Series {
         .map(|f| (f.value == "true") != f.negated);
     let counts = |fate: Fate| match acked {
         Some(true) => matches!(fate, Fate::LostAcked | Fate::Dropped),
-        Some(false) => fate == Fate::LostUnacked,
-        None => matches!(fate, Fate::LostAcked | Fate::LostUnacked),
+        Some(false) => matches!(fate, Fate::LostUnacked | Fate::Discarded),
+        // A reason does not bring data back: a buffer that drops its oldest has lost the start of an outage.
+        None => fate != Fate::Stored,
     };
     let missing = Items::new(log)
         .fate()

@@ -19,7 +19,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What is under way.
 #[derive(Debug, Default)]
 struct Tally {
+    /// Accepted and not booked.
     orders: BTreeSet<OrderId>,
+    /// Booked before the kiosk heard that its order was accepted: the acknowledgement was slower than the sale.
+    early: BTreeSet<OrderId>,
     /// Items made and not yet received, by machine: one number is enough, since nothing is received that was not made.
     items: BTreeMap<MachineId, i64>,
     dropped: i64,
@@ -28,11 +31,11 @@ struct Tally {
 impl Tally {
     fn add(&mut self, event: &Event) {
         match *event {
-            Event::OrderAccepted { order } => {
+            Event::OrderAccepted { order } if !self.early.remove(&order) => {
                 self.orders.insert(order);
             }
-            Event::SaleBooked { order } => {
-                self.orders.remove(&order);
+            Event::SaleBooked { order } if !self.orders.remove(&order) => {
+                self.early.insert(order);
             }
             Event::TelemetryMade { machine, count, .. } => {
                 *self.items.entry(machine).or_default() += i64::from(count);
@@ -82,5 +85,25 @@ pub(super) async fn wait(director: &Director) -> (Vec<Stamped>, Vec<String>) {
             return (events, pending);
         }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Regression: an order whose acknowledgement came after its sale was booked counted as pending for ever.
+    #[test]
+    fn an_order_that_is_booked_before_it_is_acknowledged_is_not_pending() {
+        let mut tally = Tally::default();
+        tally.add(&Event::SaleBooked { order: 1 });
+        tally.add(&Event::OrderAccepted { order: 1 });
+        tally.add(&Event::OrderAccepted { order: 2 });
+        assert_eq!(
+            tally.pending(),
+            ["1 accepted orders have not reached the ledger; first: 2"]
+        );
+        tally.add(&Event::SaleBooked { order: 2 });
+        assert!(tally.pending().is_empty());
     }
 }

@@ -64,6 +64,9 @@ pub enum Checked {
 }
 
 impl Loaded {
+    /// How each title of [`Loaded::refusals`] begins.
+    pub const REFUSAL: &'static str = "this version cannot run a scenario that ";
+
     /// What this version cannot run of the scenario; `None` if it can run all of it.
     ///
     /// `check` accepts such a file, `run` must not: it would play something else than what is written.
@@ -72,7 +75,7 @@ impl Loaded {
             return None;
         }
         let list = self.refusals.iter().cloned().map(|mut finding| {
-            finding.title = format!("this version cannot run a scenario that {}", finding.title);
+            finding.title = format!("{}{}", Self::REFUSAL, finding.title);
             finding
         });
         Some(Report {

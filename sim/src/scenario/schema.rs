@@ -21,6 +21,12 @@ pub fn schema() -> Value {
         "description": "What goes wrong.",
         "items": {"oneOf": FAULTS.iter().map(fault).collect::<Vec<_>>()},
     });
+    // Templates and scenarios complete each other, so neither has to say everything.
+    for (name, section) in schema["properties"].as_object_mut().into_iter().flatten() {
+        if !super::merge::BY_ID.contains(&name.as_str()) {
+            forget_required(section);
+        }
+    }
     let known: Vec<&str> = models::MODELS.iter().map(|m| m.name).collect();
     let model = &mut schema["properties"]["oracle"]["items"]["properties"]["model"];
     model["enum"] = json!(known);
@@ -40,6 +46,17 @@ pub fn schema() -> Value {
             .unwrap_or_default(),
     ));
     schema
+}
+
+fn forget_required(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            map.remove("required");
+            map.values_mut().for_each(forget_required);
+        }
+        Value::Array(list) => list.iter_mut().for_each(forget_required),
+        _ => {}
+    }
 }
 
 fn fault(kind: &Kind) -> Value {

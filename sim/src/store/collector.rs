@@ -1,16 +1,88 @@
-//! The collector's machine. It boots, and nobody listens on it yet: exports to it are refused and tried again.
+//! The collector's machine: the very code that is deployed in stores, on this machine's disk and sockets.
 //!
-//! The collector's own code (`backroom_collector::shell`) belongs here, with this machine's address, disk and destination;
-//! what it observes goes to the recorder. Nothing of it is imitated meanwhile.
+//! Nothing of it is imitated. It gets the scenario's `[collector]` as its configuration, an address that the store reaches,
+//! and head office as its destination unless the scenario names another one; what it observes goes to the recorder.
+//! Next: `backroom_collector::shell`.
 
-use std::{future::pending, io};
+use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use backroom_collector::env::Env;
+use backroom_collector::{
+    config::{Config, Endpoint},
+    core::{accounting, spool},
+    env::Env,
+    otlp::Signal,
+    shell::{self, Observer},
+};
+use tokio::sync::watch;
 
-use super::{Context, boot};
+use super::{COLLECTOR_PORT, Context, DATA_DIR, HQ, HQ_OTLP_PORT, boot};
+use crate::event::{DropReason, Event, Recorder};
+
+/// A backlog that changes with every request is recorded ten times a second: enough for any latency that a line has.
+const RECORD_EVERY: Duration = Duration::from_millis(100);
+
+/// Limit for one export where the scenario names no endpoint of its own.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs the collector until it is aborted.
 pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     boot::next(&ctx).await?;
-    pending().await
+    let config = deployed(&ctx.scenario.collector);
+    let (backlog, changes) = watch::channel(None);
+    ctx.env.spawn(record(ctx.recorder.clone(), changes));
+    let observer = Arc::new(Recording {
+        recorder: ctx.recorder.clone(),
+        backlog,
+    });
+    shell::run(ctx.env, config, observer, std::future::pending())
+        .await
+        .map_err(io::Error::other)
+}
+
+/// The scenario's configuration with this machine's places.
+fn deployed(config: &Config) -> Config {
+    let mut config = config.clone();
+    // Only closed forms and the flow fidelity read it; here the collector really compresses.
+    config.compress.ratio = None;
+    config.listen.http = SocketAddr::from(([0, 0, 0, 0], COLLECTOR_PORT));
+    config.buffer.dir = Path::new(DATA_DIR).join("buffer");
+    config.endpoint.get_or_insert_with(|| Endpoint {
+        url: format!("http://{HQ}:{HQ_OTLP_PORT}"),
+        headers: Vec::new(),
+        timeout: EXPORT_TIMEOUT,
+    });
+    config
+}
+
+/// Records the backlog, not more often than [`RECORD_EVERY`], and always the last value.
+async fn record(recorder: Recorder, mut changes: watch::Receiver<Option<spool::Backlog>>) {
+    while changes.changed().await.is_ok() {
+        let now = *changes.borrow_and_update();
+        if let Some(spool::Backlog { bytes, items }) = now {
+            recorder.record(Event::Backlog { bytes, items });
+        }
+        tokio::time::sleep(RECORD_EVERY).await;
+    }
+}
+
+struct Recording {
+    recorder: Recorder,
+    backlog: watch::Sender<Option<spool::Backlog>>,
+}
+
+impl Observer for Recording {
+    fn backlog(&self, backlog: spool::Backlog) {
+        self.backlog.send_replace(Some(backlog));
+    }
+
+    fn dropped(&self, _: Signal, items: u64, reason: accounting::DropReason) {
+        let reason = match reason {
+            accounting::DropReason::BufferFull => DropReason::BufferFull,
+            accounting::DropReason::TooOld => DropReason::TooOld,
+            accounting::DropReason::Refused => DropReason::Refused,
+            accounting::DropReason::Damaged => DropReason::Damaged,
+        };
+        self.recorder
+            .record(Event::TelemetryDropped { items, reason });
+    }
 }

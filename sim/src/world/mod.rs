@@ -39,7 +39,7 @@ use turmoil_net::KernelConfig;
 use self::{
     disk::SimDisk,
     env::{Clock, SimEnv},
-    net::{Classes, Line, Net, NetHost, Signal, Wan},
+    net::{Cap, Classes, Line, Net, NetHost, Signal, Wan},
     router::Router,
     scope::Scope,
 };
@@ -246,6 +246,7 @@ impl World {
                 down: make(spec, link_spec, false, &[of, link, "down"])?,
                 delay_mean: Duration::from_secs_f64(link_spec.delay.mean()),
                 refused: 0,
+                polls: [None; 2],
             });
             line_names.push(link.to_owned());
             Ok(lines.len() - 1)
@@ -282,6 +283,7 @@ impl World {
                 backup: None,
                 router: None,
                 allowed: Vec::new(),
+                cap: None,
             }),
             (_, Some(plan)) => Some(Wan {
                 primary: add_line(&plan.primary, "router")?,
@@ -295,6 +297,12 @@ impl World {
                     .keys()
                     .map(|class| plan.allow.contains(class))
                     .collect(),
+                cap: plan.data_cap.clone().map(|plan| Cap {
+                    plan,
+                    used: 0,
+                    period: 0,
+                    exceeded: false,
+                }),
             }),
         };
         let class_index = |name: &str| {

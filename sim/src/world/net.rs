@@ -25,7 +25,10 @@ use super::{
     router::{Active, Router},
     trace::TraceHash,
 };
-use crate::link::{self, Link, Offer};
+use crate::{
+    link::{self, Degrade, Link, Offer},
+    scenario::DataCap,
+};
 
 /// Payload bytes of a full-sized segment on a real line: larger simulated ones pay for the headers of several.
 const MSS_BYTES: u32 = 1460;
@@ -35,8 +38,8 @@ const HEADER_BYTES: u32 = 40;
 const PROBE_BYTES: u32 = 84;
 /// Turns without time passing after which something spins: a busy instant of a store takes some thousands.
 const TURNS_AT_ONE_INSTANT_MAX: u64 = 5_000_000;
-/// Address translations kept; more than that, the ones not used for [`NAT_IDLE`] go.
-const NAT_ENTRIES_MAX: usize = 1024;
+/// Address translations before the first sweep of those not used for [`NAT_IDLE`].
+const NAT_ENTRIES: usize = 1024;
 /// Linux's `nf_conntrack_tcp_timeout_established`.
 const NAT_IDLE: Duration = Duration::from_secs(5 * 24 * 3600);
 
@@ -109,6 +112,8 @@ pub(super) struct Line {
     pub(super) delay_mean: Duration,
     /// Packets that found it down or were taken out of its queue: whether a fault bit.
     pub(super) refused: u64,
+    /// When its queues are polled next, by direction: one timer each, or they would multiply.
+    pub(super) polls: [Option<Duration>; 2],
 }
 
 /// Direction of travel.
@@ -204,6 +209,18 @@ pub(super) struct Wan {
     pub(super) router: Option<Router>,
     /// Classes that the backup carries, by index.
     pub(super) allowed: Vec<bool>,
+    /// The backup's allowance.
+    pub(super) cap: Option<Cap>,
+}
+
+/// A data allowance and what was used of it.
+#[derive(Debug)]
+pub(super) struct Cap {
+    pub(super) plan: DataCap,
+    pub(super) used: u64,
+    /// Number of the period that `used` belongs to.
+    pub(super) period: u64,
+    pub(super) exceeded: bool,
 }
 
 /// Traffic classes by head office's port.
@@ -281,6 +298,7 @@ pub(super) struct Net {
     alarms: BinaryHeap<Reverse<Alarm>>,
     seq: u64,
     nat: BTreeMap<u64, Nat>,
+    nat_sweep_at: usize,
     troubles: BTreeMap<FlowId, Trouble>,
     /// By `FlowId::number`; only of connections that nobody has begun to close.
     senders: BTreeMap<u64, Sender>,
@@ -316,6 +334,7 @@ fn last_bytes(ip: IpAddr) -> usize {
 }
 
 impl Net {
+    #[expect(clippy::too_many_arguments, reason = "called in one place")]
     pub(super) fn new(
         guard: EnterGuard,
         start: Instant,
@@ -347,6 +366,7 @@ impl Net {
             alarms: BinaryHeap::new(),
             seq: 0,
             nat: BTreeMap::new(),
+            nat_sweep_at: NAT_ENTRIES,
             troubles: BTreeMap::new(),
             senders: BTreeMap::new(),
             timers: 0,
@@ -456,6 +476,7 @@ impl Net {
         match due {
             Due::Hop(flight) => self.forward(now, flight),
             Due::Poll(line, way) => {
+                self.lines[line].polls[way as usize] = None;
                 while let Some((at, mut flight)) = self.lines[line].way(way).poll(now) {
                     flight.hop += 1;
                     self.push_hop(at, flight);
@@ -467,7 +488,12 @@ impl Net {
     }
 
     fn poll_later(&mut self, line: usize, way: Way) {
-        if let Some(at) = self.lines[line].way(way).deadline() {
+        let Some(at) = self.lines[line].way(way).deadline() else {
+            return;
+        };
+        let timer = &mut self.lines[line].polls[way as usize];
+        if timer.is_none_or(|earlier| at < earlier) {
+            *timer = Some(at);
             self.push(at, Due::Poll(line, way));
         }
     }
@@ -583,6 +609,33 @@ impl Net {
     fn account(&mut self, now: Duration, line: usize, way: Way, class: u8, bytes: u32) {
         let carried = self.account_of(line, way, class);
         count(&mut carried.bytes, now.as_secs() as u32, bytes.into());
+        if self.wan.as_ref().is_some_and(|w| w.backup == Some(line)) {
+            self.use_allowance(now, line, bytes);
+        }
+    }
+
+    /// Counts what the backup carries against its allowance: beyond it the carrier throttles the line, or blocks it.
+    fn use_allowance(&mut self, now: Duration, line: usize, bytes: u32) {
+        let Some(cap) = self.wan.as_mut().and_then(|w| w.cap.as_mut()) else {
+            return;
+        };
+        let period = (now.as_nanos() / cap.plan.per.as_nanos().max(1)) as u64;
+        if period != cap.period {
+            (cap.period, cap.used) = (period, 0);
+        }
+        cap.used += u64::from(bytes);
+        let exceeded = cap.used > cap.plan.bytes.0;
+        if exceeded == cap.exceeded {
+            return;
+        }
+        cap.exceeded = exceeded;
+        let throttle = exceeded.then_some(cap.plan.throttle_to).flatten();
+        let change = throttle.map(|rate| Degrade {
+            rate: Some(rate),
+            ..Degrade::default()
+        });
+        self.lines[line].up.degrade(now, change.clone());
+        self.lines[line].down.degrade(now, change);
     }
 
     fn account_lost(&mut self, now: Duration, line: usize, way: Way, class: u8) {
@@ -631,12 +684,18 @@ impl Net {
                     self.lines[wan.primary].refused += 1;
                     return None;
                 }
+                let blocked = |c: &Cap| c.exceeded && c.plan.throttle_to.is_none();
+                if wan.cap.as_ref().is_some_and(blocked) {
+                    return None;
+                }
                 wan.backup?
             }
         };
         let connection = flight.flow.number();
-        if self.nat.len() > NAT_ENTRIES_MAX {
+        if self.nat.len() >= self.nat_sweep_at {
+            // Swept when it has doubled: a constant for each connection, however many are still young.
             self.nat.retain(|_, n| now - n.used < NAT_IDLE);
+            self.nat_sweep_at = (2 * self.nat.len()).max(NAT_ENTRIES);
         }
         let opens = flow::segment(&flight.packet).is_some_and(|s| s.flags.syn && !s.flags.ack);
         let entry = self
@@ -903,7 +962,13 @@ impl Net {
         let class = self.classes.priorities.len() as u8 - 1;
         let mut at = now;
         for way in [Way::Up, Way::Down] {
-            at = self.lines[line].way(way).probe(at, PROBE_BYTES)?;
+            let Some(back) = self.lines[line].way(way).probe(at, PROBE_BYTES) else {
+                if !self.lines[line].way(way).is_up() {
+                    self.lines[line].refused += 1;
+                }
+                return None;
+            };
+            at = back;
             self.account(now, line, way, class, PROBE_BYTES);
         }
         Some(at)

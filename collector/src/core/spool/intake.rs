@@ -59,6 +59,9 @@ impl Spool {
         assert!(items > 0, "a request without items needs no place");
         let bytes = frame::frame_bytes(body.len());
         if !self.has_room(body.len() as u64, bytes) {
+            self.reclaim();
+        }
+        if !self.has_room(body.len() as u64, bytes) {
             match self.limits.on_full {
                 OnFull::Refuse => return Admission::Refused,
                 OnFull::DropNewest => {
@@ -100,9 +103,26 @@ impl Spool {
         self.kept_bytes() + journal + sealed_later as u64 + RESERVE_BYTES <= self.limits.disk_bytes
     }
 
+    /// Gives back what is written to and holds nothing any more: waiting for it to be full would be waiting for ever, when
+    /// the buffer is full and takes nothing in.
+    fn reclaim(&mut self) {
+        if self.sealing.is_none()
+            && let Some(number) = self.segment
+            && self.segments.get(&number).is_some_and(|s| s.batches == 0)
+        {
+            self.segment = None;
+            self.retire_if_empty(number);
+        }
+        // What is sealed still stands in the journal; a new segment, with a checkpoint, releases the old one.
+        let journal = self.journal.and_then(|(n, _)| self.journals.get(&n));
+        self.wants_journal =
+            journal.is_some_and(|journal| journal.unsealed == 0 && journal.bytes > RESERVE_BYTES);
+    }
+
     /// Whether there is something to commit.
     pub fn wants_commit(&self) -> bool {
-        self.committing.is_none() && !(self.pending.is_empty() && self.notes.is_empty())
+        let is_idle = self.pending.is_empty() && self.notes.is_empty() && !self.wants_journal;
+        self.committing.is_none() && !is_idle
     }
 
     /// The next group commit; `None` if there is nothing to write or one is under way.
@@ -110,10 +130,13 @@ impl Spool {
         if !self.wants_commit() {
             return None;
         }
+        let wants_journal = std::mem::take(&mut self.wants_journal);
         let current = self.journal.filter(|(number, _)| {
-            self.journals
-                .get(number)
-                .is_some_and(|journal| journal.bytes < self.limits.journal_bytes)
+            !wants_journal
+                && self
+                    .journals
+                    .get(number)
+                    .is_some_and(|journal| journal.bytes < self.limits.journal_bytes)
         });
         let (number, is_new) = match current {
             Some((number, _)) => (number, false),

@@ -85,8 +85,9 @@ const RESERVE_BYTES: u64 = 16 << 10;
 impl Limits {
     /// The limits that follow from a configuration.
     ///
-    /// Segments are a 32nd of the buffer (256 KiB to 64 MiB): space comes back in steps of 3 %, and 64 MiB are read in a
-    /// second. Journal segments are a 64th (64 KiB to 16 MiB), as they hold what is sealed already.
+    /// Segments are a 32nd of the buffer (64 KiB to 64 MiB): space comes back in steps of 3 %, and 64 MiB are read in a
+    /// second. Journal segments are a 64th (64 KiB to 16 MiB), as they hold what is sealed already. Of a tiny buffer both
+    /// are an eighth.
     pub fn new(config: &Config) -> Self {
         let disk = config.buffer.disk.0;
         Self {
@@ -95,8 +96,8 @@ impl Limits {
             batch_delay: config.batch.delay,
             disk_bytes: disk,
             on_full: config.buffer.on_full,
-            segment_bytes: (disk / 32).clamp(256 << 10, 64 << 20),
-            journal_bytes: (disk / 64).clamp(64 << 10, 16 << 20),
+            segment_bytes: (disk / 32).clamp(64 << 10, 64 << 20).min(disk / 8),
+            journal_bytes: (disk / 64).clamp(64 << 10, 16 << 20).min(disk / 8),
             order: config.send.order,
             give_up: config.retry.give_up,
             codec: config.compress.codec,
@@ -201,6 +202,8 @@ pub(super) struct Segment {
     /// Batches in file order; `None` while nobody needs them.
     pub(super) entries: Option<Vec<Entry>>,
     pub(super) finished: BTreeSet<u64>,
+    /// Entries at the front that are all finished, so that a pick need not look at them again.
+    pub(super) spent: usize,
     /// Sums over what is not finished.
     pub(super) batches: u64,
     pub(super) payload_bytes: u64,
@@ -254,6 +257,8 @@ pub struct Spool {
     pub(super) journals: BTreeMap<u64, Journal>,
     /// The journal segment that is written to, and whether its checkpoint is synced.
     pub(super) journal: Option<(u64, bool)>,
+    /// Whether the next commit goes to a new journal segment, though the current one is not full.
+    pub(super) wants_journal: bool,
     pub(super) notes: Vec<Note>,
     /// Writes whose sync failed; see `Checkpoint::failed`.
     pub(super) failed_writes: BTreeSet<(u64, u64)>,
@@ -302,6 +307,7 @@ impl Spool {
             committing: None,
             journals: BTreeMap::new(),
             journal: None,
+            wants_journal: false,
             notes: Vec::new(),
             failed_writes: BTreeSet::new(),
             open: [None, None, None],

@@ -61,10 +61,14 @@ impl Spool {
                 Order::OldestFirst => self.segments.range((from, Bound::Unbounded)).next(),
                 Order::NewestFirst => self.segments.range((Bound::Unbounded, from)).next_back(),
             };
-            let Some((&number, segment)) = next else {
+            let Some((&number, _)) = next else {
                 return wait.map_or(Pick::Empty, Pick::At);
             };
             from = Bound::Excluded(number);
+            if let Some(segment) = self.segments.get_mut(&number) {
+                segment.skip_spent();
+            }
+            let segment = &self.segments[&number];
             if segment.batches == 0 || segment.is_doomed {
                 continue;
             }
@@ -101,9 +105,10 @@ impl Spool {
                 picked = Some((place, *entry));
                 true
             };
+            let mut entries = entries[segment.spent..].iter();
             match self.limits.order {
-                Order::OldestFirst => entries.iter().any(&mut consider),
-                Order::NewestFirst => entries.iter().rev().any(&mut consider),
+                Order::OldestFirst => entries.any(&mut consider),
+                Order::NewestFirst => entries.rev().any(&mut consider),
             };
             for entry in expired {
                 let range = entry.header.range;
@@ -143,6 +148,7 @@ impl Spool {
             .map(|(offset, header)| Entry { offset, header })
             .collect();
         segment.entries = Some(entries);
+        segment.spent = 0;
         for (index, signal) in Signal::ALL.into_iter().enumerate() {
             let (before, after) = (before[index], found.items[index]);
             self.drop_items(signal, before.saturating_sub(after), DropReason::Damaged);
@@ -169,7 +175,7 @@ impl Spool {
             .collect();
         for number in idle.iter().rev().skip(LOADED_SEGMENTS) {
             if let Some(segment) = self.segments.get_mut(number) {
-                segment.entries = None;
+                segment.unload();
             }
         }
     }
@@ -423,10 +429,22 @@ impl Segment {
         }
     }
 
+    /// Forgets the headers: they are read again when they are needed.
+    pub(super) fn unload(&mut self) {
+        self.entries = None;
+        self.spent = 0;
+    }
+
+    fn skip_spent(&mut self) {
+        let entries = self.entries.iter().flatten().skip(self.spent);
+        let is_finished = |entry: &&Entry| self.finished.contains(&entry.offset);
+        self.spent += entries.take_while(is_finished).count();
+    }
+
     /// Birth of the oldest item in it, as exactly as is known without reading.
     pub(super) fn oldest_born(&self) -> u64 {
         let kept = |entry: &&Entry| !self.finished.contains(&entry.offset);
-        let entries = self.entries.iter().flatten().filter(kept);
+        let entries = self.entries.iter().flatten().skip(self.spent).filter(kept);
         let oldest = entries.map(|entry| entry.header.born_min).min();
         oldest.unwrap_or(self.born_min)
     }

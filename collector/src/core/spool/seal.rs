@@ -161,7 +161,7 @@ impl Spool {
         segment.bytes += footer.len() as u64;
         // A backlog must not grow memory: the index is read again when its turn comes.
         if !self.sending.keys().any(|place| place.file == number) {
-            segment.entries = None;
+            segment.unload();
         }
         let kind = FileKind::Batches;
         Some((FileId { kind, number }, offset, footer.into()))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backroom_collector::config::{
     Diagnostic, Fields, Span,
-    codes::{E0101, E0104},
+    codes::{E0101, E0104, E0107},
     did_you_mean,
     grammar::Part,
     quantity,
@@ -289,6 +289,13 @@ impl Cx<'_> {
         if let (Some(node), Some(lasts)) = (table.get("for"), f.text("for", time::lasts)) {
             let known = match &lasts {
                 Lasts::Until(edge) => self.known(node, edge, names),
+                Lasts::For(length) if length.is_zero() => {
+                    self.sink.push(
+                        Diagnostic::error(&E0107, "a fault lasts some time")
+                            .at(node.span, "nothing would happen"),
+                    );
+                    false
+                }
                 _ => true,
             };
             if known {

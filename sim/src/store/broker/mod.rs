@@ -36,10 +36,12 @@ use self::core::{Core, Record, WINDOW};
 use super::{
     BROKER_PORT, Context, DATA_DIR, boot,
     journal::{Journal, Synced},
+    kds,
     mqtt::{Packet, Publish, decode},
+    orders,
     telemetry::Telemetry,
 };
-use crate::dist::Dist;
+use crate::{dist::Dist, scenario::Role};
 
 /// Messages that wait for the router; behind it connections stop reading.
 const WAITING_MAX: usize = 256;
@@ -59,7 +61,11 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     let telemetry = Telemetry::start(&ctx, boot);
     let path = Path::new(DATA_DIR).join("broker").join("journal");
     let (journal, records) = Journal::open(&ctx.env, &path).await?;
-    let core = Core::recover(&records);
+    let mut core = Core::recover(&records);
+    for record in provision(&ctx, &mut core) {
+        // Nobody can publish yet: these are in the journal before the first message.
+        journal.append(record.encode()).await?;
+    }
     telemetry.log(
         "broker.started",
         format!(
@@ -104,6 +110,21 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
         failed = router.run(inputs) => failed,
         () = accepting => Ok(()),
     }
+}
+
+/// The store's own subscribers have their sessions from the start, as an installer leaves them: in a store that is switched
+/// on, a kiosk may be ready before the POS that its orders are for, and what it publishes must wait for that POS (test
+/// `an_order_waits_for_a_pos_that_has_never_connected`).
+fn provision<E: Env>(ctx: &Context<E>, core: &mut Core) -> Vec<Record> {
+    let machines = ctx.machines.machines().iter();
+    machines
+        .filter_map(|machine| match machine.role {
+            Role::Pos => Some((machine, orders::order_topic(&machine.name))),
+            Role::Kds => Some((machine, kds::topic(&machine.name))),
+            _ => None,
+        })
+        .filter_map(|(machine, filter)| core.subscribe(&machine.name.as_str().into(), &filter))
+        .collect()
 }
 
 /// What connections tell the router.

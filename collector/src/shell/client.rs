@@ -1,0 +1,372 @@
+//! One request to the destination: its head, its bytes on the wire, the connection that is kept between requests.
+//!
+//! It does not know what an answer means (`core::verdict`) nor when to try again (`core::destination`).
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    Method, Request, Uri,
+    client::conn::http1::{self, SendRequest},
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
+use hyper_util::rt::TokioIo;
+
+use super::Error;
+use crate::{
+    config::Endpoint,
+    core::{codec::CodecId, pacing, range::ItemRange},
+    env::{Env, Target, Task},
+    otlp::response,
+};
+
+/// Longest time for name, TCP and TLS: a dead line is noticed sooner than a slow answer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Answers are read to this size: they are short, and a captive portal's page is not needed whole.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// A destination as it is connected to and addressed.
+#[derive(Debug)]
+pub(super) struct Destination {
+    pub(super) url: String,
+    pub(super) timeout: Duration,
+    target: Target,
+    base: String,
+    headers: HeaderMap,
+}
+
+impl Destination {
+    /// # Errors
+    /// If the URL or a header cannot be used.
+    pub(super) fn new(endpoint: &Endpoint) -> Result<Self, Error> {
+        let wrong = |reason: String| Error::Endpoint {
+            url: endpoint.url.clone(),
+            reason,
+        };
+        let uri: Uri = endpoint
+            .url
+            .trim_end_matches('/')
+            .parse()
+            .map_err(|error| wrong(format!("{error}; write it like http://hq.example:4318")))?;
+        let is_tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(wrong("write it like http://hq.example:4318".to_owned())),
+        };
+        let (Some(host), Some(authority)) = (uri.host(), uri.authority()) else {
+            return Err(wrong("it has no host".to_owned()));
+        };
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
+        let target = Target {
+            port: uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
+            tls: is_tls.then(|| host.clone()),
+            host,
+        };
+        let mut headers = HeaderMap::new();
+        let value = |text: &str| {
+            HeaderValue::from_str(text).map_err(|_| wrong(format!("{text:?} is no header value")))
+        };
+        headers.insert("host", value(authority.as_str())?);
+        let agent = concat!("backroom-collector/", env!("CARGO_PKG_VERSION"));
+        headers.insert("user-agent", HeaderValue::from_static(agent));
+        headers.insert("content-type", HeaderValue::from_static(response::PROTOBUF));
+        for (name, text) in &endpoint.headers {
+            let name: HeaderName = name
+                .parse()
+                .map_err(|_| wrong(format!("{name:?} is no header name")))?;
+            headers.insert(name, value(text)?);
+        }
+        Ok(Self {
+            url: endpoint.url.clone(),
+            timeout: endpoint.timeout,
+            target,
+            base: uri.path().trim_end_matches('/').to_owned(),
+            headers,
+        })
+    }
+
+    /// The request for a batch or a part of one.
+    pub(super) fn request(
+        &self,
+        range: &ItemRange,
+        codec: CodecId,
+        body: Bytes,
+    ) -> Request<Full<Bytes>> {
+        let mut headers = self.headers.clone();
+        headers.insert("content-length", HeaderValue::from(body.len()));
+        if let Some(encoding) = codec.content_encoding() {
+            headers.insert("content-encoding", HeaderValue::from_static(encoding));
+        }
+        let batch = range.to_string();
+        let batch = HeaderValue::from_str(&batch).expect("hex, digits, letters and dashes");
+        headers.insert("x-backroom-batch", batch);
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        let path = format!("{}{}", self.base, range.signal.path());
+        *request.uri_mut() = path.parse().expect("a path that was part of a URL");
+        *request.headers_mut() = headers;
+        request
+    }
+
+    /// Bytes on the wire of such a request.
+    pub(super) fn wire_bytes(&self, range: &ItemRange, codec: CodecId, body_bytes: u64) -> u64 {
+        // The head depends on the body's length only through the digits of it.
+        let mut request = self.request(range, codec, Bytes::new());
+        let length = HeaderValue::from(body_bytes);
+        request.headers_mut().insert("content-length", length);
+        request_wire_bytes(&request, body_bytes)
+    }
+}
+
+/// Bytes on the wire of a request as HTTP/1.1 writes it: request line, `name: value` lines, an empty line, the body, and
+/// the TCP and IPv4 headers of its segments; see [`pacing::wire_bytes`].
+pub fn request_wire_bytes<B>(request: &Request<B>, body_bytes: u64) -> u64 {
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
+    let line = request.method().as_str().len() + 1 + path.len() + " HTTP/1.1\r\n".len();
+    let headers: usize = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
+        .sum();
+    pacing::wire_bytes((line + headers + "\r\n".len()) as u64, body_bytes)
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub(super) enum Sent {
+    /// The peer answered.
+    Answer {
+        status: u16,
+        content_type: Option<String>,
+        retry_after: Option<String>,
+        body: Bytes,
+    },
+    /// No answer, and why.
+    Nothing {
+        reason: String,
+        /// The connection stood, and the answer did not come in time.
+        is_slow: bool,
+    },
+}
+
+/// A connection that is kept from request to request.
+pub(super) struct Client<E> {
+    env: E,
+    destination: Arc<Destination>,
+    open: Option<(SendRequest<Full<Bytes>>, Task<()>)>,
+}
+
+impl<E: Env> Client<E> {
+    pub(super) fn new(env: E, destination: Arc<Destination>) -> Self {
+        Self {
+            env,
+            destination,
+            open: None,
+        }
+    }
+
+    /// Sends a request and reads the answer, `timeout` for all of it. Calls `again` before it sends a second time, because
+    /// the kept connection turned out to be closed.
+    pub(super) async fn send(
+        &mut self,
+        make: impl Fn() -> Request<Full<Bytes>> + Send,
+        timeout: Duration,
+        again: impl Fn() + Send,
+    ) -> Sent {
+        let deadline = tokio::time::Instant::now() + timeout;
+        loop {
+            let is_kept = self.is_open();
+            if !is_kept && let Err(reason) = self.connect(timeout).await {
+                let is_slow = false;
+                return Sent::Nothing { reason, is_slow };
+            }
+            let Some((sender, task)) = self.open.take() else {
+                unreachable!("opened above");
+            };
+            match tokio::time::timeout_at(deadline, exchange(sender, make())).await {
+                Ok(Ok((sender, answer))) => {
+                    self.open = Some((sender, task));
+                    return answer;
+                }
+                // A server closes idle connections when it likes; that says nothing about the path.
+                Ok(Err(_)) if is_kept => {
+                    task.abort();
+                    again();
+                }
+                Ok(Err(error)) => {
+                    task.abort();
+                    return Sent::Nothing {
+                        reason: with_sources(&error),
+                        is_slow: false,
+                    };
+                }
+                Err(_) => {
+                    task.abort();
+                    return Sent::Nothing {
+                        reason: format!("no answer within {timeout:?}"),
+                        is_slow: true,
+                    };
+                }
+            }
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.open
+            .as_ref()
+            .is_some_and(|(sender, _)| !sender.is_closed())
+    }
+
+    async fn connect(&mut self, timeout: Duration) -> Result<(), String> {
+        self.open = None;
+        let timeout = timeout.min(CONNECT_TIMEOUT);
+        let target = &self.destination.target;
+        let stream = match tokio::time::timeout(timeout, self.env.connect(target)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_) => return Err(format!("connect: no answer within {timeout:?}")),
+        };
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| with_sources(&error))?;
+        let task = self.env.spawn(async move {
+            // Its errors reach the request that is under way.
+            let _ = connection.await;
+        });
+        self.open = Some((sender, task));
+        Ok(())
+    }
+}
+
+async fn exchange(
+    mut sender: SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> hyper::Result<(SendRequest<Full<Bytes>>, Sent)> {
+    sender.ready().await?;
+    let (head, body) = sender.send_request(request).await?.into_parts();
+    let text = |name: &str| {
+        let value = head.headers.get(name)?;
+        Some(value.to_str().ok()?.to_owned())
+    };
+    let (content_type, retry_after) = (text("content-type"), text("retry-after"));
+    // A body that is cut or too long leaves an answer that is no OTLP, which is what it is.
+    let body = match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => Bytes::from_static(b"\xff"),
+    };
+    let answer = Sent::Answer {
+        status: head.status.as_u16(),
+        content_type,
+        retry_after,
+        body,
+    };
+    Ok((sender, answer))
+}
+
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::{
+        env::{Listener, OsEnv},
+        otlp::Signal,
+    };
+
+    const RANGE: ItemRange = ItemRange {
+        store: 7,
+        boot: 1,
+        signal: Signal::Traces,
+        first: 100,
+        count: 20,
+    };
+
+    fn destination(url: &str) -> Destination {
+        let mut endpoint = Endpoint::new(url);
+        endpoint.headers = vec![("x-store".to_owned(), "0412".to_owned())];
+        Destination::new(&endpoint).unwrap()
+    }
+
+    /// What is charged is what stands on the socket, to the byte.
+    #[tokio::test]
+    async fn wire_bytes_are_those_on_the_socket() {
+        let env = OsEnv::with_root([1; 32]);
+        let mut listener = env.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let destination = Arc::new(destination(&format!("http://127.0.0.1:{port}/otlp/")));
+        for body_bytes in [0, 9, 10, 5000] {
+            let body = Bytes::from(vec![1; body_bytes]);
+            let mut client = Client::new(env.clone(), destination.clone());
+            let (server, sent) = tokio::join!(
+                async {
+                    let (mut stream, _) = listener.accept().await.unwrap();
+                    let mut heard = Vec::new();
+                    let head = loop {
+                        heard.push(stream.read_u8().await.unwrap());
+                        if heard.ends_with(b"\r\n\r\n") {
+                            break heard.len();
+                        }
+                    };
+                    let mut rest = vec![0; body_bytes];
+                    stream.read_exact(&mut rest).await.unwrap();
+                    stream
+                        .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+                        .await
+                        .unwrap();
+                    (head, String::from_utf8(heard).unwrap())
+                },
+                client.send(
+                    || destination.request(&RANGE, CodecId::Zstd, body.clone()),
+                    Duration::from_secs(30),
+                    || panic!("one connection is enough"),
+                ),
+            );
+            let (head, text) = server;
+            assert!(matches!(sent, Sent::Answer { status: 204, .. }), "{sent:?}");
+            assert!(
+                text.starts_with("POST /otlp/v1/traces HTTP/1.1\r\n"),
+                "{text}"
+            );
+            assert!(text.contains("x-backroom-batch: 0000000000000007-1-traces-100-20\r\n"));
+            let charged = destination.wire_bytes(&RANGE, CodecId::Zstd, body_bytes as u64);
+            assert_eq!(charged, pacing::wire_bytes(head as u64, body_bytes as u64));
+        }
+    }
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let tls = destination("https://hq.example");
+        assert_eq!((tls.target.port, tls.base.as_str()), (443, ""));
+        assert_eq!(tls.target.tls.as_deref(), Some("hq.example"));
+        let v6 = destination("http://[::1]:4318");
+        assert_eq!((v6.target.host.as_str(), v6.target.port), ("::1", 4318));
+        for url in [
+            "hq.example:4318",
+            "ftp://hq.example",
+            "http://",
+            "http://a b",
+        ] {
+            let error = Destination::new(&Endpoint::new(url)).unwrap_err();
+            assert!(error.to_string().contains(url), "{error}");
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Who is told what the collector does: the binary prints notices, a simulation records events.
+
+use std::net::SocketAddr;
+
+use crate::{
+    core::{
+        accounting::{Accounting, DropReason},
+        recovery::Report,
+        spool::{Backlog, BatchInfo},
+    },
+    otlp::Signal,
+};
+
+/// Is told what happens, at once and in order. Methods must return quickly and may not call back.
+#[expect(
+    unused_variables,
+    reason = "the default of each method is to ignore it"
+)]
+pub trait Observer: Send + Sync + 'static {
+    /// The buffer was recovered.
+    fn recovered(&self, report: &Report) {}
+
+    /// The receiver is bound.
+    fn listening(&self, http: SocketAddr) {}
+
+    /// Items changed their place: accepted, delivered, dropped.
+    fn accounting(&self, accounting: &Accounting) {}
+
+    /// What is stored and not acknowledged by the destination changed.
+    fn backlog(&self, backlog: Backlog) {}
+
+    /// Items were dropped.
+    fn dropped(&self, signal: Signal, items: u64, reason: DropReason) {}
+
+    /// A batch was sealed and synced.
+    fn sealed(&self, batch: &BatchInfo) {}
+
+    /// A batch was taken by the receiver.
+    fn delivered(&self, batch: &BatchInfo) {}
+
+    /// Something that an operator should know: one line, lower case.
+    fn notice(&self, message: &str) {}
+}
+
+/// Ignores everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quiet;
+
+impl Observer for Quiet {}

@@ -1,0 +1,154 @@
+//! Reads the buffer's directory for `core::recovery`: journals whole, segments by their index or header by header.
+
+use std::{io, path::Path};
+
+use crate::{
+    config::Config,
+    core::{
+        Mono,
+        frame::{self, Found, HEADER_BYTES, Header, Kind, Place, TRAILER_BYTES, Walk},
+        recovery::{JOURNAL_BYTES_MAX, Recovery, Report},
+        spool::{FileId, FileKind, Limits, Spool},
+    },
+    env::{Disk, Env, File, Open},
+};
+
+/// Makes the spool of what is on disk. Nothing is written.
+///
+/// # Errors
+/// If the directory cannot be listed. Whatever else goes wrong is in the report.
+pub(super) async fn recover<E: Env>(env: &E, config: &Config) -> io::Result<(Spool, Report)> {
+    let dir = &config.buffer.dir;
+    let disk = env.disk();
+    let mut recovery = Recovery::new();
+    let mut segments = Vec::new();
+    for entry in disk.read_dir(dir).await? {
+        let id = FileId::from_name(&entry.name).filter(|_| !entry.is_dir);
+        match id {
+            Some(id) if id.kind == FileKind::Journal => {
+                match disk.read(&dir.join(&entry.name), JOURNAL_BYTES_MAX).await {
+                    Ok(data) => recovery.journal(id.number, &data),
+                    Err(error) => recovery.unreadable(id, entry.bytes, &error.to_string()),
+                }
+            }
+            Some(id) if id.kind == FileKind::Batches => segments.push((id, entry.bytes)),
+            _ => recovery.other(id, entry.bytes),
+        }
+    }
+    for (id, bytes) in segments {
+        let path = dir.join(id.name());
+        match read_headers(disk, &path, id, bytes).await {
+            Ok(found) => {
+                let suspects = recovery.segment(id.number, bytes, &found);
+                if suspects.is_empty() {
+                    continue;
+                }
+                // Only the process may have died: what is read back is not synced yet, and its journal will be released.
+                let is_synced = sync(disk, &path, dir).await.is_ok();
+                for suspect in suspects {
+                    let place = suspect.place;
+                    let payload = read_payload(disk, &path, place, &suspect.header).await;
+                    recovery.verified(&suspect, is_synced && payload.is_ok());
+                }
+            }
+            Err(error) => recovery.unreadable(id, bytes, &error.to_string()),
+        }
+    }
+    let seed = env.seed("store");
+    let random = u64::from_le_bytes(seed[..8].try_into().expect("8 of 32 bytes"));
+    // Where seeds repeat, as in a simulation, the clock tells two buffers of one machine apart.
+    let clock = env.unix_time().as_nanos() as u64;
+    let store = random ^ clock.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    Ok(recovery.finish(Limits::new(config), store, Mono::default()))
+}
+
+async fn sync<D: Disk>(disk: &D, path: &Path, dir: &Path) -> io::Result<()> {
+    disk.open(path, Open::ReadWrite).await?.sync().await?;
+    disk.sync_dir(dir).await
+}
+
+/// Everything in a segment, without payloads.
+pub(super) async fn read_headers<D: Disk>(
+    disk: &D,
+    path: &Path,
+    id: FileId,
+    bytes: u64,
+) -> io::Result<Vec<Found>> {
+    let file = disk.open(path, Open::Read).await?;
+    if bytes > TRAILER_BYTES as u64 {
+        let trailer = file
+            .read_at(bytes - TRAILER_BYTES as u64, TRAILER_BYTES)
+            .await?;
+        if let Some((offset, len)) = frame::decode_trailer(id.number, bytes, &trailer) {
+            let place = Place {
+                file: id.number,
+                offset,
+            };
+            let index = file.read_at(offset, len).await?;
+            if let Some(entries) = frame::decode_index(place, &index) {
+                let whole = |(offset, header): (u64, Header)| Found::Frame {
+                    offset,
+                    header,
+                    is_whole: true,
+                };
+                return Ok(entries.into_iter().map(whole).collect());
+            }
+        }
+    }
+    let mut walk = Walk::new(id.number, bytes);
+    let mut found = Vec::new();
+    while let Some((offset, len)) = walk.want() {
+        found.extend(walk.feed(&file.read_at(offset, len).await?));
+    }
+    Ok(found)
+}
+
+/// The headers of the batches in a segment; none if it is gone.
+pub(super) async fn read_batches<D: Disk>(
+    disk: &D,
+    path: &Path,
+    id: FileId,
+    bytes: u64,
+) -> io::Result<Vec<(u64, Header)>> {
+    let found = match read_headers(disk, path, id, bytes).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        other => other?,
+    };
+    let batch = |found| match found {
+        Found::Frame {
+            offset,
+            header,
+            is_whole: true,
+        } if header.kind == Kind::Batch && header.range.count > 0 => Some((offset, header)),
+        _ => None,
+    };
+    Ok(found.into_iter().filter_map(batch).collect())
+}
+
+/// Reads a frame's payload and checks it.
+///
+/// # Errors
+/// `InvalidData` if it is not what was stored, and what the disk reports.
+pub(super) async fn read_payload<D: Disk>(
+    disk: &D,
+    path: &Path,
+    place: Place,
+    header: &Header,
+) -> io::Result<bytes::Bytes> {
+    let file = disk.open(path, Open::Read).await?;
+    let len = HEADER_BYTES + header.payload_bytes as usize;
+    let data = file.read_at(place.offset, len).await?;
+    let found = Header::decode(&data, place);
+    let payload = data.slice(data.len().min(HEADER_BYTES)..);
+    if found.as_ref() == Some(header) && header.is_intact(&payload) {
+        return Ok(payload);
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!(
+            "read {}: the frame at byte {} is not what was written",
+            path.display(),
+            place.offset
+        ),
+    ))
+}

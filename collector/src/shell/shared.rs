@@ -1,0 +1,221 @@
+//! What the tasks share: the spool behind a lock that is never held over an await, and the bells they ring.
+
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use tokio::sync::{Notify, oneshot};
+
+use super::Observer;
+use crate::{
+    config::Config,
+    core::{
+        Mono,
+        accounting::Accounting,
+        backoff::Delays,
+        codec::CodecId,
+        destination::Destination,
+        pacing::Pacer,
+        spool::{Backlog, Event, FileId, Spool},
+    },
+    env::Env,
+};
+
+/// One machine's collector.
+pub(super) struct Shared<E> {
+    pub(super) env: E,
+    pub(super) config: Config,
+    pub(super) observer: Arc<dyn Observer>,
+    /// Rung when there is something to commit or to remove.
+    pub(super) commit: Notify,
+    /// Rung when a batch may be due.
+    pub(super) seal: Notify,
+    /// Rung when something may be sent; every worker looks.
+    pub(super) send: Notify,
+    /// Held while a refused item is written: one at a time.
+    pub(super) quarantine: tokio::sync::Mutex<()>,
+    start: tokio::time::Instant,
+    state: Mutex<State>,
+}
+
+/// Everything that changes.
+pub(super) struct State {
+    pub(super) spool: Spool,
+    /// One for each request that the spool has queued, in its order.
+    pub(super) waiters: VecDeque<oneshot::Sender<bool>>,
+    pub(super) destination: Destination,
+    pub(super) pacer: Pacer,
+    /// The best codec that the destination is known to take.
+    pub(super) accepts: CodecId,
+    /// Answers in a row that did not come in time on an open connection.
+    pub(super) slow_answers: u32,
+    /// Bytes of requests that are being taken in.
+    pub(super) inflight_bytes: u64,
+    /// What the disk said last, if it failed.
+    pub(super) disk_error: Option<String>,
+    /// Whether the last request was refused for a full buffer.
+    pub(super) is_full: bool,
+    /// Nothing is taken in, sealed or sent any more.
+    pub(super) is_stopping: bool,
+    /// Nothing will be noted any more: the next commit is the last one.
+    pub(super) is_ending: bool,
+    pub(super) syncs: Histogram,
+    pub(super) requests: [u64; 4],
+    told: (Accounting, Backlog),
+}
+
+/// Outcomes of requests, as indices of `State::requests`.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Outcome {
+    Accepted,
+    Invalid,
+    Busy,
+    Failed,
+}
+
+impl<E: Env> Shared<E> {
+    pub(super) fn new(
+        env: E,
+        config: Config,
+        observer: Arc<dyn Observer>,
+        spool: Spool,
+    ) -> Arc<Self> {
+        let rng = ChaCha8Rng::from_seed(env.seed("retry"));
+        let delays = Delays::new(config.retry.backoff, rng);
+        let rate = config.send.max_rate.map(|rate| rate.bytes_per_second());
+        let state = State {
+            spool,
+            waiters: VecDeque::new(),
+            destination: Destination::new(config.send.inflight, delays),
+            pacer: Pacer::new(rate),
+            accepts: CodecId::Zstd,
+            slow_answers: 0,
+            inflight_bytes: 0,
+            disk_error: None,
+            is_full: false,
+            is_stopping: false,
+            is_ending: false,
+            syncs: Histogram::default(),
+            requests: [0; 4],
+            told: Default::default(),
+        };
+        Arc::new(Self {
+            env,
+            config,
+            observer,
+            commit: Notify::new(),
+            seal: Notify::new(),
+            send: Notify::new(),
+            quarantine: tokio::sync::Mutex::new(()),
+            start: tokio::time::Instant::now(),
+            state: Mutex::new(state),
+        })
+    }
+
+    /// The state, for a moment.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .expect("a panic while the state is held is a bug that must not be hidden")
+    }
+
+    /// Monotonic time.
+    pub(super) fn now(&self) -> Mono {
+        Mono(self.start.elapsed())
+    }
+
+    /// The instant on tokio's clock.
+    pub(super) fn instant(&self, at: Mono) -> tokio::time::Instant {
+        // A day is as good as never, and does not overflow the timer.
+        let ahead = at.since(self.now()).min(Duration::from_secs(86_400));
+        tokio::time::Instant::now() + ahead
+    }
+
+    /// Wall clock in nanoseconds.
+    pub(super) fn unix_nanos(&self) -> u64 {
+        u64::try_from(self.env.unix_time().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn path(&self, file: FileId) -> PathBuf {
+        self.config.buffer.dir.join(file.name())
+    }
+
+    /// Tells the observer what has changed. Call it after the state was changed, without the lock.
+    pub(super) fn settle(&self) {
+        let (events, accounting, backlog) = {
+            let mut state = self.lock();
+            let events = state.spool.take_events();
+            let now = (*state.spool.accounting(), state.spool.backlog());
+            let before = std::mem::replace(&mut state.told, now);
+            let accounting = (before.0 != now.0).then_some(now.0);
+            (events, accounting, (before.1 != now.1).then_some(now.1))
+        };
+        for event in events {
+            match event {
+                Event::Dropped {
+                    signal,
+                    items,
+                    reason,
+                } => self.observer.dropped(signal, items, reason),
+                Event::Sealed(batch) => self.observer.sealed(&batch),
+                Event::Delivered(batch) => self.observer.delivered(&batch),
+            }
+        }
+        if let Some(accounting) = accounting {
+            self.observer.accounting(&accounting);
+        }
+        if let Some(backlog) = backlog {
+            self.observer.backlog(backlog);
+        }
+    }
+
+    /// Remembers how the disk is, and says so when that changes.
+    pub(super) fn disk_health(&self, error: Option<String>) {
+        let before = std::mem::replace(&mut self.lock().disk_error, error.clone());
+        match (before, error) {
+            (None, Some(error)) => self.observer.notice(&error),
+            (Some(_), None) => self.observer.notice("the disk works again"),
+            _ => {}
+        }
+    }
+
+    /// Tells the tasks that seal and send to end.
+    pub(super) fn stop(&self) {
+        self.lock().is_stopping = true;
+        self.seal.notify_one();
+        self.send.notify_waiters();
+    }
+
+    /// Tells the task that commits to end.
+    pub(super) fn end(&self) {
+        self.lock().is_ending = true;
+        self.commit.notify_one();
+    }
+}
+
+/// Upper bounds of the buckets, in seconds.
+pub(super) const BUCKETS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0];
+
+/// Durations in fixed buckets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Histogram {
+    pub(super) buckets: [u64; BUCKETS.len()],
+    pub(super) count: u64,
+    pub(super) sum: f64,
+}
+
+impl Histogram {
+    pub(super) fn record(&mut self, duration: Duration) {
+        let seconds = duration.as_secs_f64();
+        self.count += 1;
+        self.sum += seconds;
+        if let Some(bucket) = BUCKETS.iter().position(|bound| seconds <= *bound) {
+            self.buckets[bucket] += 1;
+        }
+    }
+}

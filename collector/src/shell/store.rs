@@ -1,0 +1,272 @@
+//! Writes what the spool says: group commits in one task, sealed batches in another.
+//!
+//! Each task owns the file that it writes to. A write or sync that fails is never acknowledged; its file is left alone from
+//! then on, because nobody knows what of it is on the platter, and the spool goes on in a new one.
+
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::shared::{Outcome, Shared};
+use crate::{
+    config::Durability,
+    core::{
+        codec::compress,
+        range::ItemRange,
+        spool::{Admission, FileId},
+    },
+    env::{Disk, Env, File, Open},
+    otlp::Signal,
+};
+
+/// Pause after the disk has failed.
+const DISK_PAUSE: Duration = Duration::from_secs(1);
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// It is durable, or dropped by the policy for a full buffer: acknowledge it.
+    Yes,
+    /// The buffer is full.
+    Full,
+    /// More is waiting for the disk or for compression than memory may hold.
+    Busy,
+    /// The disk failed.
+    DiskFailed,
+}
+
+type FileOf<E> = <<E as Env>::Disk as Disk>::File;
+
+impl<E: Env> Shared<E> {
+    /// Stores a request and returns when it is durable.
+    pub(super) async fn store(&self, signal: Signal, items: u64, body: Bytes) -> Stored {
+        let born = self.unix_nanos();
+        let unsealed_max = self.config.listen.inflight_bytes_max.0 + 4 * self.config.batch.bytes.0;
+        let admission = {
+            let mut state = self.lock();
+            if state.is_stopping || state.spool.unsealed_bytes() > unsealed_max {
+                return Stored::Busy;
+            }
+            let admission = state.spool.append(signal, items, body, born);
+            state.is_full = admission != Admission::Queued;
+            match admission {
+                Admission::Queued => {
+                    let (tell, told) = oneshot::channel();
+                    state.waiters.push_back(tell);
+                    Ok(told)
+                }
+                Admission::Discarded => Err(Stored::Yes),
+                Admission::Refused => Err(Stored::Full),
+            }
+        };
+        self.commit.notify_one();
+        match admission {
+            Ok(told) => match told.await {
+                Ok(true) => Stored::Yes,
+                Ok(false) | Err(_) => Stored::DiskFailed,
+            },
+            Err(stored) => {
+                self.settle();
+                stored
+            }
+        }
+    }
+
+    /// Removes files that are not needed any more.
+    async fn collect_garbage(&self) {
+        let garbage = self.lock().spool.take_garbage();
+        for file in garbage {
+            match self.env.disk().remove_file(&self.path(file)).await {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                // It still takes its space, and is tried again.
+                Err(_) => continue,
+            }
+            self.lock().spool.removed(file);
+        }
+    }
+
+    /// Writes and syncs one piece of a file; `current` is the file that was written last.
+    async fn write(
+        &self,
+        current: &mut Option<(FileId, FileOf<E>)>,
+        file: FileId,
+        create: bool,
+        offset: u64,
+        data: Bytes,
+    ) -> io::Result<()> {
+        if current.as_ref().is_none_or(|(id, _)| *id != file) {
+            let how = if create {
+                Open::CreateNew
+            } else {
+                Open::ReadWrite
+            };
+            let handle = self.env.disk().open(&self.path(file), how).await?;
+            *current = Some((file, handle));
+        }
+        let (_, handle) = current.as_ref().expect("opened above");
+        handle.write_at(offset, data).await?;
+        if self.config.buffer.durability == Durability::Fsync {
+            let before = tokio::time::Instant::now();
+            handle.sync().await?;
+            self.lock().syncs.record(before.elapsed());
+            if create {
+                // After power loss a synced file with an unsynced name is gone.
+                self.env.disk().sync_dir(&self.config.buffer.dir).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a refused item to the quarantine, with the server's words; synced on return.
+    pub(super) async fn write_quarantine(
+        &self,
+        range: ItemRange,
+        words: &str,
+        request: &[u8],
+    ) -> io::Result<()> {
+        let _one_at_a_time = self.quarantine.lock().await;
+        let placement = self.lock().spool.place_quarantined(range, words, request);
+        let mut current = None;
+        let result = self
+            .write(
+                &mut current,
+                placement.file,
+                placement.create,
+                placement.offset,
+                placement.bytes,
+            )
+            .await;
+        if result.is_err() {
+            self.lock().spool.quarantine_failed();
+        }
+        result
+    }
+}
+
+fn describe(what: &str, path: &std::path::Path, error: &io::Error) -> String {
+    format!(
+        "{what} {}: {error}; nothing is acknowledged until it works",
+        path.display()
+    )
+}
+
+/// Commits what is appended, until the end. The last commit is made after `is_ending` was set.
+pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
+    let mut current = None;
+    loop {
+        shared.collect_garbage().await;
+        let commit = shared.lock().spool.begin_commit();
+        let Some(commit) = commit else {
+            if shared.lock().is_ending {
+                return;
+            }
+            shared.commit.notified().await;
+            continue;
+        };
+        let path = shared.path(commit.file);
+        let result = shared
+            .write(
+                &mut current,
+                commit.file,
+                commit.create,
+                commit.offset,
+                commit.bytes,
+            )
+            .await;
+        let waiters: Vec<_> = {
+            let now = shared.now();
+            let mut state = shared.lock();
+            state.spool.commit_done(now, result.is_ok());
+            let outcome = if result.is_ok() {
+                Outcome::Accepted
+            } else {
+                Outcome::Failed
+            };
+            state.requests[outcome as usize] += commit.requests as u64;
+            state.waiters.drain(..commit.requests).collect()
+        };
+        for waiter in waiters {
+            // A sender that has gone away needs no answer.
+            let _ = waiter.send(result.is_ok());
+        }
+        shared.settle();
+        shared.seal.notify_one();
+        match result {
+            Ok(()) => shared.disk_health(None),
+            Err(error) => {
+                current = None;
+                shared.disk_health(Some(describe("write journal", &path, &error)));
+                if shared.lock().is_ending {
+                    return;
+                }
+                tokio::time::sleep(DISK_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Seals batches that are due, until the end.
+pub(super) async fn seal<E: Env>(shared: Arc<Shared<E>>) {
+    let mut current = None;
+    loop {
+        let now = shared.now();
+        let (work, deadline) = {
+            let mut state = shared.lock();
+            if state.is_stopping {
+                return;
+            }
+            let work = state.spool.begin_seal(now);
+            (work, state.spool.seal_deadline())
+        };
+        let Some(work) = work else {
+            let deadline = deadline.map(|at| shared.instant(at));
+            tokio::select! {
+                biased;
+                () = shared.seal.notified() => {}
+                () = sleep_until(deadline) => {}
+            }
+            continue;
+        };
+        let codec = work.codec;
+        let body = shared
+            .env
+            .compute(move || compress(codec, &work.pieces))
+            .await;
+        let placement = shared.lock().spool.place_batch(codec.into(), &body);
+        if let Some((file, offset, footer)) = placement.footer {
+            // Best effort: without it recovery reads the headers one by one.
+            let _ = shared
+                .write(&mut current, file, false, offset, footer)
+                .await;
+        }
+        let path = shared.path(placement.file);
+        let result = shared
+            .write(
+                &mut current,
+                placement.file,
+                placement.create,
+                placement.offset,
+                placement.bytes,
+            )
+            .await;
+        shared.lock().spool.seal_done(result.is_ok());
+        shared.settle();
+        shared.commit.notify_one();
+        shared.send.notify_waiters();
+        if let Err(error) = result {
+            current = None;
+            shared.disk_health(Some(describe("write batch", &path, &error)));
+            tokio::time::sleep(DISK_PAUSE).await;
+        }
+    }
+}
+
+/// Sleeps until then, or for ever.
+pub(super) async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

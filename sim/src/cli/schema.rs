@@ -1,0 +1,45 @@
+//! `backroom schema`: the JSON Schema of files, for editors.
+
+use backroom_collector::config::{COLLECTOR, schema};
+use clap::{Parser, ValueEnum};
+use serde_json::json;
+
+use crate::scenario;
+
+/// Print the JSON Schema of a kind of file.
+#[derive(Clone, Debug, Parser)]
+pub struct Args {
+    /// The kind of file.
+    #[arg(value_enum, default_value_t)]
+    pub of: Of,
+}
+
+/// Kinds of files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Of {
+    /// Scenarios and templates.
+    #[default]
+    Scenario,
+    /// The configuration of a deployed collector.
+    Collector,
+}
+
+/// Prints the schema; always 0.
+pub fn run(args: &Args) -> u8 {
+    super::check::put(&text(args.of));
+    0
+}
+
+/// The schema as it is shipped.
+pub fn text(of: Of) -> String {
+    let schema = match of {
+        Of::Scenario => scenario::schema(),
+        Of::Collector => {
+            let mut schema = schema::object(&COLLECTOR);
+            schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+            schema["title"] = json!("Backroom collector");
+            schema
+        }
+    };
+    format!("{schema:#}\n")
+}

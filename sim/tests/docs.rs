@@ -1,0 +1,128 @@
+//! The documents against the tables that the programs go by: what exists is documented, and what is linked exists.
+//!
+//! - names of metrics, faults, findings, invariants, keys, in `docs/scenarios.md` and `docs/collector.md`
+//! - examples of the collector's configuration, read as the collector reads them
+//! - links between the documents
+
+use std::path::{Path, PathBuf};
+
+use backroom_collector::config::{
+    self, COLLECTOR,
+    shape::{Shape, Ty},
+};
+use backroom_sim::{
+    fault::table::FAULTS, invariant::INVARIANTS, metric::catalogue::METRICS, scenario::codes,
+};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies in the workspace")
+        .to_path_buf()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Names that a document does not have.
+fn missing<'n>(text: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
+    names.into_iter().filter(|n| !text.contains(n)).collect()
+}
+
+#[test]
+fn the_language_reference_is_complete() {
+    let text = read("docs/scenarios.md");
+    let none: Vec<&str> = Vec::new();
+    assert_eq!(missing(&text, METRICS.iter().map(|m| m.name)), none);
+    assert_eq!(missing(&text, FAULTS.iter().map(|k| k.name)), none);
+    assert_eq!(missing(&text, codes::all().map(|c| c.id)), none);
+    assert_eq!(missing(&text, INVARIANTS.iter().map(|i| i.id)), none);
+    assert_eq!(missing(&text, ["no.such.thing"]), ["no.such.thing"]);
+}
+
+/// Dotted paths of all keys, those of nested tables included.
+fn keys(shape: &Shape, above: &str, out: &mut Vec<String>) {
+    for key in shape.keys {
+        let path = format!("{above}{}", key.name);
+        let table = match &key.ty {
+            Ty::Table(shape) => Some(shape),
+            Ty::Either(all) => all.iter().find_map(|ty| match ty {
+                Ty::Table(shape) => Some(shape),
+                _ => None,
+            }),
+            _ => None,
+        };
+        match table {
+            Some(shape) => keys(shape, &format!("{path}."), out),
+            None => out.push(path),
+        }
+    }
+}
+
+#[test]
+fn the_collector_s_keys_are_documented() {
+    let text = read("docs/collector.md");
+    let mut all = Vec::new();
+    keys(&COLLECTOR, "", &mut all);
+    assert!(all.len() > 10, "{all:?}");
+    // A table of one line tells what stands in an endpoint.
+    let all = all.iter().map(String::as_str);
+    let all = all.filter(|k| !matches!(*k, "endpoint.url" | "endpoint.headers"));
+    assert_eq!(missing(&text, all), Vec::<&str>::new());
+}
+
+/// The code blocks of a language.
+fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
+    let start = format!("```{language}\n");
+    text.split(start.as_str())
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap_or_default())
+        .collect()
+}
+
+#[test]
+fn examples_of_the_collector_s_configuration_are_read() {
+    for file in ["README.md", "docs/collector.md"] {
+        let text = read(file);
+        let examples = blocks(&text, "toml");
+        assert!(!examples.is_empty(), "{file}");
+        for example in examples {
+            if let Err(report) = config::load_text(file, example) {
+                panic!("{}", report.render(config::Format::Human, false));
+            }
+        }
+    }
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let files = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+        "docs/collector.md",
+        "docs/command-line.md",
+        "docs/disk-format.md",
+        "docs/glossary.md",
+        "docs/scenarios.md",
+        "docs/simulation.md",
+    ];
+    let mut broken = Vec::new();
+    for file in files {
+        let text = read(file);
+        let folder = root().join(file);
+        let folder = folder.parent().expect("a file lies in a folder");
+        for link in text.split("](").skip(1) {
+            let link = link.split([')', '#']).next().unwrap_or_default();
+            let is_local = !link.is_empty() && !link.contains("://");
+            if is_local && !folder.join(link).exists() {
+                broken.push(format!("{file}: {link}"));
+            }
+        }
+    }
+    assert_eq!(broken, Vec::<String>::new());
+}
