@@ -1,1 +1,28 @@
-//! Sizes and mixes that every benchmark shares.
+//! What the suites share: the small scenario and the engines that run it, what is measured, and how big things are.
+//!
+//! - [`exchange`]: a few machines that ask head office; one program for every engine. [`ours`] and [`classic`] run it.
+//! - [`cpu`]: time that a thread has computed.
+//!
+//! Sizes that suites share stand here, so that figures of different suites can be laid side by side.
+
+pub mod classic;
+pub mod cpu;
+pub mod exchange;
+pub mod ours;
+
+use std::time::Duration;
+
+/// Bytes of a small request: an export of one item with its resource, as the smallest machines send it.
+pub const REQUEST_BYTES: usize = 250;
+
+/// Bytes of the answer to a small request: an empty OTLP response with its HTTP headers.
+pub const ANSWER_BYTES: usize = 40;
+
+/// Machines of the small scenario.
+pub const HOSTS: u16 = 12;
+
+/// One-way delay of the line to head office in the small scenario.
+pub const DELAY: Duration = Duration::from_millis(20);
+
+/// Tick of classic turmoil: its default. Larger ones are faster and falsify round trips.
+pub const TICK: Duration = Duration::from_millis(1);
