@@ -1,6 +1,7 @@
 //! What the suites share: the small scenario and the engines that run it, what is measured, and how big things are.
 //!
 //! - [`exchange`]: a few machines that ask head office; one program for every engine. [`ours`] and [`classic`] run it.
+//! - [`virtual_time`]: recovery time as a criterion measurement. [`recovery`] measures it.
 //! - [`cpu`]: time that a thread has computed.
 //!
 //! Sizes that suites share stand here, so that figures of different suites can be laid side by side.
@@ -9,6 +10,8 @@ pub mod classic;
 pub mod cpu;
 pub mod exchange;
 pub mod ours;
+pub mod recovery;
+pub mod virtual_time;
 
 use std::time::Duration;
 
