@@ -1,6 +1,7 @@
 //! What the suites share: the small scenario and the engines that run it, what is measured, and how big things are.
 //!
 //! - [`exchange`]: a few machines that ask head office; one program for every engine. [`ours`] and [`classic`] run it.
+//! - [`intake`]: a collector on real sockets and a real disk.
 //! - [`virtual_time`]: recovery time as a criterion measurement. [`recovery`] measures it.
 //! - [`cpu`]: time that a thread has computed.
 //!
@@ -9,6 +10,7 @@
 pub mod classic;
 pub mod cpu;
 pub mod exchange;
+pub mod intake;
 pub mod ours;
 pub mod recovery;
 pub mod virtual_time;
