@@ -272,6 +272,8 @@ impl World {
                 down: make(spec, link_spec, false, &[of, link, "down"])?,
                 delay_mean: Duration::from_secs_f64(link_spec.delay.mean()),
                 refused: 0,
+                degraded: false,
+                met_degraded: 0,
                 polls: [None; 2],
             });
             line_names.push(link.to_owned());
@@ -480,6 +482,7 @@ impl World {
         let mut net = self.net();
         let now = net.now();
         for line in lines {
+            net.lines[line].degraded = change.is_some();
             let (up, down) = change.clone().unzip();
             net.lines[line].up.degrade(now, up);
             net.lines[line].down.degrade(now, down);
@@ -492,6 +495,13 @@ impl World {
         let lines = self.lines(link);
         let net = self.net();
         lines.iter().map(|line| net.lines[*line].refused).sum()
+    }
+
+    /// Packets that came to this link while it was degraded and up: whether a fault bit.
+    pub fn met_degraded(&self, link: &str) -> u64 {
+        let lines = self.lines(link);
+        let net = self.net();
+        lines.iter().map(|line| net.lines[*line].met_degraded).sum()
     }
 
     /// Sends a probe over the primary line; gives the instant at which its answer is back, `None` if it is lost.

@@ -92,6 +92,10 @@ pub(super) struct Line {
     pub(super) delay_mean: Duration,
     /// Packets that found it down or were taken out of its queue: whether a fault bit.
     pub(super) refused: u64,
+    /// Whether a fault makes it worse than declared.
+    pub(super) degraded: bool,
+    /// Packets that found it degraded and up: whether that fault bit.
+    pub(super) met_degraded: u64,
     /// When its queues are polled next, by direction: one timer each, or they would multiply.
     pub(super) polls: [Option<Duration>; 2],
 }
@@ -435,6 +439,7 @@ impl Net {
                 },
                 _ => return self.arrived(now, flight),
             };
+            self.meet(line, way);
             let bytes = wire_bytes(&flight.packet);
             let class = self.class_of(flight.flow);
             let offered = link::Packet {
@@ -471,6 +476,14 @@ impl Net {
                     return self.lost(now, payload);
                 }
             }
+        }
+    }
+
+    /// A packet comes to a line.
+    fn meet(&mut self, line: usize, way: Way) {
+        let line = &mut self.lines[line];
+        if line.degraded && line.way(way).is_up() {
+            line.met_degraded += 1;
         }
     }
 
@@ -756,6 +769,7 @@ impl Net {
         let class = self.classes.priorities.len() as u8 - 1;
         let mut at = now;
         for way in [Way::Up, Way::Down] {
+            self.meet(line, way);
             let Some(back) = self.lines[line].way(way).probe(at, PROBE_BYTES) else {
                 if !self.lines[line].way(way).is_up() {
                     self.lines[line].refused += 1;
