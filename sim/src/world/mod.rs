@@ -194,6 +194,7 @@ where
     let start = world.0.start;
     let (out, virtual_time) = runtime.block_on(async {
         det::follow(start);
+        scope::take_panicked();
         let driver = drive(world.clone());
         let main = direct(world);
         tokio::pin!(driver, main);
@@ -229,6 +230,11 @@ where
 async fn drive(world: World) {
     loop {
         let next = world.net().turn();
+        assert!(
+            !scope::take_panicked(),
+            "a task of a machine panicked at {:?}; its message stands above",
+            world.now()
+        );
         match next {
             Some(at) => {
                 tokio::select! {
@@ -395,7 +401,8 @@ impl World {
         self.0.names.keys().map(String::as_str)
     }
 
-    /// Starts a machine's program; it runs until it ends by itself or the machine is crashed or cut.
+    /// Starts a machine's program; it runs until it ends by itself or the machine is crashed or cut. A panic in one of its
+    /// tasks ends the world.
     ///
     /// # Panics
     /// If the world has no such machine.
@@ -404,7 +411,11 @@ impl World {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let mut running = lock(&self.0.machines[self.index(machine) as usize]);
+        let index = self.index(machine);
+        let mut running = lock(&self.0.machines[index as usize]);
+        if running.starts > 0 {
+            self.net().forget_orphans(index);
+        }
         running.scope = Scope::default();
         let env = SimEnv::new(
             machine.to_owned(),

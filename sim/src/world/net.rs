@@ -32,6 +32,8 @@ const MSS_BYTES: u32 = 1460;
 const HEADER_BYTES: u32 = 40;
 /// Bytes of a probe on the wire: an ICMP echo of the usual 56 bytes.
 const PROBE_BYTES: u32 = 84;
+/// First port that turmoil-net gives to those who connect; servers listen below.
+const EPHEMERAL_PORTS: u16 = 49_152;
 /// Turns without time passing after which something spins: a busy instant of a store takes some thousands.
 const TURNS_AT_ONE_INSTANT_MAX: u64 = 5_000_000;
 /// Address translations before the first sweep of those not used for [`NAT_IDLE`].
@@ -843,6 +845,40 @@ impl Net {
         }
         self.discard_egress(now);
         self.troubles.retain(|flow, _| flow.src != host);
+        self.signal.mark();
+    }
+
+    /// Removes the connections that a program which has ended left to its kernel, as far as it had accepted them: turmoil-net
+    /// has neither `SO_REUSEADDR` nor a limit for half-closed ones, and a single reset that was lost on the way would keep the
+    /// port from the machine's next program for ever. Peers that have not heard of the end are told.
+    pub(super) fn forget_orphans(&mut self, host: u16) {
+        let now = self.now();
+        // What is said in closing goes out first.
+        self.discard_egress(now);
+        let own = self.hosts[host as usize].ip;
+        for entry in turmoil_net::netstat(own).entries {
+            let Some(peer) = entry.peer else { continue };
+            let Some(&peer_index) = self.by_ip.get(&peer.ip()) else {
+                continue;
+            };
+            if entry.local.port() >= EPHEMERAL_PORTS {
+                continue;
+            }
+            let flow = FlowId {
+                src: host,
+                dst: peer_index,
+                src_port: entry.local.port(),
+                dst_port: peer.port(),
+            };
+            if entry.state != Some(NetstatState::FinWait2) {
+                let packet = self.reset_packet(flow, 0);
+                self.transmit(now, packet);
+            }
+            self.troubles.remove(&flow);
+            let packet = self.reset_packet(flow.reversed(), 0);
+            self.guard.deliver(packet);
+        }
+        self.discard_egress(now);
         self.signal.mark();
     }
 
