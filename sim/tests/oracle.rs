@@ -7,7 +7,7 @@
 
 mod play;
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use backroom_reports::{RunResult, Verdict, exit};
 use backroom_sim::{run::one::SeedRun, scenario::Scenario};
@@ -20,7 +20,8 @@ fn lunch(sets: &[&str]) -> Arc<Scenario> {
         "duration=33m",
     ];
     all.extend(sets);
-    play::load(&play::shipped("lunch-uplink-cut.toml"), &all)
+    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    play::load(&scenarios.join("lunch-uplink-cut.toml"), &all)
 }
 
 fn runs(scenario: &Arc<Scenario>, seeds: &[u64]) -> Vec<SeedRun> {

@@ -1,9 +1,6 @@
 //! Runs whole scenarios in this process, log and all: what the command line does, without its workers.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use backroom_reports::{RunResult, exit::Inconclusive};
 use backroom_sim::{
@@ -14,16 +11,6 @@ use backroom_sim::{
     },
     scenario::{self, Scenario},
 };
-
-/// The folder of the crate.
-fn sim() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// A file that users find in `scenarios/`.
-pub(crate) fn shipped(name: &str) -> PathBuf {
-    sim().join("../scenarios").join(name)
-}
 
 /// Reads a scenario with overrides of the form `PATH=VALUE`.
 pub(crate) fn load(file: &Path, sets: &[&str]) -> Arc<Scenario> {
