@@ -383,7 +383,15 @@ impl World {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let mut running = lock(&self.0.machines[self.index(machine) as usize]);
+        let index = self.index(machine);
+        let mut running = lock(&self.0.machines[index as usize]);
+        assert!(
+            !running.scope.is_busy(),
+            "{machine} is started while it runs: crash it first"
+        );
+        if running.starts > 0 {
+            self.net().cut_sockets(index);
+        }
         running.scope = Scope::default();
         let env = SimEnv::new(
             machine.to_owned(),
@@ -398,7 +406,10 @@ impl World {
         running.starts += 1;
         let scope = running.scope.clone();
         drop(running);
-        scope.spawn(program(env));
+        scope.spawn(env::Watched {
+            signal: self.0.signal.clone(),
+            task: Box::pin(program(env)),
+        });
     }
 
     /// Kills a machine's program: memory is lost, connections are closed by its kernel, the disk stays as it is.

@@ -50,6 +50,7 @@ pub(super) struct Signal(Arc<SignalInner>);
 #[derive(Debug, Default)]
 struct SignalInner {
     dirty: AtomicBool,
+    panicked: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -61,6 +62,12 @@ impl Signal {
         {
             driver.wake_by_ref();
         }
+    }
+
+    /// A machine's task has panicked: the run must not go on as if nothing had happened.
+    pub(super) fn panicked(&self) {
+        self.0.panicked.store(true, Ordering::Relaxed);
+        self.mark();
     }
 
     /// Whom marks wake.
@@ -77,6 +84,10 @@ impl Signal {
     }
 
     fn take(&self) -> bool {
+        assert!(
+            !self.0.panicked.load(Ordering::Relaxed),
+            "a task of a simulated machine has panicked; its message stands above"
+        );
         self.0.dirty.swap(false, Ordering::Relaxed)
     }
 
@@ -746,12 +757,24 @@ impl Net {
             return;
         }
         if s.flags.rst {
-            self.troubles.remove(&flight.flow);
+            let trouble = self.troubles.remove(&flight.flow);
+            if self.state_of(flight.flow.reversed()) == Some(NetstatState::SynReceived) {
+                // turmoil-net keeps a socket that is reset in the middle of its handshake for ever, and its port with
+                // it: the handshake ends first, or the reset is not heard and the socket goes with its listener.
+                match trouble.and_then(Trouble::into_ack) {
+                    Some(ack) => self.deliver(flight.flow, ack),
+                    None => return,
+                }
+            }
             self.nat.remove(&flight.flow.number());
             self.forget(flight.flow);
             return self.deliver(flight.flow, flight.packet);
         }
-        if s.flags.syn && !s.flags.ack && !self.has_socket(flight.flow) {
+        let caller = match s.flags.ack {
+            false => flight.flow,
+            true => flight.flow.reversed(),
+        };
+        if s.flags.syn && self.state_of(caller).is_none() {
             // The caller gave up meanwhile. A handshake with nobody would stay in turmoil-net's tables for ever.
             return;
         }
@@ -827,8 +850,20 @@ impl Net {
         let Some(s) = flow::segment(&flight.packet) else {
             return;
         };
-        // Nobody retransmits a reset, and a machine without power retransmits nothing.
-        if s.flags.rst || !self.hosts[flight.flow.src as usize].powered {
+        // A machine without power retransmits nothing.
+        if !self.hosts[flight.flow.src as usize].powered {
+            return;
+        }
+        if s.flags.rst {
+            // Nobody retransmits a reset; but whoever is to be reset sends again, and is answered with the next one. That
+            // segment was taken off its way when its reset was made, so the reset itself is tried again.
+            let rtt = 2 * self.path_delay(flight.flow);
+            let from = now + Duration::from_nanos(1);
+            if let Some((_, at)) =
+                link::tcp::attempt_from(flight.sent, from, link::tcp::Kind::Data, rtt)
+            {
+                self.push(at, Due::Hop(Flight { hop: 0, ..flight }));
+            }
             return;
         }
         let trouble = self.troubles.entry(flight.flow).or_default();
@@ -858,9 +893,14 @@ impl Net {
         match link::tcp::attempt_from(head.sent, from, kind, rtt) {
             Some((_, at)) => self.push(at, Due::Retransmit(flow, timer)),
             None => {
+                // Who gives up is whoever waits for an acknowledgement: for a lost one that is its receiver.
+                let waits = match trouble.is_about_an_ack() {
+                    true => flow.reversed(),
+                    false => flow,
+                };
                 self.troubles.remove(&flow);
                 self.gave_up += 1;
-                self.reset(flow);
+                self.reset(waits);
             }
         }
     }
@@ -872,10 +912,12 @@ impl Net {
         if trouble.timer != timer {
             return;
         }
+        let of_nobody = trouble.is_about_an_ack();
         let Some((packet, sent)) = trouble.retransmit() else {
             return;
         };
-        if !self.has_socket(flow) {
+        // The last acknowledgement of a close outlives its socket: turmoil-net has no TIME_WAIT (RFC 9293, section 3.6.1).
+        if !of_nobody && self.state_of(flow).is_none() {
             self.troubles.remove(&flow);
             return;
         }
@@ -901,20 +943,23 @@ impl Net {
         access(src) + line + access(dst)
     }
 
-    /// Whether the sender of `flow` still has the socket that sent it.
-    fn has_socket(&self, flow: FlowId) -> bool {
+    /// The state of the sender's socket of `flow`; `None` if it is gone.
+    fn state_of(&self, flow: FlowId) -> Option<NetstatState> {
         let src = &self.hosts[flow.src as usize];
         let peer = SocketAddr::new(self.hosts[flow.dst as usize].ip, flow.dst_port);
-        turmoil_net::netstat(src.ip).entries.iter().any(|e| {
-            e.local.port() == flow.src_port
-                && e.peer == Some(peer)
-                && e.state != Some(NetstatState::Closed)
-        })
+        turmoil_net::netstat(src.ip)
+            .entries
+            .iter()
+            .find(|e| e.local.port() == flow.src_port && e.peer == Some(peer))
+            .and_then(|e| e.state)
+            .filter(|state| *state != NetstatState::Closed)
     }
 
     /// Tells the sender of `flow` that its connection is gone.
     fn reset(&mut self, flow: FlowId) {
-        if self.hosts[flow.src as usize].powered {
+        // A socket in the middle of its handshake would stay for ever, see `arrived`.
+        let state = self.state_of(flow);
+        if state.is_some() && state != Some(NetstatState::SynReceived) {
             self.forget(flow);
             let packet = self.reset_packet(flow.reversed(), 0);
             self.guard.deliver(packet);
@@ -1029,7 +1074,9 @@ impl Net {
         self.hosts[host as usize].powered = false;
     }
 
-    /// A muted machine's sockets are gone when its power comes back. Its tasks must have ended.
+    /// A machine that starts again has none of the sockets that it had, and nobody is told: after a power cut, and for what
+    /// lingers after a crash (turmoil-net lets no listener back to a port that a closing connection still uses). Its
+    /// tasks must have ended.
     pub(super) fn cut_sockets(&mut self, host: u16) {
         let now = self.now();
         self.discard_egress(now);
