@@ -1,7 +1,7 @@
 //! The script of what goes wrong: begins and ends every fault of a scenario at its instants.
 //!
-//! Faults overlap: a link is up again when the last fault that cut it has ended, and of two that make it worse the one that
-//! began last wins. Each fault tells whether it bit (packets refused, tasks killed, bytes lost): one that never does would
+//! Faults overlap: a link is up again when the last fault that cut it has ended, a machine runs again when the last fault
+//! that stopped it has ended, and of two that make a link worse the one that began last wins. Each fault tells whether it bit (packets refused, tasks killed, bytes lost): one that never does would
 //! make a run falsely green. What a kind models stands in `fault`.
 
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};
@@ -182,7 +182,7 @@ async fn crash(director: &Director, node: &str, until: Option<Duration>) -> u64 
     let machines = members(director, node);
     let mut tasks = 0;
     for machine in &machines {
-        tasks += director.world.crash(&machine.name).await;
+        tasks += director.crash(&machine.name).await;
         director.recorder.record(Event::Machine {
             machine: machine.id,
             change: MachineChange::Crashed,
@@ -190,7 +190,7 @@ async fn crash(director: &Director, node: &str, until: Option<Duration>) -> u64 
     }
     if wait_until(director, until).await {
         for machine in &machines {
-            director.start(&machine.name);
+            director.crash_is_over(&machine.name);
         }
     }
     tasks
@@ -216,15 +216,14 @@ async fn power_cut(
         let effects = &effects;
         cuts.push(Box::pin(async move {
             tokio::time::sleep_until(director.world.at(at)).await;
-            let (tasks, bytes) = director.world.power_off(&machine.name).await;
+            let (tasks, bytes) = director.cut(&machine.name).await;
             effects.set(effects.get() + tasks + bytes);
             director.recorder.record(Event::Machine {
                 machine: machine.id,
                 change: MachineChange::PowerLost,
             });
             if wait_until(director, until).await {
-                director.world.power_on(&machine.name);
-                director.boot(&machine.name).await;
+                director.cut_is_over(&machine.name).await;
             }
         }));
     }

@@ -4,7 +4,11 @@
 //! until what is under way has arrived. What machines do is `store`'s, how a line behaves is `link`'s; the verdict on what
 //! happened is `outcome`'s. Next: `faults`, `settle`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use crate::{
     event::{Event, MachineChange, MachineId, Recorder, Stamped},
@@ -87,6 +91,7 @@ pub fn run(scenario: &Arc<Scenario>, seed: u64, options: Options) -> Result<Seed
             directory,
             recorder: Recorder::new(),
             seed,
+            stops: Arc::default(),
         };
         director.direct().await
     })?;
@@ -122,6 +127,18 @@ pub(super) struct Director {
     pub(super) directory: Arc<Directory>,
     pub(super) recorder: Recorder,
     seed: u64,
+    stops: Arc<Mutex<BTreeMap<String, Stops>>>,
+}
+
+/// What keeps a machine from running. Faults overlap, and a machine may be booting when one begins.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stops {
+    /// Faults that hold it down.
+    holders: u32,
+    /// Of these, faults that have cut its power.
+    dark: u32,
+    /// Counts stops: a boot that began before one is not completed.
+    times: u64,
 }
 
 impl Director {
@@ -145,8 +162,62 @@ impl Director {
         (events, pending)
     }
 
-    /// Time from power-on to running, then the program.
-    pub(super) async fn boot(&self, name: &str) {
+    fn stops<T>(&self, name: &str, change: impl FnOnce(&mut Stops) -> T) -> T {
+        let mut all = self
+            .stops
+            .lock()
+            .expect("one thread, and no panic while it is held");
+        change(all.entry(name.to_owned()).or_default())
+    }
+
+    /// A crash begins: the program dies, and does not start while the fault lasts. Gives the tasks that died.
+    pub(super) async fn crash(&self, name: &str) -> u64 {
+        self.stops(name, |s| {
+            s.holders += 1;
+            s.times += 1;
+        });
+        self.world.crash(name).await
+    }
+
+    /// A crash is over: the program starts at once, unless something else holds it down.
+    pub(super) fn crash_is_over(&self, name: &str) {
+        let free = self.stops(name, |s| {
+            s.holders -= 1;
+            s.holders == 0
+        });
+        if free {
+            self.start(name);
+        }
+    }
+
+    /// A power cut begins. Gives the tasks that died and the bytes that were not synced.
+    pub(super) async fn cut(&self, name: &str) -> (u64, u64) {
+        self.stops(name, |s| {
+            s.holders += 1;
+            s.dark += 1;
+            s.times += 1;
+        });
+        self.world.power_off(name).await
+    }
+
+    /// A power cut is over: the machine boots, unless something else holds it down.
+    pub(super) async fn cut_is_over(&self, name: &str) {
+        let (lit, free) = self.stops(name, |s| {
+            s.holders -= 1;
+            s.dark -= 1;
+            (s.dark == 0, s.holders == 0)
+        });
+        if lit {
+            self.world.power_on(name);
+        }
+        if free {
+            self.boot(name).await;
+        }
+    }
+
+    /// Time from power-on to running, then the program; nothing if a fault stops the machine meanwhile.
+    async fn boot(&self, name: &str) {
+        let stopped_before = self.stops(name, |s| s.times);
         let machine = self.directory.named(name).expect("a machine of the store");
         let node = &self.scenario.nodes[&machine.group];
         let boot = {
@@ -155,11 +226,13 @@ impl Director {
             node.boot.sample_duration(&mut rng)
         };
         tokio::time::sleep(boot).await;
-        self.start(name);
+        if self.stops(name, |s| s.times) == stopped_before {
+            self.start(name);
+        }
     }
 
     /// Starts a machine's program at once.
-    pub(super) fn start(&self, name: &str) {
+    fn start(&self, name: &str) {
         let machine = self.directory.named(name).expect("a machine of the store");
         self.recorder.record(Event::Machine {
             machine: machine.id,
