@@ -5,8 +5,7 @@
 //! happened is `outcome`'s. Next: `faults`, `settle`.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -19,7 +18,7 @@ use crate::{
     world::{self, Active, MachineSpec, Way, World, WorldReport, WorldSpec, Zone, seed},
 };
 
-use super::{faults, settle};
+use super::{faults, holds::Holds, settle};
 
 /// How a run is computed, beyond what the scenario says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +89,8 @@ pub fn run(scenario: &Arc<Scenario>, seed: u64, options: Options) -> Result<Seed
             scenario: of_world,
             directory,
             recorder: Recorder::new(),
+            holds: Arc::default(),
             seed,
-            stops: Arc::default(),
         };
         director.direct().await
     })?;
@@ -126,19 +125,8 @@ pub(super) struct Director {
     pub(super) scenario: Arc<Scenario>,
     pub(super) directory: Arc<Directory>,
     pub(super) recorder: Recorder,
+    holds: Arc<Mutex<Holds>>,
     seed: u64,
-    stops: Arc<Mutex<BTreeMap<String, Stops>>>,
-}
-
-/// What keeps a machine from running. Faults overlap, and a machine may be booting when one begins.
-#[derive(Clone, Copy, Debug, Default)]
-struct Stops {
-    /// Faults that hold it down.
-    holders: u32,
-    /// Of these, faults that have cut its power.
-    dark: u32,
-    /// Counts stops: a boot that began before one is not completed.
-    times: u64,
 }
 
 impl Director {
@@ -147,7 +135,10 @@ impl Director {
         self.world
             .start(HQ, |env| log_end(HQ, store::run_hq(context(env))));
         let story = async {
-            let boots = self.directory.machines().iter().map(|m| self.boot(&m.name));
+            let boots = self.directory.machines().iter().map(|m| {
+                self.holds().stop(m.id);
+                self.boot(&m.name)
+            });
             let boots = all(boots.collect());
             let faults = faults::play(&self);
             let end = tokio::time::sleep_until(self.world.at(self.scenario.duration));
@@ -162,62 +153,15 @@ impl Director {
         (events, pending)
     }
 
-    fn stops<T>(&self, name: &str, change: impl FnOnce(&mut Stops) -> T) -> T {
-        let mut all = self
-            .stops
+    /// What keeps machines from running.
+    pub(super) fn holds(&self) -> MutexGuard<'_, Holds> {
+        self.holds
             .lock()
-            .expect("one thread, and no panic while it is held");
-        change(all.entry(name.to_owned()).or_default())
+            .expect("one thread, and no panic while it is held")
     }
 
-    /// A crash begins: the program dies, and does not start while the fault lasts. Gives the tasks that died.
-    pub(super) async fn crash(&self, name: &str) -> u64 {
-        self.stops(name, |s| {
-            s.holders += 1;
-            s.times += 1;
-        });
-        self.world.crash(name).await
-    }
-
-    /// A crash is over: the program starts at once, unless something else holds it down.
-    pub(super) fn crash_is_over(&self, name: &str) {
-        let free = self.stops(name, |s| {
-            s.holders -= 1;
-            s.holders == 0
-        });
-        if free {
-            self.start(name);
-        }
-    }
-
-    /// A power cut begins. Gives the tasks that died and the bytes that were not synced.
-    pub(super) async fn cut(&self, name: &str) -> (u64, u64) {
-        self.stops(name, |s| {
-            s.holders += 1;
-            s.dark += 1;
-            s.times += 1;
-        });
-        self.world.power_off(name).await
-    }
-
-    /// A power cut is over: the machine boots, unless something else holds it down.
-    pub(super) async fn cut_is_over(&self, name: &str) {
-        let (lit, free) = self.stops(name, |s| {
-            s.holders -= 1;
-            s.dark -= 1;
-            (s.dark == 0, s.holders == 0)
-        });
-        if lit {
-            self.world.power_on(name);
-        }
-        if free {
-            self.boot(name).await;
-        }
-    }
-
-    /// Time from power-on to running, then the program; nothing if a fault stops the machine meanwhile.
-    async fn boot(&self, name: &str) {
-        let stopped_before = self.stops(name, |s| s.times);
+    /// Time from power-on to running, then the program, unless something else still keeps it from running.
+    pub(super) async fn boot(&self, name: &str) {
         let machine = self.directory.named(name).expect("a machine of the store");
         let node = &self.scenario.nodes[&machine.group];
         let boot = {
@@ -226,14 +170,15 @@ impl Director {
             node.boot.sample_duration(&mut rng)
         };
         tokio::time::sleep(boot).await;
-        if self.stops(name, |s| s.times) == stopped_before {
-            self.start(name);
-        }
+        self.release(name);
     }
 
-    /// Starts a machine's program at once.
-    fn start(&self, name: &str) {
+    /// One reason less for a machine not to run; after the last one its program starts at once.
+    pub(super) fn release(&self, name: &str) {
         let machine = self.directory.named(name).expect("a machine of the store");
+        if !self.holds().release(machine.id) {
+            return;
+        }
         self.recorder.record(Event::Machine {
             machine: machine.id,
             change: MachineChange::Started,

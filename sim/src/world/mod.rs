@@ -246,6 +246,8 @@ impl World {
                 down: make(spec, link_spec, false, &[of, link, "down"])?,
                 delay_mean: Duration::from_secs_f64(link_spec.delay.mean()),
                 refused: 0,
+                degraded: false,
+                met_degraded: 0,
                 polls: [None; 2],
             });
             line_names.push(link.to_owned());
@@ -374,7 +376,8 @@ impl World {
         self.0.names.keys().map(String::as_str)
     }
 
-    /// Starts a machine's program; it runs until it ends by itself or the machine is crashed or cut.
+    /// Starts a machine's program; it runs until it ends by itself or the machine is crashed or cut. A panic in one of its
+    /// tasks ends the world.
     ///
     /// # Panics
     /// If the world has no such machine.
@@ -390,7 +393,7 @@ impl World {
             "{machine} is started while it runs: crash it first"
         );
         if running.starts > 0 {
-            self.net().cut_sockets(index);
+            self.net().forget_orphans(index);
         }
         running.scope = Scope::default();
         let env = SimEnv::new(
@@ -473,6 +476,7 @@ impl World {
         let now = net.now();
         net.catch_up(now);
         for line in lines {
+            net.lines[line].degraded = change.is_some();
             let (up, down) = change.clone().unzip();
             net.lines[line].up.degrade(now, up);
             net.lines[line].down.degrade(now, down);
@@ -485,6 +489,13 @@ impl World {
         let lines = self.lines(link);
         let net = self.net();
         lines.iter().map(|line| net.lines[*line].refused).sum()
+    }
+
+    /// Packets that came to this link while it was degraded and up: whether a fault bit.
+    pub fn met_degraded(&self, link: &str) -> u64 {
+        let lines = self.lines(link);
+        let net = self.net();
+        lines.iter().map(|line| net.lines[*line].met_degraded).sum()
     }
 
     /// Sends a probe over the primary line; gives the instant at which its answer is back, `None` if it is lost.

@@ -36,6 +36,8 @@ const MSS_BYTES: u32 = 1460;
 const HEADER_BYTES: u32 = 40;
 /// Bytes of a probe on the wire: an ICMP echo of the usual 56 bytes.
 const PROBE_BYTES: u32 = 84;
+/// First port that turmoil-net gives to those who connect; servers listen below.
+const EPHEMERAL_PORTS: u16 = 49_152;
 /// Turns without time passing after which something spins: a busy instant of a store takes some thousands.
 const TURNS_AT_ONE_INSTANT_MAX: u64 = 5_000_000;
 /// Address translations before the first sweep of those not used for [`NAT_IDLE`].
@@ -123,6 +125,10 @@ pub(super) struct Line {
     pub(super) delay_mean: Duration,
     /// Packets that found it down or were taken out of its queue: whether a fault bit.
     pub(super) refused: u64,
+    /// Whether a fault makes it worse than declared.
+    pub(super) degraded: bool,
+    /// Packets that found it degraded and up: whether that fault bit.
+    pub(super) met_degraded: u64,
     /// When its queues are polled next, by direction: one timer each, or they would multiply.
     pub(super) polls: [Option<Duration>; 2],
 }
@@ -583,6 +589,7 @@ impl Net {
                 },
                 _ => return self.arrived(now, flight),
             };
+            self.meet(line, way);
             let bytes = wire_bytes(&flight.packet);
             let class = self.class_of(flight.flow);
             let mut offered = link::Packet {
@@ -620,6 +627,14 @@ impl Net {
                     return self.lost(now, payload);
                 }
             }
+        }
+    }
+
+    /// A packet comes to a line.
+    fn meet(&mut self, line: usize, way: Way) {
+        let line = &mut self.lines[line];
+        if line.degraded && line.way(way).is_up() {
+            line.met_degraded += 1;
         }
     }
 
@@ -1013,6 +1028,7 @@ impl Net {
         let class = self.classes.priorities.len() as u8 - 1;
         let mut at = now;
         for way in [Way::Up, Way::Down] {
+            self.meet(line, way);
             let Some(back) = self.lines[line].way(way).probe(at, PROBE_BYTES) else {
                 if !self.lines[line].way(way).is_up() {
                     self.lines[line].refused += 1;
@@ -1074,9 +1090,7 @@ impl Net {
         self.hosts[host as usize].powered = false;
     }
 
-    /// A machine that starts again has none of the sockets that it had, and nobody is told: after a power cut, and for what
-    /// lingers after a crash (turmoil-net lets no listener back to a port that a closing connection still uses). Its
-    /// tasks must have ended.
+    /// A muted machine's sockets are gone when its power comes back. Its tasks must have ended.
     pub(super) fn cut_sockets(&mut self, host: u16) {
         let now = self.now();
         self.discard_egress(now);
@@ -1098,6 +1112,41 @@ impl Net {
         }
         self.discard_egress(now);
         self.troubles.retain(|flow, _| flow.src != host);
+        self.signal.mark();
+    }
+
+    /// Removes the connections that a program which has ended left to its kernel, as far as it had accepted them: turmoil-net
+    /// has neither `SO_REUSEADDR` nor a limit for half-closed ones, and a single reset that was lost on the way would keep the
+    /// port from the machine's next program for ever. Peers that have not heard of the end are told.
+    pub(super) fn forget_orphans(&mut self, host: u16) {
+        let now = self.now();
+        // What is said in closing goes out first.
+        self.discard_egress(now);
+        let own = self.hosts[host as usize].ip;
+        for entry in turmoil_net::netstat(own).entries {
+            let Some(peer) = entry.peer else { continue };
+            let Some(peer_index) = self.host_at(peer.ip()) else {
+                continue;
+            };
+            if entry.local.port() >= EPHEMERAL_PORTS {
+                continue;
+            }
+            let flow = FlowId {
+                src: host,
+                dst: peer_index,
+                src_port: entry.local.port(),
+                dst_port: peer.port(),
+            };
+            self.forget(flow);
+            if entry.state != Some(NetstatState::FinWait2) {
+                let packet = self.reset_packet(flow, 0);
+                self.transmit(now, packet);
+            }
+            self.troubles.remove(&flow);
+            let packet = self.reset_packet(flow.reversed(), 0);
+            self.guard.deliver(packet);
+        }
+        self.discard_egress(now);
         self.signal.mark();
     }
 
