@@ -101,6 +101,23 @@ impl<P> Link<P> {
 
     /// Hands a packet to the line. `now` never goes back, over all calls.
     pub fn offer(&mut self, now: Duration, packet: Packet<P>) -> Offer<P> {
+        self.offer_delayed(now, packet, None)
+    }
+
+    /// The delay of a packet that will be offered later: it will not arrive sooner than so long after that.
+    pub fn draw_delay(&mut self) -> Duration {
+        let delay = self.degrade.delay.as_ref().unwrap_or(&self.spec.delay);
+        delay.sample_duration(&mut self.rng)
+    }
+
+    /// Like [`offer`](Self::offer), with a delay that was drawn before. A packet that has to wait draws another one when it
+    /// starts.
+    pub fn offer_delayed(
+        &mut self,
+        now: Duration,
+        packet: Packet<P>,
+        delay: Option<Duration>,
+    ) -> Offer<P> {
         self.advance(now);
         let Packet {
             bytes,
@@ -130,13 +147,12 @@ impl<P> Link<P> {
                 self.promised.push_back((start, bytes));
                 self.promised_bytes += u64::from(bytes);
             }
-            return match lost {
-                true => Offer::Lost { payload },
-                false => Offer::Arrives {
-                    at: self.arrival(now, end, flow, class, bytes),
-                    payload,
-                },
-            };
+            if lost {
+                return Offer::Lost { payload };
+            }
+            let delay = delay.unwrap_or_else(|| self.draw_delay());
+            let at = self.arrival(now, end + delay, flow, class, bytes);
+            return Offer::Arrives { at, payload };
         }
         let (payload, answer) = match lost {
             true => (None, Offer::Lost { payload }),
@@ -171,8 +187,7 @@ impl<P> Link<P> {
             return None;
         }
         let sent = self.finish(self.free_at.max(now), bytes)?;
-        let delay = self.degrade.delay.as_ref().unwrap_or(&self.spec.delay);
-        Some(sent + delay.sample_duration(&mut self.rng))
+        Some(sent + self.draw_delay())
     }
 
     /// When to poll again; `None` until the next offer or change of the line. May lie in the past.
@@ -279,7 +294,8 @@ impl<P> Link<P> {
             self.waiting_bytes -= u64::from(packet.bytes);
             self.occupy(start, end, packet.class);
             if let Some(payload) = packet.payload {
-                let at = self.arrival(start, end, packet.flow, packet.class, packet.bytes);
+                let earliest = end + self.draw_delay();
+                let at = self.arrival(start, earliest, packet.flow, packet.class, packet.bytes);
                 self.ready.push_back((start, at, payload));
             }
         }
@@ -334,27 +350,24 @@ impl<P> Link<P> {
         }
     }
 
-    /// When a packet that was serialised at `end` arrives.
+    /// When a packet arrives that is not there before `earliest`.
     fn arrival(
         &mut self,
         now: Duration,
-        end: Duration,
+        earliest: Duration,
         flow: u64,
         class: u8,
         bytes: u32,
     ) -> Duration {
         self.count(class, bytes, |c| &mut c.arrived);
-        let delay = self.degrade.delay.as_ref().unwrap_or(&self.spec.delay);
-        let mut at = end + delay.sample_duration(&mut self.rng);
         if self.flows.len() >= self.flows_sweep_at {
             // A flow whose packets have all arrived cannot be overtaken.
             self.flows.retain(|_, last| *last > now);
             self.flows_sweep_at = (2 * self.flows.len()).max(FLOWS_MIN);
         }
         let last = self.flows.entry(flow).or_default();
-        at = at.max(*last);
-        *last = at;
-        at
+        *last = earliest.max(*last);
+        *last
     }
 
     fn count(&mut self, class: u8, bytes: u32, which: impl Fn(&mut Counters) -> &mut Tally) {

@@ -51,7 +51,7 @@ pub fn measure(log: &SeedLog<'_>, measure: &Measure, window: &Window) -> Sample 
         };
         return ratio(&view, &series, &self::series(log, of));
     }
-    match series {
+    let sample = match series {
         Series::Unrecorded => nothing(&format!(
             "`{}` is not recorded in this version",
             measure.metric.name
@@ -67,6 +67,13 @@ pub fn measure(log: &SeedLog<'_>, measure: &Measure, window: &Window) -> Sample 
                 steps: &steps,
             },
         ),
+    };
+    match sample {
+        // Links are rated in bits, and limits of a rate are read as bits a second whatever their unit.
+        Sample::Number { value } if unit(measure) == backroom_reports::Unit::BitsPerSecond => {
+            Sample::Number { value: value * 8.0 }
+        }
+        other => other,
     }
 }
 
@@ -97,7 +104,7 @@ pub fn unit(measure: &Measure) -> backroom_reports::Unit {
         Function::Gap | Function::Recovery | Function::TimeTo => Out::Seconds,
         Function::Count => Out::Count,
         Function::Rate => match metric.map(|m| m.unit) {
-            Some(catalogue::Unit::Bytes) => Out::BytesPerSecond,
+            Some(catalogue::Unit::Bytes) => Out::BitsPerSecond,
             _ => Out::PerSecond,
         },
         _ => match metric.map(|m| m.unit) {
@@ -457,7 +464,8 @@ fn recovery_of_samples(stretch: Stretch, test: Test, all: &[Timed]) -> Option<Du
         None => inside
             .filter(|s| !test.holds(s.value))
             .map(|s| s.stop)
-            .max()?,
+            .max()
+            .unwrap_or(stretch.start),
         Some(q) => {
             let mut minutes: std::collections::BTreeMap<u64, Vec<(f64, u64)>> = Default::default();
             for sample in inside {
@@ -473,8 +481,9 @@ fn recovery_of_samples(stretch: Stretch, test: Test, all: &[Timed]) -> Option<Du
             let failing = minutes
                 .into_iter()
                 .filter(|(_, values)| fails(values.clone()));
-            let last = failing.map(|(minute, _)| minute).max();
-            stretch.start + STEADY * u32::try_from(last? + 1).ok()?
+            // Nothing ever failed: it had recovered from the start.
+            let last = failing.map(|(minute, _)| minute + 1).max().unwrap_or(0);
+            stretch.start + STEADY * u32::try_from(last).ok()?
         }
     };
     (last < stretch.end).then(|| last - stretch.start)

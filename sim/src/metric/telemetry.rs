@@ -282,9 +282,7 @@ pub(super) fn series(log: &SeedLog<'_>, metric: &MetricRef) -> Option<Series> {
                 steps: log.events.iter().filter_map(bytes).collect(),
             }
         }
-        "collector.exports" | "hq.requests" | "hq.accepted" => {
-            orders::count(log, |e| matches!(e, Event::ExportReceived { .. }))
-        }
+        "collector.exports" => orders::count(log, |e| matches!(e, Event::ExportReceived { .. })),
         _ => return None,
     })
 }

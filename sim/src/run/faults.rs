@@ -16,13 +16,16 @@ use crate::{
     store::Machine,
 };
 
+/// What a fault makes of a link, upwards and downwards.
+type Change = (Degrade, Degrade);
+
 /// What overlapping faults share.
 #[derive(Debug, Default)]
 struct Overlaps {
     /// Faults that hold a link down.
     down: BTreeMap<String, u32>,
     /// Degradations of a link, the last one in force.
-    worse: BTreeMap<String, Vec<(u64, (Degrade, Degrade))>>,
+    worse: BTreeMap<String, Vec<(u64, Change)>>,
     next: u64,
 }
 
@@ -139,7 +142,7 @@ async fn degrade(
     director: &Director,
     overlaps: &Mutex<Overlaps>,
     link: &str,
-    change: (Degrade, Degrade),
+    change: Change,
     until: Option<Duration>,
 ) -> u64 {
     let mine = {

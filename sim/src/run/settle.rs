@@ -36,15 +36,11 @@ struct Tally {
 impl Tally {
     fn add(&mut self, event: &Event) {
         match *event {
-            Event::OrderAccepted { order } => {
-                if !self.early.remove(&order) {
-                    self.orders.insert(order);
-                }
+            Event::OrderAccepted { order } if !self.early.remove(&order) => {
+                self.orders.insert(order);
             }
-            Event::SaleBooked { order } => {
-                if !self.orders.remove(&order) {
-                    self.early.insert(order);
-                }
+            Event::SaleBooked { order } if !self.orders.remove(&order) => {
+                self.early.insert(order);
             }
             Event::TelemetryMade { machine, count, .. } => {
                 *self.items.entry(machine).or_default() += i64::from(count);

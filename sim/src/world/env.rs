@@ -172,7 +172,10 @@ impl Env for SimEnv {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.0.scope.spawn(task)
+        self.0.scope.spawn(Watched {
+            signal: self.0.signal.clone(),
+            task: Box::pin(task),
+        })
     }
 
     async fn compute<T, F>(&self, work: F) -> T
@@ -182,6 +185,32 @@ impl Env for SimEnv {
     {
         // Inline: a pool of threads is never deterministic. The work takes no virtual time.
         work()
+    }
+}
+
+/// A machine's task: tokio catches its panics, and a store that goes on without it would pass for a whole one.
+pub(super) struct Watched<F> {
+    pub(super) signal: Signal,
+    pub(super) task: Pin<Box<F>>,
+}
+
+struct Alarm<'a>(&'a Signal);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.panicked();
+        }
+    }
+}
+
+impl<F: Future> Future for Watched<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        let _alarm = Alarm(&this.signal);
+        this.task.as_mut().poll(cx)
     }
 }
 
@@ -214,6 +243,9 @@ impl<F> Drop for Entered<F> {
 /// small buffer would leave a closed window closed for ever (test `a_slow_reader_with_a_small_buffer_gets_everything`).
 /// So the kernel is always read with a buffer of this size, and small readers are served from what that gave.
 const READ_BYTES: usize = 65536;
+
+/// A read of so much makes the kernel tell the sender of the room; a smaller one gives it nothing to send.
+const WINDOW_UPDATE_BYTES: usize = READ_BYTES / 2;
 
 thread_local! {
     static SCRATCH: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
@@ -262,15 +294,16 @@ impl AsyncRead for SimStream {
                 let mut whole = ReadBuf::new(scratch);
                 let read = self.inner().poll_read(cx, &mut whole);
                 let bytes = whole.filled();
+                if bytes.len() >= WINDOW_UPDATE_BYTES {
+                    self.env.0.signal.mark();
+                }
                 let now = bytes.len().min(buffer.remaining());
                 buffer.put_slice(&bytes[..now]);
-                self.unread = Bytes::copy_from_slice(&bytes[now..]);
+                if now < bytes.len() {
+                    self.unread = Bytes::copy_from_slice(&bytes[now..]);
+                }
                 read
             });
-            if read.is_ready() {
-                // Reading may open the receive window.
-                self.env.0.signal.mark();
-            }
             return read;
         }
         let now = self.unread.len().min(buffer.remaining());
@@ -285,8 +318,12 @@ impl AsyncWrite for SimStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.env.enter().signal.mark();
-        self.inner().poll_write(cx, bytes)
+        self.env.enter();
+        let written = self.inner().poll_write(cx, bytes);
+        if written.is_ready() {
+            self.env.0.signal.mark();
+        }
+        written
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -2,9 +2,9 @@
 //!
 //! **Problem.** Weeks of a store have to pass in seconds, with packet delays that are right to a millisecond. A world that
 //! advances in fixed ticks cannot do both. **What we do.** One paused current-thread runtime holds the whole world. Its
-//! network is a driver ([`net`]): it delivers what is due, drains the machines' TCP stacks (turmoil-net), asks the link
-//! model when each packet arrives, and sleeps until the next arrival; tokio's paused clock then jumps to the next timer or
-//! packet, whichever is first. Quiet time is free.
+//! network ([`net`]) delivers what is due, drains the machines' TCP stacks (turmoil-net), and asks the link model when
+//! each packet arrives; its driver (`drive`) sleeps until the next arrival; tokio's paused clock then jumps to the next
+//! timer or packet, whichever is first. Quiet time is free.
 //!
 //! - [`env`]: what a machine's program sees. `scope`: its tasks. [`disk`], `disk_time`: its disk.
 //! - [`net`]: packets and paths. `flow`: lost segments. [`router`]: which line. [`trace`]: the run's hash. [`seed`]: randomness.
@@ -15,6 +15,7 @@
 pub mod det;
 pub mod disk;
 mod disk_time;
+mod drive;
 pub mod env;
 mod flow;
 pub mod net;
@@ -38,7 +39,7 @@ use turmoil_net::KernelConfig;
 use self::{
     disk::SimDisk,
     env::{Clock, SimEnv},
-    net::{Classes, Line, Net, NetHost, Signal, Wan},
+    net::{Cap, Classes, Line, Net, NetHost, Signal, Wan},
     router::Router,
     scope::Scope,
 };
@@ -190,32 +191,19 @@ where
     };
     // Sockets close themselves in the network, so it must outlive every task of the runtime.
     let net = world.0.net.clone();
-    let line_names = world.0.line_names.clone();
     let start = world.0.start;
     let (out, virtual_time) = runtime.block_on(async {
         det::follow(start);
-        scope::take_panicked();
-        let driver = drive(world.clone());
-        let main = direct(world);
-        tokio::pin!(driver, main);
-        let out = tokio::select! {
-            biased;
-            () = &mut driver => unreachable!("the driver runs for ever"),
-            out = &mut main => out,
-        };
+        let out = drive::run(world.clone(), direct(world)).await;
         (out, start.elapsed())
     });
     drop(runtime);
-    let net = lock(&net);
-    let carried = net
-        .carried
-        .iter()
-        .map(|((line, way, class), carried)| ((line_names[*line].clone(), *way, *class), carried))
-        .fold(BTreeMap::new(), |mut all, (key, carried)| {
-            let sum: &mut Carried = all.entry(key).or_default();
-            sum.add(carried);
-            all
-        });
+    let mut net = lock(&net);
+    let carried = net.take_carried().map(|(link, way, class, carried)| {
+        let (name, _) = spec.links.get_index(link).expect("links of the world");
+        ((name.clone(), way, class), carried)
+    });
+    let carried = carried.collect();
     let report = WorldReport {
         trace_hash: net.trace.finish(),
         packets: net.trace.packets(),
@@ -225,27 +213,6 @@ where
         virtual_time,
     };
     Ok((out, report))
-}
-
-async fn drive(world: World) {
-    loop {
-        let next = world.net().turn();
-        assert!(
-            !scope::take_panicked(),
-            "a task of a machine panicked at {:?}; its message stands above",
-            world.now()
-        );
-        match next {
-            Some(at) => {
-                tokio::select! {
-                    biased;
-                    () = world.0.signal.marked() => {}
-                    () = tokio::time::sleep_until(world.0.start + at) => {}
-                }
-            }
-            None => world.0.signal.marked().await,
-        }
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -269,11 +236,12 @@ impl World {
         let mut lines = Vec::new();
         let mut line_names = Vec::new();
         let mut add_line = |link: &str, of: &str| -> Result<usize, TraceError> {
-            let link_spec = spec
+            let (index, _, link_spec) = spec
                 .links
-                .get(link)
+                .get_full(link)
                 .unwrap_or_else(|| panic!("{of} uses link {link}, which the world does not have"));
             lines.push(Line {
+                link: index,
                 up: make(spec, link_spec, true, &[of, link, "up"])?,
                 down: make(spec, link_spec, false, &[of, link, "down"])?,
                 delay_mean: Duration::from_secs_f64(link_spec.delay.mean()),
@@ -317,6 +285,7 @@ impl World {
                 backup: None,
                 router: None,
                 allowed: Vec::new(),
+                cap: None,
             }),
             (_, Some(plan)) => Some(Wan {
                 primary: add_line(&plan.primary, "router")?,
@@ -330,6 +299,12 @@ impl World {
                     .keys()
                     .map(|class| plan.allow.contains(class))
                     .collect(),
+                cap: plan.data_cap.clone().map(|plan| Cap {
+                    plan,
+                    used: 0,
+                    period: 0,
+                    exceeded: false,
+                }),
             }),
         };
         let class_index = |name: &str| {
@@ -413,6 +388,10 @@ impl World {
     {
         let index = self.index(machine);
         let mut running = lock(&self.0.machines[index as usize]);
+        assert!(
+            !running.scope.is_busy(),
+            "{machine} is started while it runs: crash it first"
+        );
         if running.starts > 0 {
             self.net().forget_orphans(index);
         }
@@ -430,7 +409,10 @@ impl World {
         running.starts += 1;
         let scope = running.scope.clone();
         drop(running);
-        scope.spawn(program(env));
+        scope.spawn(env::Watched {
+            signal: self.0.signal.clone(),
+            task: Box::pin(program(env)),
+        });
     }
 
     /// Kills a machine's program: memory is lost, connections are closed by its kernel, the disk stays as it is.
@@ -453,9 +435,9 @@ impl World {
             (running.scope.clone(), running.disk.clone())
         };
         // Before the tasks end: what they say in dying is not heard.
-        self.net().hosts[index as usize].powered = false;
+        self.net().mute(index);
         let tasks = scope.close().await as u64;
-        self.net().power_off(index);
+        self.net().cut_sockets(index);
         (tasks, disk.power_lost())
     }
 
@@ -492,6 +474,7 @@ impl World {
         let lines = self.lines(link);
         let mut net = self.net();
         let now = net.now();
+        net.catch_up(now);
         for line in lines {
             net.lines[line].degraded = change.is_some();
             let (up, down) = change.clone().unzip();

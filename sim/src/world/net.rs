@@ -10,13 +10,14 @@ use std::{
     collections::{BTreeMap, BinaryHeap},
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    task::Waker,
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 use turmoil_net::{EnterGuard, NetstatState, Packet, TcpFlags, TcpSegment, Transport};
 
 use super::{
@@ -24,7 +25,10 @@ use super::{
     router::{Active, Router},
     trace::TraceHash,
 };
-use crate::link::{self, Link, Offer};
+use crate::{
+    link::{self, Degrade, Link, Offer},
+    scenario::DataCap,
+};
 
 /// Payload bytes of a full-sized segment on a real line: larger simulated ones pay for the headers of several.
 const MSS_BYTES: u32 = 1460;
@@ -48,24 +52,49 @@ pub(super) struct Signal(Arc<SignalInner>);
 #[derive(Debug, Default)]
 struct SignalInner {
     dirty: AtomicBool,
-    notify: Notify,
+    panicked: AtomicBool,
+    waker: Mutex<Option<Waker>>,
 }
 
 impl Signal {
-    /// Something may have to be sent.
+    /// Something may have to be sent. Costs next to nothing where that is known already.
     pub(super) fn mark(&self) {
-        if !self.0.dirty.swap(true, Ordering::Relaxed) {
-            self.0.notify.notify_one();
+        if !self.0.dirty.swap(true, Ordering::Relaxed)
+            && let Some(driver) = &*self.waker()
+        {
+            driver.wake_by_ref();
         }
     }
 
-    /// Waits for the next mark.
-    pub(super) async fn marked(&self) {
-        self.0.notify.notified().await;
+    /// A machine's task has panicked: the run must not go on as if nothing had happened.
+    pub(super) fn panicked(&self) {
+        self.0.panicked.store(true, Ordering::Relaxed);
+        self.mark();
+    }
+
+    /// Whom marks wake.
+    pub(super) fn wakes(&self, driver: &Waker) {
+        let mut waker = self.waker();
+        if !waker.as_ref().is_some_and(|w| w.will_wake(driver)) {
+            *waker = Some(driver.clone());
+        }
+    }
+
+    /// Whether it is marked.
+    pub(super) fn is_marked(&self) -> bool {
+        self.0.dirty.load(Ordering::Relaxed)
     }
 
     fn take(&self) -> bool {
+        assert!(
+            !self.0.panicked.load(Ordering::Relaxed),
+            "a task of a simulated machine has panicked; its message stands above"
+        );
         self.0.dirty.swap(false, Ordering::Relaxed)
+    }
+
+    fn waker(&self) -> std::sync::MutexGuard<'_, Option<Waker>> {
+        self.0.waker.lock().expect("waking does not panic")
     }
 }
 
@@ -88,6 +117,8 @@ pub(super) struct NetHost {
 
 /// Both directions of a link.
 pub(super) struct Line {
+    /// Which link it is one of: a store's machines have one of the same link each.
+    pub(super) link: usize,
     pub(super) up: Link<Flight>,
     pub(super) down: Link<Flight>,
     /// Mean one-way delay as it is now, for retransmission timeouts.
@@ -132,6 +163,21 @@ pub(super) struct Flight {
     /// The line of a segment that comes from an address which head office does not know for this connection, and of the
     /// reset that answers it; `None` for all others.
     readdressed: Option<usize>,
+    /// Delay of the hop that it is on its way to, where that is drawn already.
+    delay: Option<Duration>,
+}
+
+impl Flight {
+    fn new(packet: Packet, flow: FlowId, sent: Duration) -> Self {
+        Self {
+            packet,
+            flow,
+            sent,
+            hop: 0,
+            readdressed: None,
+            delay: None,
+        }
+    }
 }
 
 enum Due {
@@ -140,6 +186,14 @@ enum Due {
     Poll(usize, Way),
     /// The retransmission timer of a flow, and which trouble it belongs to.
     Retransmit(FlowId, u64),
+}
+
+/// Milliseconds of virtual time: the grain of tokio's timers.
+type Alarm = u64;
+
+/// The first instant at or after `at` to which a timer can be set.
+fn ceil(at: Duration) -> Alarm {
+    at.as_secs() * 1000 + u64::from(at.subsec_nanos().div_ceil(1_000_000))
 }
 
 struct Entry {
@@ -172,6 +226,18 @@ pub(super) struct Wan {
     pub(super) router: Option<Router>,
     /// Classes that the backup carries, by index.
     pub(super) allowed: Vec<bool>,
+    /// The backup's allowance.
+    pub(super) cap: Option<Cap>,
+}
+
+/// A data allowance and what was used of it.
+#[derive(Debug)]
+pub(super) struct Cap {
+    pub(super) plan: DataCap,
+    pub(super) used: u64,
+    /// Number of the period that `used` belongs to.
+    pub(super) period: u64,
+    pub(super) exceeded: bool,
 }
 
 /// Traffic classes by head office's port.
@@ -183,7 +249,7 @@ pub(super) struct Classes {
     pub(super) priorities: Vec<u8>,
 }
 
-/// Bytes that one line carried, by class and second.
+/// Bytes that all lines of one link carried in one direction and class, by second.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Carried {
     /// `(second since the start, bytes)`, in order, empty seconds left out.
@@ -193,25 +259,40 @@ pub struct Carried {
 }
 
 impl Carried {
-    /// Adds what another line of the same name carried.
-    pub(super) fn add(&mut self, other: &Self) {
-        merge(&mut self.bytes, &other.bytes);
-        merge(&mut self.lost, &other.lost);
+    /// Whether there was no traffic.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.lost.is_empty()
     }
-}
-
-fn merge(into: &mut Vec<(u32, u64)>, other: &[(u32, u64)]) {
-    let mut sums: BTreeMap<u32, u64> = into.drain(..).collect();
-    for (second, amount) in other {
-        *sums.entry(*second).or_default() += amount;
-    }
-    *into = sums.into_iter().collect();
 }
 
 fn count(seconds: &mut Vec<(u32, u64)>, second: u32, amount: u64) {
     match seconds.last_mut() {
         Some(last) if last.0 == second => last.1 += amount,
-        _ => seconds.push((second, amount)),
+        last => {
+            debug_assert!(
+                last.is_none_or(|last| last.0 < second),
+                "lines see packets in the order of their instants"
+            );
+            seconds.push((second, amount));
+        }
+    }
+}
+
+/// What the sender of one flow has under way, as far as its packets show it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sender {
+    /// Sequence number after the last byte sent.
+    sent: u32,
+    /// What the receiver last acknowledged, and the room that it told then. None yet: nothing is known to fit.
+    acked: u32,
+    window: u16,
+}
+
+impl Sender {
+    /// Whether the receiver's window kept bytes back that an acknowledgement may now let out. After every drain of the
+    /// kernels all else has been sent.
+    fn is_held_back(&self) -> bool {
+        self.sent.wrapping_sub(self.acked) >= self.window.into()
     }
 }
 
@@ -224,19 +305,27 @@ pub(super) struct Net {
     guard: EnterGuard,
     start: Instant,
     pub(super) hosts: Vec<NetHost>,
-    by_ip: BTreeMap<IpAddr, u16>,
+    /// Machines by the last two bytes of their address.
+    by_ip: Vec<Option<u16>>,
     pub(super) lines: Vec<Line>,
     pub(super) wan: Option<Wan>,
     classes: Classes,
     queue: BinaryHeap<Reverse<Entry>>,
+    /// Everything before this instant is done.
+    done: Duration,
+    /// When to turn for what is in the queue; may hold instants of what is done already.
+    alarms: BinaryHeap<Reverse<Alarm>>,
     seq: u64,
     nat: BTreeMap<u64, Nat>,
     nat_sweep_at: usize,
     troubles: BTreeMap<FlowId, Trouble>,
+    /// By `FlowId::number`; only of connections that nobody has begun to close.
+    senders: BTreeMap<u64, Sender>,
     timers: u64,
     signal: Signal,
     pub(super) trace: TraceHash,
-    pub(super) carried: BTreeMap<(usize, Way, u8), Carried>,
+    /// By link, direction and class: see `account_of`.
+    carried: Vec<Carried>,
     /// Connections that were reset because a sender gave up.
     pub(super) gave_up: u64,
     pub(super) turns: u64,
@@ -255,7 +344,16 @@ fn wire_bytes(packet: &Packet) -> u32 {
     payload + HEADER_BYTES * payload.div_ceil(MSS_BYTES).max(1)
 }
 
+/// What tells the addresses of one network apart.
+fn last_bytes(ip: IpAddr) -> usize {
+    match ip {
+        IpAddr::V4(ip) => usize::from(u16::from_be_bytes([ip.octets()[2], ip.octets()[3]])),
+        IpAddr::V6(ip) => usize::from(ip.segments()[7]),
+    }
+}
+
 impl Net {
+    #[expect(clippy::too_many_arguments, reason = "called in one place")]
     pub(super) fn new(
         guard: EnterGuard,
         start: Instant,
@@ -266,7 +364,15 @@ impl Net {
         signal: Signal,
         trace: TraceHash,
     ) -> Self {
-        let by_ip = hosts.iter().zip(0..).map(|(h, i)| (h.ip, i)).collect();
+        let mut by_ip = Vec::new();
+        for (host, index) in hosts.iter().zip(0..) {
+            let at = last_bytes(host.ip);
+            by_ip.resize(by_ip.len().max(at + 1), None);
+            let before = by_ip[at].replace(index);
+            assert!(before.is_none(), "two machines end in {}", host.ip);
+        }
+        let links = lines.iter().map(|line| line.link + 1).max().unwrap_or(0);
+        let carried = vec![Carried::default(); links * 2 * classes.priorities.len()];
         Self {
             guard,
             start,
@@ -276,14 +382,17 @@ impl Net {
             wan,
             classes,
             queue: BinaryHeap::new(),
+            done: Duration::ZERO,
+            alarms: BinaryHeap::new(),
             seq: 0,
             nat: BTreeMap::new(),
             nat_sweep_at: NAT_ENTRIES,
             troubles: BTreeMap::new(),
+            senders: BTreeMap::new(),
             timers: 0,
             signal,
             trace,
-            carried: BTreeMap::new(),
+            carried,
             gave_up: 0,
             turns: 0,
             instant: (Duration::ZERO, 0),
@@ -296,9 +405,12 @@ impl Net {
         self.start.elapsed()
     }
 
-    /// Does everything that is due; gives the next instant at which something is.
-    pub(super) fn turn(&mut self) -> Option<Duration> {
-        let now = self.now();
+    /// Sends what the machines have to send, then does everything that is due at `now`; gives the next instant at which
+    /// something is.
+    ///
+    /// What it delivers marks the network again: answers are sent by the next turn, when the machines have run, with
+    /// the kernels' own acknowledgements, in one go.
+    pub(super) fn turn(&mut self, now: Duration) -> Option<Duration> {
         self.turns += 1;
         if self.instant.0 == now {
             self.instant.1 += 1;
@@ -309,41 +421,78 @@ impl Net {
         } else {
             self.instant = (now, 0);
         }
-        loop {
-            while self.queue.peek().is_some_and(|Reverse(e)| e.at <= now) {
-                let Reverse(entry) = self.queue.pop().expect("peeked");
-                self.perform(now, entry.due);
-            }
-            if let Some(wan) = &mut self.wan
-                && let Some(router) = &mut wan.router
-                && let Some(active) = router.poll(now)
-            {
-                self.switched.push((now, active));
-            }
-            // Never sleep while something is dirty: a mark wakes the driver on the clean-to-dirty edge only.
-            if !self.signal.take() {
-                break;
-            }
+        let marked = self.signal.take();
+        // Before anything is sent at `now`: lines see packets in the order of their instants.
+        self.catch_up(now);
+        if marked {
             let mut egress = std::mem::take(&mut self.egress);
             self.guard.egress_all(&mut egress);
             for packet in egress.drain(..) {
                 self.transmit(now, packet);
             }
             self.egress = egress;
+            self.catch_up(now);
+        }
+        if let Some(wan) = &mut self.wan
+            && let Some(router) = &mut wan.router
+            && let Some(active) = router.poll(now)
+        {
+            self.switched.push((now, active));
         }
         let router = self
             .wan
             .as_ref()
             .and_then(|w| w.router.as_ref())
             .and_then(Router::deadline);
-        let queue = self.queue.peek().map(|Reverse(e)| e.at);
-        [router, queue].into_iter().flatten().min()
+        let rung = ceil(now);
+        while self.alarms.peek().is_some_and(|Reverse(a)| *a <= rung) {
+            self.alarms.pop();
+        }
+        let alarm = self
+            .alarms
+            .peek()
+            .map(|Reverse(ms)| Duration::from_millis(*ms));
+        [router, alarm].into_iter().flatten().min()
+    }
+
+    /// Does everything that is due, each thing as of its own instant: the driver may come late for it.
+    pub(super) fn catch_up(&mut self, now: Duration) {
+        while self.queue.peek().is_some_and(|Reverse(e)| e.at <= now) {
+            let Reverse(entry) = self.queue.pop().expect("peeked");
+            // A line's queue may want to be asked about an instant that is over.
+            self.done = self.done.max(entry.at);
+            self.perform(self.done, entry.due);
+        }
+        self.done = now;
     }
 
     fn push(&mut self, at: Duration, due: Due) {
+        self.push_late(at, at, due);
+    }
+
+    /// Something that happens at `at`, and changes nothing for the machines before `alarm`.
+    fn push_late(&mut self, at: Duration, alarm: Duration, due: Due) {
         self.seq += 1;
         let seq = self.seq;
         self.queue.push(Reverse(Entry { at, seq, due }));
+        self.alarms.push(Reverse(ceil(alarm)));
+    }
+
+    /// A packet reaches its next hop at `at`.
+    ///
+    /// Where that is its receiver's access link, the delay there is drawn at once: nobody needs to look at the packet before
+    /// it can have arrived. This spares a turn for each packet of a store.
+    fn push_hop(&mut self, at: Duration, mut flight: Flight) {
+        let dst = &self.hosts[flight.flow.dst as usize];
+        let mut alarm = at;
+        if let (1 | 2, Zone::Store, Some(line)) = (flight.hop, dst.zone, dst.access)
+            && (flight.hop == 2 || self.hosts[flight.flow.src as usize].zone == Zone::Store)
+        {
+            let delay = self.lines[line].down.draw_delay();
+            flight.delay = Some(delay);
+            alarm = at + delay;
+        }
+        self.push_late(at, alarm, Due::Hop(flight));
     }
 
     fn perform(&mut self, now: Duration, due: Due) {
@@ -353,7 +502,7 @@ impl Net {
                 self.lines[line].polls[way as usize] = None;
                 while let Some((at, mut flight)) = self.lines[line].way(way).poll(now) {
                     flight.hop += 1;
-                    self.push(at, Due::Hop(flight));
+                    self.push_hop(at, flight);
                 }
                 self.poll_later(line, way);
             }
@@ -382,14 +531,13 @@ impl Net {
             return;
         }
         self.trace.packet(now, &packet);
-        let flight = Flight {
-            packet,
-            flow,
-            sent: now,
-            hop: 0,
-            readdressed: None,
-        };
-        self.forward(now, flight);
+        self.note_sent(flow, &packet);
+        self.forward(now, Flight::new(packet, flow, now));
+    }
+
+    fn host_at(&self, ip: IpAddr) -> Option<u16> {
+        let index = (*self.by_ip.get(last_bytes(ip))?)?;
+        (self.hosts[index as usize].ip == ip).then_some(index)
     }
 
     fn flow_of(&self, packet: &Packet) -> Option<FlowId> {
@@ -398,8 +546,8 @@ impl Net {
             Transport::Udp(d) => (d.src_port, d.dst_port),
         };
         Some(FlowId {
-            src: *self.by_ip.get(&packet.src)?,
-            dst: *self.by_ip.get(&packet.dst)?,
+            src: self.host_at(packet.src)?,
+            dst: self.host_at(packet.dst)?,
             src_port,
             dst_port,
         })
@@ -444,19 +592,20 @@ impl Net {
             self.meet(line, way);
             let bytes = wire_bytes(&flight.packet);
             let class = self.class_of(flight.flow);
-            let offered = link::Packet {
+            let mut offered = link::Packet {
                 bytes,
                 priority: self.classes.priorities[class as usize],
                 class,
                 flow: flight.flow.number(),
                 payload: flight,
             };
-            match self.lines[line].way(way).offer(now, offered) {
+            let delay = offered.payload.delay.take();
+            match self.lines[line].way(way).offer_delayed(now, offered, delay) {
                 Offer::Arrives { at, mut payload } => {
                     self.account(now, line, way, class, bytes);
                     payload.hop += 1;
                     if at > now {
-                        return self.push(at, Due::Hop(payload));
+                        return self.push_hop(at, payload);
                     }
                     flight = payload;
                 }
@@ -490,13 +639,60 @@ impl Net {
     }
 
     fn account(&mut self, now: Duration, line: usize, way: Way, class: u8, bytes: u32) {
-        let carried = self.carried.entry((line, way, class)).or_default();
+        let carried = self.account_of(line, way, class);
         count(&mut carried.bytes, now.as_secs() as u32, bytes.into());
+        if self.wan.as_ref().is_some_and(|w| w.backup == Some(line)) {
+            self.use_allowance(now, line, bytes);
+        }
+    }
+
+    /// Counts what the backup carries against its allowance: beyond it the carrier throttles the line, or blocks it.
+    fn use_allowance(&mut self, now: Duration, line: usize, bytes: u32) {
+        let Some(cap) = self.wan.as_mut().and_then(|w| w.cap.as_mut()) else {
+            return;
+        };
+        let period = (now.as_nanos() / cap.plan.per.as_nanos().max(1)) as u64;
+        if period != cap.period {
+            (cap.period, cap.used) = (period, 0);
+        }
+        cap.used += u64::from(bytes);
+        let exceeded = cap.used > cap.plan.bytes.0;
+        if exceeded == cap.exceeded {
+            return;
+        }
+        cap.exceeded = exceeded;
+        let throttle = exceeded.then_some(cap.plan.throttle_to).flatten();
+        let change = throttle.map(|rate| Degrade {
+            rate: Some(rate),
+            ..Degrade::default()
+        });
+        self.lines[line].up.degrade(now, change.clone());
+        self.lines[line].down.degrade(now, change);
     }
 
     fn account_lost(&mut self, now: Duration, line: usize, way: Way, class: u8) {
-        let carried = self.carried.entry((line, way, class)).or_default();
+        let carried = self.account_of(line, way, class);
         count(&mut carried.lost, now.as_secs() as u32, 1);
+    }
+
+    fn account_of(&mut self, line: usize, way: Way, class: u8) -> &mut Carried {
+        let classes = self.classes.priorities.len();
+        let link = self.lines[line].link;
+        &mut self.carried[(2 * link + way as usize) * classes + usize::from(class)]
+    }
+
+    /// What the links carried: link, direction, class; without those that carried nothing.
+    pub(super) fn take_carried(&mut self) -> impl Iterator<Item = (usize, Way, u8, Carried)> {
+        let classes = self.classes.priorities.len();
+        let all = std::mem::take(&mut self.carried).into_iter().enumerate();
+        all.filter(|(_, carried)| !carried.is_empty())
+            .map(move |(index, carried)| {
+                let way = match (index / classes) % 2 {
+                    0 => Way::Up,
+                    _ => Way::Down,
+                };
+                (index / classes / 2, way, (index % classes) as u8, carried)
+            })
     }
 
     fn class_of(&self, flow: FlowId) -> u8 {
@@ -518,6 +714,10 @@ impl Net {
             Some(Active::Backup) => {
                 if !wan.allowed.get(class as usize).copied().unwrap_or(false) {
                     self.lines[wan.primary].refused += 1;
+                    return None;
+                }
+                let blocked = |c: &Cap| c.exceeded && c.plan.throttle_to.is_none();
+                if wan.cap.as_ref().is_some_and(blocked) {
                     return None;
                 }
                 wan.backup?
@@ -562,8 +762,7 @@ impl Net {
             return self.lost(now, flight);
         }
         let Some(s) = flow::segment(&flight.packet) else {
-            self.guard.deliver(flight.packet);
-            return self.signal.mark();
+            return self.deliver(flight.flow, flight.packet);
         };
         if flight.readdressed.is_some() && host.zone == Zone::Hq {
             // RFC 9293, section 3.10.7.1: a segment for no known connection is answered with a reset.
@@ -573,22 +772,32 @@ impl Net {
             return;
         }
         if s.flags.rst {
-            self.troubles.remove(&flight.flow);
+            let trouble = self.troubles.remove(&flight.flow);
+            if self.state_of(flight.flow.reversed()) == Some(NetstatState::SynReceived) {
+                // turmoil-net keeps a socket that is reset in the middle of its handshake for ever, and its port with
+                // it: the handshake ends first, or the reset is not heard and the socket goes with its listener.
+                match trouble.and_then(Trouble::into_ack) {
+                    Some(ack) => self.deliver(flight.flow, ack),
+                    None => return,
+                }
+            }
             self.nat.remove(&flight.flow.number());
-            self.guard.deliver(flight.packet);
-            return self.signal.mark();
+            self.forget(flight.flow);
+            return self.deliver(flight.flow, flight.packet);
         }
-        if s.flags.syn && !s.flags.ack && !self.has_socket(flight.flow) {
+        let caller = match s.flags.ack {
+            false => flight.flow,
+            true => flight.flow.reversed(),
+        };
+        if s.flags.syn && self.state_of(caller).is_none() {
             // The caller gave up meanwhile. A handshake with nobody would stay in turmoil-net's tables for ever.
             return;
         }
-        if self.troubles.is_empty() {
-            self.guard.deliver(flight.packet);
-            return self.signal.mark();
+        if self.troubles.is_empty() || !self.troubles.contains_key(&flight.flow) {
+            return self.deliver(flight.flow, flight.packet);
         }
         let Some(trouble) = self.troubles.get_mut(&flight.flow) else {
-            self.guard.deliver(flight.packet);
-            return self.signal.mark();
+            return;
         };
         let (mut deliver, mut resend) = (Vec::new(), Vec::new());
         trouble.arrive(flight.packet, &mut deliver, &mut resend);
@@ -598,22 +807,57 @@ impl Net {
             self.arm(now, flight.flow);
         }
         for packet in deliver {
-            self.guard.deliver(packet);
+            self.deliver(flight.flow, packet);
         }
-        self.signal.mark();
         for (packet, sent) in resend {
-            let flow = flight.flow;
-            self.forward(
-                now,
-                Flight {
-                    packet,
-                    flow,
-                    sent,
-                    hop: 0,
-                    readdressed: None,
-                },
+            self.forward(now, Flight::new(packet, flight.flow, sent));
+        }
+    }
+
+    /// Hands a packet to its machine's kernel, which may then have something to send.
+    ///
+    /// A bare acknowledgement gives it nothing to send unless its window was in the way. To drain the kernels for
+    /// nothing is the engine's largest cost, and every other packet is such an acknowledgement.
+    fn deliver(&mut self, flow: FlowId, packet: Packet) {
+        let mut answers = true;
+        if let Some(s) = flow::segment(&packet)
+            && s.flags.ack
+            && let Some(sender) = self.senders.get_mut(&flow.reversed().number())
+        {
+            answers = !flow::is_pure_ack(s) || sender.is_held_back();
+            (sender.acked, sender.window) = (s.ack, s.window);
+        }
+        self.guard.deliver(packet);
+        if answers {
+            return self.signal.mark();
+        }
+        if cfg!(debug_assertions) && !self.signal.is_marked() {
+            let mut egress = Vec::new();
+            self.guard.egress_all(&mut egress);
+            assert!(
+                egress.is_empty(),
+                "an acknowledgement on {flow:?} let out {egress:?}"
             );
         }
+    }
+
+    /// Keeps account of what a sender has under way.
+    fn note_sent(&mut self, flow: FlowId, packet: &Packet) {
+        let Some(s) = flow::segment(packet) else {
+            return;
+        };
+        if s.flags.rst || s.flags.fin || s.flags.syn {
+            self.forget(flow);
+        } else if !s.payload.is_empty() {
+            let sender = self.senders.entry(flow.number()).or_default();
+            sender.sent = s.seq.wrapping_add(s.payload.len() as u32);
+        }
+    }
+
+    /// What closes, or is closed, answers as it likes.
+    fn forget(&mut self, flow: FlowId) {
+        self.senders.remove(&flow.number());
+        self.senders.remove(&flow.reversed().number());
     }
 
     /// A packet did not get through.
@@ -621,8 +865,20 @@ impl Net {
         let Some(s) = flow::segment(&flight.packet) else {
             return;
         };
-        // Nobody retransmits a reset, and a machine without power retransmits nothing.
-        if s.flags.rst || !self.hosts[flight.flow.src as usize].powered {
+        // A machine without power retransmits nothing.
+        if !self.hosts[flight.flow.src as usize].powered {
+            return;
+        }
+        if s.flags.rst {
+            // Nobody retransmits a reset; but whoever is to be reset sends again, and is answered with the next one. That
+            // segment was taken off its way when its reset was made, so the reset itself is tried again.
+            let rtt = 2 * self.path_delay(flight.flow);
+            let from = now + Duration::from_nanos(1);
+            if let Some((_, at)) =
+                link::tcp::attempt_from(flight.sent, from, link::tcp::Kind::Data, rtt)
+            {
+                self.push(at, Due::Hop(Flight { hop: 0, ..flight }));
+            }
             return;
         }
         let trouble = self.troubles.entry(flight.flow).or_default();
@@ -652,9 +908,14 @@ impl Net {
         match link::tcp::attempt_from(head.sent, from, kind, rtt) {
             Some((_, at)) => self.push(at, Due::Retransmit(flow, timer)),
             None => {
+                // Who gives up is whoever waits for an acknowledgement: for a lost one that is its receiver.
+                let waits = match trouble.is_about_an_ack() {
+                    true => flow.reversed(),
+                    false => flow,
+                };
                 self.troubles.remove(&flow);
                 self.gave_up += 1;
-                self.reset(flow);
+                self.reset(waits);
             }
         }
     }
@@ -666,23 +927,16 @@ impl Net {
         if trouble.timer != timer {
             return;
         }
+        let of_nobody = trouble.is_about_an_ack();
         let Some((packet, sent)) = trouble.retransmit() else {
             return;
         };
-        if !self.has_socket(flow) {
+        // The last acknowledgement of a close outlives its socket: turmoil-net has no TIME_WAIT (RFC 9293, section 3.6.1).
+        if !of_nobody && self.state_of(flow).is_none() {
             self.troubles.remove(&flow);
             return;
         }
-        self.forward(
-            now,
-            Flight {
-                packet,
-                flow,
-                sent,
-                hop: 0,
-                readdressed: None,
-            },
-        );
+        self.forward(now, Flight::new(packet, flow, sent));
     }
 
     fn path_delay(&self, flow: FlowId) -> Duration {
@@ -704,20 +958,24 @@ impl Net {
         access(src) + line + access(dst)
     }
 
-    /// Whether the sender of `flow` still has the socket that sent it.
-    fn has_socket(&self, flow: FlowId) -> bool {
+    /// The state of the sender's socket of `flow`; `None` if it is gone.
+    fn state_of(&self, flow: FlowId) -> Option<NetstatState> {
         let src = &self.hosts[flow.src as usize];
         let peer = SocketAddr::new(self.hosts[flow.dst as usize].ip, flow.dst_port);
-        turmoil_net::netstat(src.ip).entries.iter().any(|e| {
-            e.local.port() == flow.src_port
-                && e.peer == Some(peer)
-                && e.state != Some(NetstatState::Closed)
-        })
+        turmoil_net::netstat(src.ip)
+            .entries
+            .iter()
+            .find(|e| e.local.port() == flow.src_port && e.peer == Some(peer))
+            .and_then(|e| e.state)
+            .filter(|state| *state != NetstatState::Closed)
     }
 
     /// Tells the sender of `flow` that its connection is gone.
     fn reset(&mut self, flow: FlowId) {
-        if self.hosts[flow.src as usize].powered {
+        // A socket in the middle of its handshake would stay for ever, see `arrived`.
+        let state = self.state_of(flow);
+        if state.is_some() && state != Some(NetstatState::SynReceived) {
+            self.forget(flow);
             let packet = self.reset_packet(flow.reversed(), 0);
             self.guard.deliver(packet);
             self.signal.mark();
@@ -755,11 +1013,9 @@ impl Net {
         self.forward(
             now,
             Flight {
-                packet,
-                flow,
-                sent: now,
                 hop: 1,
                 readdressed: cause.readdressed,
+                ..Flight::new(packet, flow, now)
             },
         );
     }
@@ -767,6 +1023,7 @@ impl Net {
     /// Sends a probe to head office and back over the primary line; gives when its answer arrives, `None` if it does not.
     pub(super) fn probe(&mut self) -> Option<Duration> {
         let now = self.now();
+        self.catch_up(now);
         let line = self.wan.as_ref()?.primary;
         let class = self.classes.priorities.len() as u8 - 1;
         let mut at = now;
@@ -790,17 +1047,21 @@ impl Net {
         if let Some(wan) = &mut self.wan
             && let Some(router) = &mut wan.router
         {
+            let before = router.deadline();
             if let Some(active) = router.probed(now, answered) {
                 self.switched.push((now, active));
             }
-            // The driver may have to wake at another instant.
-            self.signal.mark();
+            if router.deadline() != before {
+                // The driver has to wake at another instant.
+                self.signal.mark();
+            }
         }
     }
 
     /// A line goes down or comes back. What waits in its queues is lost, in TCP's sense.
     pub(super) fn set_up(&mut self, line: usize, up: bool) {
         let now = self.now();
+        self.catch_up(now);
         for way in [Way::Up, Way::Down] {
             self.lines[line].way(way).set_up(now, up);
             if !up {
@@ -822,16 +1083,21 @@ impl Net {
         self.signal.mark();
     }
 
-    /// The power of a machine goes: nothing of it is heard any more, and its sockets are gone when it comes back.
-    /// Its tasks must have ended.
-    pub(super) fn power_off(&mut self, host: u16) {
+    /// Nothing that a machine says is heard any more.
+    pub(super) fn mute(&mut self, host: u16) {
+        let now = self.now();
+        self.catch_up(now);
         self.hosts[host as usize].powered = false;
+    }
+
+    /// A muted machine's sockets are gone when its power comes back. Its tasks must have ended.
+    pub(super) fn cut_sockets(&mut self, host: u16) {
         let now = self.now();
         self.discard_egress(now);
         let own = self.hosts[host as usize].ip;
         for entry in turmoil_net::netstat(own).entries {
             let Some(peer) = entry.peer else { continue };
-            let Some(&peer_index) = self.by_ip.get(&peer.ip()) else {
+            let Some(peer_index) = self.host_at(peer.ip()) else {
                 continue;
             };
             let flow = FlowId {
@@ -840,6 +1106,7 @@ impl Net {
                 src_port: peer.port(),
                 dst_port: entry.local.port(),
             };
+            self.forget(flow);
             let packet = self.reset_packet(flow, 0);
             self.guard.deliver(packet);
         }
@@ -858,7 +1125,7 @@ impl Net {
         let own = self.hosts[host as usize].ip;
         for entry in turmoil_net::netstat(own).entries {
             let Some(peer) = entry.peer else { continue };
-            let Some(&peer_index) = self.by_ip.get(&peer.ip()) else {
+            let Some(peer_index) = self.host_at(peer.ip()) else {
                 continue;
             };
             if entry.local.port() >= EPHEMERAL_PORTS {
@@ -870,6 +1137,7 @@ impl Net {
                 src_port: entry.local.port(),
                 dst_port: peer.port(),
             };
+            self.forget(flow);
             if entry.state != Some(NetstatState::FinWait2) {
                 let packet = self.reset_packet(flow, 0);
                 self.transmit(now, packet);

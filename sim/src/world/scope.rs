@@ -1,45 +1,12 @@
 //! The tasks of one machine: a crash is the abort of its scope.
 
 use std::{
-    cell::Cell,
-    future::{Future, poll_fn},
-    pin::pin,
+    future::Future,
     sync::{Arc, Mutex},
 };
 
 use backroom_collector::env::Task;
 use tokio::task::AbortHandle;
-
-thread_local! {
-    /// Whether a task of this thread's world has panicked.
-    static PANICKED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether a task has panicked since the last call. tokio keeps a task's panic in its handle, where nobody looks: a run that
-/// went on would judge a store with a part less.
-pub(super) fn take_panicked() -> bool {
-    PANICKED.replace(false)
-}
-
-/// Notices a panic that passes through.
-struct Watch;
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            PANICKED.set(true);
-        }
-    }
-}
-
-async fn watched<F: Future>(task: F) -> F::Output {
-    let mut task = pin!(task);
-    poll_fn(|cx| {
-        let _watch = Watch;
-        task.as_mut().poll(cx)
-    })
-    .await
-}
 
 /// Tasks of one run of one machine. A machine that starts again gets a new scope, so that nothing of the old one can
 /// put tasks into the new one.
@@ -64,7 +31,7 @@ impl Scope {
             clippy::disallowed_methods,
             reason = "the one place where a machine's tasks are made; the scope holds their abort handles"
         )]
-        let handle = tokio::task::spawn(watched(task));
+        let handle = tokio::task::spawn(task);
         let mut inner = self.lock();
         if inner.closed {
             handle.abort();
@@ -103,6 +70,11 @@ impl Scope {
             "aborted tasks of a machine did not end"
         );
         running
+    }
+
+    /// Whether a task of it has not ended.
+    pub(super) fn is_busy(&self) -> bool {
+        self.lock().tasks.iter().any(|t| !t.is_finished())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {

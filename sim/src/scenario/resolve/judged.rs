@@ -53,6 +53,17 @@ impl Cx<'_> {
             );
         }
         let that_node = f.node("that")?;
+        if let Some(that) = &that {
+            let metrics = std::iter::once(&that.measure.metric).chain(&that.measure.of);
+            for metric in
+                metrics.filter(|m| crate::metric::catalogue::UNRECORDED.contains(&m.name.as_str()))
+            {
+                self.refuse(
+                    that_node.span,
+                    format!("judges `{}`, which no machine records yet", metric.name),
+                );
+            }
+        }
         Some(Expect {
             id: id?,
             text: that_node.as_text()?.to_owned(),
