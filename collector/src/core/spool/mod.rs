@@ -34,7 +34,7 @@ use std::{
 use bytes::Bytes;
 
 pub use intake::{Admission, Commit};
-pub use outbox::{BatchRef, Pick};
+pub use outbox::{BatchRef, Left, Pick};
 pub use seal::{Placement, SealWork};
 
 use super::{
@@ -274,7 +274,7 @@ pub struct Spool {
     /// The batch segment that is written to.
     pub(super) segment: Option<u64>,
     pub(super) sending: BTreeMap<Place, Entry>,
-    pub(super) suspended: BTreeMap<Place, Mono>,
+    pub(super) suspended: BTreeMap<Place, outbox::Suspended>,
     /// Segments without batches whose last notes are not written yet.
     pub(super) emptied: Vec<u64>,
 

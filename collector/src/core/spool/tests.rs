@@ -504,12 +504,19 @@ fn a_suspended_batch_waits_alone() {
         panic!("there is a batch");
     };
     let until = world.now.after(Duration::from_secs(60));
-    world.spool.suspend(&first, until);
+    let (settled, rest) = first.header.range.split(10);
+    let left = Left {
+        ranges: vec![rest],
+        rejected: 0,
+        quarantined: settled.count,
+    };
+    world.spool.suspend(&first, until, Some(left.clone()));
     world.step(&Step::Deliver);
     assert_eq!(world.delivered.len(), 30);
     assert_eq!(world.spool.pick(world.now, 0), Pick::At(until));
     world.now = until;
     assert_eq!(world.spool.pick(world.now, 0), Pick::Batch(first));
+    assert_eq!(world.spool.left(&first), Some(&left));
 }
 
 /// A refused item stands in a quarantine file with the server's words, and the rest counts as delivered.
