@@ -481,7 +481,9 @@ impl<E: Env> Worker<E> {
                 self.shared
                     .observer
                     .notice(&format!("write quarantine: {error}"));
-                return Next::Wait(part, until);
+                let is_full = error.kind() == std::io::ErrorKind::QuotaExceeded;
+                let pause = if is_full { BLOCKED_PAUSE } else { DISK_PAUSE };
+                return Next::Wait(part, self.shared.now().after(pause));
             }
             self.shared
                 .observer

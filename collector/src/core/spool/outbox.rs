@@ -216,13 +216,18 @@ impl Spool {
 
     /// Where a refused item goes: its words (length as u32, text), then the request that holds it alone.
     ///
-    /// Like a batch it counts only after write and sync; then [`Spool::quarantined`]. One at a time.
+    /// Like a batch it counts only after write and sync; then [`Spool::quarantined`]. One at a time. `None` if the quarantine
+    /// is full ([`Limits::quarantine_bytes`](super::Limits::quarantine_bytes)): then the item stays in its batch.
     pub fn place_quarantined(
         &mut self,
         range: ItemRange,
         words: &str,
         request: &[u8],
-    ) -> Placement {
+    ) -> Option<Placement> {
+        let bytes = frame::frame_bytes(4 + words.len() + request.len());
+        if self.quarantine_bytes + bytes > self.limits.quarantine_bytes() {
+            return None;
+        }
         let (number, offset) = match self.quarantine {
             Some(current) => current,
             None => (self.new_file(), 0),
@@ -244,8 +249,9 @@ impl Spool {
         let mut out = Vec::new();
         frame::append(&mut out, base, header, &payload);
         self.other_bytes += out.len() as u64;
+        self.quarantine_bytes += out.len() as u64;
         self.quarantine = Some((number, offset + out.len() as u64));
-        Placement {
+        Some(Placement {
             footer: None,
             file: FileId {
                 kind: FileKind::Quarantine,
@@ -254,12 +260,19 @@ impl Spool {
             create: offset == 0,
             offset,
             bytes: out.into(),
-        }
+        })
     }
 
-    /// Writing to the quarantine failed: the next item goes to another file.
-    pub fn quarantine_failed(&mut self) {
+    /// Writing this to the quarantine failed: the next item goes to another file.
+    pub fn quarantine_failed(&mut self, placement: &Placement) {
         self.quarantine = None;
+        if placement.create {
+            // It holds nothing that counts, and many failures must not fill the quarantine.
+            let bytes = placement.bytes.len() as u64;
+            self.other_bytes -= bytes;
+            self.quarantine_bytes -= bytes;
+            self.garbage.insert(placement.file, bytes);
+        }
     }
 
     /// The receiver took the batch but for `quarantined` items, which are in a synced quarantine file, and `rejected` ones
