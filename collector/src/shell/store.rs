@@ -80,8 +80,11 @@ impl<E: Env> Shared<E> {
             match self.env.disk().remove_file(&self.path(file)).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                // It still takes its space, and is tried again.
-                Err(_) => continue,
+                // It is tried again.
+                Err(_) => {
+                    self.lock().spool.not_removed(file);
+                    continue;
+                }
             }
             self.lock().spool.removed(file);
         }
@@ -128,6 +131,10 @@ impl<E: Env> Shared<E> {
     ) -> io::Result<()> {
         let _one_at_a_time = self.quarantine.lock().await;
         let placement = self.lock().spool.place_quarantined(range, words, request);
+        let Some(placement) = placement else {
+            let why = "it is full, at an eighth of buffer.disk; the items stay in the buffer";
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, why));
+        };
         let mut current = None;
         let result = self
             .write(
@@ -135,11 +142,11 @@ impl<E: Env> Shared<E> {
                 placement.file,
                 placement.create,
                 placement.offset,
-                placement.bytes,
+                placement.bytes.clone(),
             )
             .await;
         if result.is_err() {
-            self.lock().spool.quarantine_failed();
+            self.lock().spool.quarantine_failed(&placement);
         }
         result
     }
