@@ -123,6 +123,8 @@ pub(super) struct Line {
     pub(super) down: Link<Flight>,
     /// Mean one-way delay as it is now, for retransmission timeouts.
     pub(super) delay_mean: Duration,
+    /// The same as it was declared, for when a fault heals.
+    pub(super) delay_declared: Duration,
     /// Packets that found it down or were taken out of its queue: whether a fault bit.
     pub(super) refused: u64,
     /// Whether a fault makes it worse than declared.
