@@ -8,7 +8,7 @@ use std::{io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::shared::{Outcome, Shared};
+use super::shared::{Outcome, Shared, Writer};
 use crate::{
     config::Durability,
     core::{
@@ -201,10 +201,11 @@ pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
         shared.settle();
         shared.seal.notify_one();
         match result {
-            Ok(()) => shared.disk_health(None),
+            Ok(()) => shared.disk_health(Writer::Journal, None),
             Err(error) => {
                 current = None;
-                shared.disk_health(Some(describe("write journal", &path, &error)));
+                let error = describe("write journal", &path, &error);
+                shared.disk_health(Writer::Journal, Some(error));
                 if shared.lock().is_ending {
                     return;
                 }
@@ -262,10 +263,14 @@ pub(super) async fn seal<E: Env>(shared: Arc<Shared<E>>) {
         shared.settle();
         shared.commit.notify_one();
         shared.send.notify_waiters();
-        if let Err(error) = result {
-            current = None;
-            shared.disk_health(Some(describe("write batch", &path, &error)));
-            tokio::time::sleep(DISK_PAUSE).await;
+        match result {
+            Ok(()) => shared.disk_health(Writer::Batches, None),
+            Err(error) => {
+                current = None;
+                let error = describe("write batch", &path, &error);
+                shared.disk_health(Writer::Batches, Some(error));
+                tokio::time::sleep(DISK_PAUSE).await;
+            }
         }
     }
 }
