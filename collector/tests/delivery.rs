@@ -212,6 +212,70 @@ async fn codecs_fall_back() {
     }
 }
 
+/// A proxy's 415 changes nothing for good; a lesser codec that is then delivered does.
+#[tokio::test]
+async fn a_foreign_415_is_believed_once_a_lesser_codec_is_taken() {
+    let foreign = || {
+        Reply::Raw(
+            "415 No\r\ncontent-type: text/html".into(),
+            b"<html>".to_vec(),
+        )
+    };
+    let (sink, running, _keep) = check(10, move |number, request| {
+        match (number, request.codec) {
+            // At first a proxy refuses everything that is compressed, then the path breaks.
+            (0 | 1, _) => foreign(),
+            (2, _) => Reply::Raw("502 Bad Gateway".into(), Vec::new()),
+            (_, CodecId::Zstd) => foreign(),
+            _ => Reply::Take,
+        }
+    })
+    .await;
+    assert_eq!(sink.taken().len(), 10);
+    let codecs: Vec<_> = sink.received().iter().map(|r| r.codec).collect();
+    use CodecId::{Gzip, None, Zstd};
+    assert_eq!(codecs, [Zstd, Gzip, None, Zstd, Gzip]);
+    running.stop().await;
+}
+
+/// A proxy's 413 halves batches, but a single item that it refuses is kept, and what passed is not sent again.
+#[tokio::test]
+async fn a_foreign_413_condemns_nothing() {
+    let env = env();
+    let (keep, dir) = buffer();
+    let sink = Sink::open(&env).await;
+    let (refused, mut last) = tokio::sync::watch::channel(0);
+    sink.decide(move |_, request| {
+        let ids = span_ids(&request.body);
+        if !ids.contains(&69) {
+            return Reply::Take;
+        }
+        refused.send_replace(ids.len());
+        Reply::Raw(
+            "413 No\r\ncontent-type: text/html".into(),
+            b"<html>".to_vec(),
+        )
+    });
+    let running = Running::start(&env, config(&dir, Some(sink.url()))).await;
+    let answer = running.client().await.post_spans(0..70).await;
+    assert_eq!(answer.unwrap().status, 200);
+    last.wait_for(|items| *items == 1).await.unwrap();
+    let expect = (0..69).map(|id| (id, 1)).collect();
+    assert_eq!(sink.taken(), expect);
+    let told = running.told.clone();
+    running.stop().await;
+    let items = *told.accounting.lock().unwrap().items(Signal::Traces);
+    assert_eq!(
+        (items.quarantined, items.dropped_total(), items.stored),
+        (0, 0, 70)
+    );
+    let mut files = std::fs::read_dir(keep.path().join("buffer")).unwrap();
+    assert!(!files.any(|file| {
+        let path = file.unwrap().path();
+        path.extension().is_some_and(|e| e == "quarantine")
+    }));
+}
+
 /// Headers are sent as configured.
 #[tokio::test]
 async fn headers_are_sent() {

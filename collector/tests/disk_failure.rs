@@ -35,6 +35,8 @@ struct Faults {
     sync: AtomicBool,
     /// No space left: writes, and new files.
     write: AtomicBool,
+    /// New batch segments.
+    batches: AtomicBool,
 }
 
 impl Faults {
@@ -113,6 +115,10 @@ impl Disk for FaultyDisk {
         if how == Open::CreateNew {
             self.faults
                 .check(&self.faults.write, io::ErrorKind::StorageFull)?;
+            if path.extension().is_some_and(|kind| kind == "batches") {
+                self.faults
+                    .check(&self.faults.batches, io::ErrorKind::Other)?;
+            }
         }
         Ok(FaultyFile {
             inner: self.inner.open(path, how).await?,
@@ -204,6 +210,7 @@ async fn a_failed_sync_acknowledges_nothing() {
     let address = told.listening().await;
     let mut client = common::Client::connect(address).await;
     assert_eq!(client.post_spans(0..10).await.unwrap().status, 200);
+    told.wait("sealed", |told| told.sealed_items() == 10).await;
 
     faults.sync.store(true, Ordering::Relaxed);
     let answer = client.post_spans(10..20).await.unwrap();
@@ -224,6 +231,31 @@ async fn a_failed_sync_acknowledges_nothing() {
     told.wait("all delivered", |told| told.stored() == 0).await;
     let taken = sink.taken();
     assert!((0..10).chain(20..30).all(|id| taken.get(&id) == Some(&1)));
+}
+
+/// A journal that works does not hide that batches cannot be written.
+#[tokio::test]
+async fn health_stays_bad_while_batches_fail() {
+    let env = env();
+    let (_keep, dir) = buffer();
+    let sink = Sink::closed(&env).await;
+    let (told, faults) = start(&dir, &sink);
+    let address = told.listening().await;
+    let mut client = common::Client::connect(address).await;
+    faults.batches.store(true, Ordering::Relaxed);
+    assert_eq!(client.post_spans(0..10).await.unwrap().status, 200);
+    told.wait("a failure", |told| told.has_notice("write batch"))
+        .await;
+    assert_eq!(client.post_spans(10..20).await.unwrap().status, 200);
+    let (health, reason) = status(address, "/healthz").await;
+    assert_eq!(health, 503);
+    assert!(reason.contains(".batches"), "{reason}");
+    assert!(!told.has_notice("the disk works again"));
+
+    faults.batches.store(false, Ordering::Relaxed);
+    told.wait("an end", |told| told.has_notice("the disk works again"))
+        .await;
+    assert_eq!(status(address, "/healthz").await.0, 200);
 }
 
 /// A disk without space takes nothing in; what is sealed is delivered and deleted all the same, and intake comes back.

@@ -46,7 +46,7 @@ pub enum Event {
         /// How it ended.
         how: Payment,
     },
-    /// A POS has the sale in its durable outbox.
+    /// A POS has the sale in its durable outbox. Told again for what a POS finds there when it starts.
     SaleStored {
         /// The order.
         order: OrderId,

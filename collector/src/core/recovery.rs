@@ -27,7 +27,7 @@ use super::{
     frame::{self, Found, Header, Kind, Place},
     notes::{Checkpoint, Numbering, decode_notes},
     range::ItemRange,
-    spool::{Event, FileId, Journal, Limits, Segment, Spool},
+    spool::{Event, FileId, FileKind, Journal, Limits, Segment, Spool},
 };
 use crate::otlp::Signal;
 
@@ -109,6 +109,7 @@ pub struct Recovery {
     last_commit: BTreeMap<u64, u64>,
     file: u64,
     other_bytes: u64,
+    quarantine_bytes: u64,
     report: Report,
 }
 
@@ -184,6 +185,9 @@ impl Recovery {
     pub fn other(&mut self, file: Option<FileId>, bytes: u64) {
         self.file = self.file.max(file.map_or(0, |file| file.number));
         self.other_bytes += bytes;
+        if file.is_some_and(|file| file.kind == FileKind::Quarantine) {
+            self.quarantine_bytes += bytes;
+        }
     }
 
     /// A segment's headers, from its index or from a walk. Returns the batches whose payload must be checked.
@@ -325,6 +329,7 @@ impl Recovery {
         spool.boot = self.boot.saturating_add(1);
         spool.next_file = self.file.saturating_add(1);
         spool.other_bytes = self.other_bytes;
+        spool.quarantine_bytes = self.quarantine_bytes;
         spool.sealed = std::mem::take(&mut self.checkpoint.sealed);
         spool
             .sealed

@@ -5,10 +5,12 @@
 //! | 2xx with an OTLP body | delivered; `partial_success` counts what was rejected, nothing is sent again |
 //! | 429, 502, 503, 504; no answer, reset, timeout | path: back off, keep |
 //! | 401, 403, 404, 405, 407, 408, other 5xx, 3xx; 2xx, 400 or 422 whose body is not OTLP (captive portal, proxy) | path: suspend, probe slowly, say so, keep |
-//! | 415; 400 that names the content encoding | codec: fall back (zstd, gzip, none), send again |
+//! | 415 with an OTLP body; 400 that names the content encoding | codec: fall back (zstd, gzip, none), send again |
+//! | 415 whose body is not OTLP | codec, for this request alone; remembered once a lesser codec is delivered; path if none is left |
 //! | 413; 400 or 422 with an OTLP body | payload: halve it down to the culprit |
+//! | 413 for a single item, whose body is not OTLP | path: suspend, keep |
 //!
-//! Path failures never condemn data. Next: `destination`, which acts on path verdicts.
+//! Only an OTLP receiver condemns data; path failures never do. Next: `destination`, which acts on path verdicts.
 
 use std::time::Duration;
 
@@ -29,9 +31,14 @@ pub enum Verdict {
         reason: String,
     },
     /// The peer does not know this content encoding.
-    Codec,
+    Codec {
+        /// Whether an OTLP receiver said so, and not something on the way to it.
+        is_otlp: bool,
+    },
     /// The peer refuses what is in the request.
     Payload {
+        /// Whether an OTLP receiver said so. If not, smaller requests may pass, but no item is condemned.
+        is_otlp: bool,
         /// The server's words.
         message: String,
     },
@@ -76,17 +83,23 @@ pub fn judge(answer: &Answer<'_>, unix_now: Duration) -> Verdict {
             ),
         },
         429 | 502..=504 => path(false, describe(answer)),
-        415 => Verdict::Codec,
+        415 => Verdict::Codec {
+            is_otlp: is_otlp_error(answer),
+        },
         413 => Verdict::Payload {
+            is_otlp: is_otlp_error(answer),
             message: describe(answer),
         },
         400 | 422 if is_otlp_error(answer) => {
             let message = describe(answer);
             let lower = message.to_ascii_lowercase();
             if lower.contains("content-encoding") || lower.contains("content encoding") {
-                Verdict::Codec
+                Verdict::Codec { is_otlp: true }
             } else {
-                Verdict::Payload { message }
+                Verdict::Payload {
+                    is_otlp: true,
+                    message,
+                }
             }
         }
         _ => path(true, describe(answer)),
@@ -150,8 +163,10 @@ mod tests {
             Verdict::Delivered(accepted) => format!("delivered -{}", accepted.rejected),
             Verdict::Path { suspend: false, .. } => "back off".to_owned(),
             Verdict::Path { suspend: true, .. } => "suspend".to_owned(),
-            Verdict::Codec => "codec".to_owned(),
-            Verdict::Payload { .. } => "payload".to_owned(),
+            Verdict::Codec { is_otlp: true } => "codec".to_owned(),
+            Verdict::Codec { is_otlp: false } => "foreign codec".to_owned(),
+            Verdict::Payload { is_otlp: true, .. } => "payload".to_owned(),
+            Verdict::Payload { is_otlp: false, .. } => "foreign payload".to_owned(),
         };
         assert_eq!(verdict, expect, "{status} {content_type:?} {body:?}");
     }
@@ -172,7 +187,10 @@ mod tests {
         for code in [301, 302, 401, 403, 404, 405, 407, 408, 500, 501, 511] {
             check(code, protobuf, &status, "suspend");
         }
-        check(415, "", b"", "codec");
+        check(415, protobuf, b"", "codec");
+        check(415, "application/json", br#"{"code":3}"#, "codec");
+        check(415, "text/html", b"<html>", "foreign codec");
+        check(415, "", b"", "foreign codec");
         check(400, protobuf, &encoding, "codec");
         for code in [400, 422] {
             check(code, protobuf, &status, "payload");
@@ -181,7 +199,9 @@ mod tests {
             check(code, "text/plain", b"Bad Request", "suspend");
             check(code, "", b"", "suspend");
         }
-        check(413, "text/html", b"<html>", "payload");
+        check(413, protobuf, &status, "payload");
+        check(413, "text/html", b"<html>", "foreign payload");
+        check(413, "", b"", "foreign payload");
     }
 
     #[test]

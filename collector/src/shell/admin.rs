@@ -47,7 +47,7 @@ pub(super) fn answer<E: Env>(
 }
 
 fn health(state: &State) -> (StatusCode, String) {
-    match &state.disk_error {
+    match state.disk_error() {
         None => (StatusCode::OK, "ok\n".to_owned()),
         Some(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
     }
@@ -170,7 +170,11 @@ fn metrics(state: &State, unix_nanos: u64) -> String {
         (
             "disk_ok",
             "1 unless the disk failed last",
-            if state.disk_error.is_none() { 1.0 } else { 0.0 },
+            if state.disk_error().is_none() {
+                1.0
+            } else {
+                0.0
+            },
         ),
     ];
     for (name, help, value) in gauges {

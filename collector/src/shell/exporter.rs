@@ -12,12 +12,13 @@ use super::{
     store::sleep_until,
 };
 use crate::{
+    config::Codec,
     core::{
         Mono,
         codec::{CodecId, compress, decompress},
         destination::{Allowed, Attempt},
         range::ItemRange,
-        spool::{BatchRef, Pick},
+        spool::{BatchRef, Left, Pick},
         verdict::{Answer, Verdict, judge},
     },
     env::Env,
@@ -26,6 +27,10 @@ use crate::{
 
 /// Pause after a segment or a batch could not be read, or a refused item could not be written.
 const DISK_PAUSE: Duration = Duration::from_secs(30);
+
+/// Pause of a batch with an item that something on the way does not let through: much longer than the probes of the path
+/// are apart, so that other batches are tried in between.
+const BLOCKED_PAUSE: Duration = Duration::from_secs(600);
 
 /// The time for an answer doubles at most so many times: 32 times `endpoint.timeout`.
 const SLOW_DOUBLINGS_MAX: u32 = 5;
@@ -36,6 +41,8 @@ struct Part {
     codec: CodecId,
     body: Bytes,
     raw_bytes: u64,
+    /// The codec that is tried because something that is not OTLP refused a better one.
+    trial: Option<CodecId>,
 }
 
 /// What became of the parts of a batch.
@@ -50,8 +57,10 @@ enum Next {
     Done,
     Again(Part),
     Halves(Part, Part),
-    /// Leave the batch as it is; if told, not before that instant.
-    Leave(Option<Mono>),
+    /// Leave the whole batch for its next turn.
+    Leave,
+    /// Come back to this part, and what else is left of the batch, at that instant.
+    Wait(Part, Mono),
 }
 
 /// Sends batch after batch, until the end.
@@ -174,19 +183,21 @@ impl<E: Env> Worker<E> {
                 ) {
                     state.spool.damaged(&batch);
                 } else {
-                    state.spool.suspend(&batch, until);
+                    let left = state.spool.left(&batch).cloned();
+                    state.spool.suspend(&batch, until, left);
                 }
                 return;
             }
         };
-        let mut parts = vec![Part {
+        let whole = Part {
             range: batch.header.range,
             codec: batch.header.codec,
             body,
             raw_bytes: batch.header.raw_bytes.into(),
-        }];
+            trial: None,
+        };
+        let (mut parts, mut tally) = self.resume(&batch, whole).await;
         let mut attempt = Some(attempt);
-        let mut tally = Tally::default();
         while let Some(part) = parts.pop() {
             let part = self.fit_codec(part).await;
             let is_whole = part.range == batch.header.range;
@@ -205,9 +216,16 @@ impl<E: Env> Worker<E> {
                 Next::Done => {}
                 Next::Again(part) => parts.push(part),
                 Next::Halves(left, right) => parts.extend([right, left]),
-                Next::Leave(None) => return self.shared.lock().spool.failed(&batch),
-                Next::Leave(Some(until)) => {
-                    return self.shared.lock().spool.suspend(&batch, until);
+                Next::Leave => return self.shared.lock().spool.failed(&batch),
+                Next::Wait(part, until) => {
+                    // The part in trouble goes last, so that it does not hold up the others next time.
+                    parts.insert(0, part);
+                    let left = (!is_whole).then(|| Left {
+                        ranges: parts.iter().rev().map(|part| part.range).collect(),
+                        rejected: tally.rejected,
+                        quarantined: tally.quarantined,
+                    });
+                    return self.shared.lock().spool.suspend(&batch, until, left);
                 }
             }
         }
@@ -221,9 +239,29 @@ impl<E: Env> Worker<E> {
         }
     }
 
-    /// Recompresses a part whose codec the destination does not take.
+    /// The parts of a batch that are to be sent, the first one last, and what became of the others before.
+    async fn resume(&self, batch: &BatchRef, whole: Part) -> (Vec<Part>, Tally) {
+        let left = self.shared.lock().spool.left(batch).cloned();
+        let Some(left) = left else {
+            return (vec![whole], Tally::default());
+        };
+        let level = whole.codec.with_level(self.shared.config.compress.codec);
+        let tally = Tally {
+            rejected: left.rejected,
+            quarantined: left.quarantined,
+        };
+        let work = move || cut(&whole, &left.ranges, level).ok_or(whole);
+        match self.shared.env.compute(work).await {
+            Ok(parts) => (parts, tally),
+            // What was cut once is cut again; if not, twice is better than never.
+            Err(whole) => (vec![whole], Tally::default()),
+        }
+    }
+
+    /// Recompresses a part whose codec the destination does not take, or may not take.
     async fn fit_codec(&self, part: Part) -> Part {
         let accepts = self.shared.lock().accepts;
+        let accepts = part.trial.map_or(accepts, |trial| trial.min(accepts));
         if part.codec <= accepts {
             return part;
         }
@@ -303,6 +341,10 @@ impl<E: Env> Worker<E> {
         match verdict {
             Verdict::Delivered(accepted) => {
                 self.path_works(attempt);
+                if part.trial.is_some() {
+                    // Now the receiver itself has shown what it takes.
+                    self.fall_back(part.codec);
+                }
                 if accepted.rejected > 0 {
                     self.shared.observer.notice(&format!(
                         "{} rejected {} items of {}: {}",
@@ -319,29 +361,60 @@ impl<E: Env> Worker<E> {
             } => {
                 self.path_failed(attempt, retry_after, suspend, &reason);
                 // A batch in parts is kept here, so that what was delivered of it is not sent again.
-                if is_whole {
-                    Next::Leave(None)
-                } else {
-                    Next::Again(part)
-                }
+                Self::later(part, is_whole)
             }
-            Verdict::Codec => match part.codec.fallback() {
-                Some(codec) => {
+            Verdict::Codec { is_otlp } => match part.codec.fallback() {
+                Some(codec) if is_otlp => {
                     self.path_works(attempt);
                     self.fall_back(codec);
                     Next::Again(part)
                 }
+                Some(codec) => {
+                    self.path_unknown(attempt);
+                    let trial = Some(codec);
+                    Next::Again(Part { trial, ..part })
+                }
                 None => {
                     let reason = "it refuses bodies without content encoding";
                     self.path_failed(attempt, None, true, reason);
-                    Next::Leave(None)
+                    Self::later(part, is_whole)
                 }
             },
-            Verdict::Payload { message } => {
-                self.path_works(attempt);
+            Verdict::Payload {
+                is_otlp: false,
+                message,
+            } if part.range.count == 1 => {
+                let reason = format!("{message}, for a single item and not from an OTLP receiver");
+                self.path_failed(attempt, None, true, &reason);
+                Next::Wait(part, self.shared.now().after(BLOCKED_PAUSE))
+            }
+            Verdict::Payload { is_otlp, message } => {
+                if is_otlp {
+                    self.path_works(attempt);
+                } else {
+                    self.path_unknown(attempt);
+                }
                 self.refused(part, &message, tally).await
             }
         }
+    }
+
+    /// After a failure of the path: a whole batch is picked again, a part is kept.
+    fn later(part: Part, is_whole: bool) -> Next {
+        if is_whole {
+            Next::Leave
+        } else {
+            Next::Again(Part {
+                trial: None,
+                ..part
+            })
+        }
+    }
+
+    /// Something answered that need not be the destination.
+    fn path_unknown(&self, attempt: Attempt) {
+        self.shared.lock().destination.cancelled(attempt);
+        self.shared.send.notify_waiters();
     }
 
     fn path_works(&self, attempt: Attempt) {
@@ -400,7 +473,7 @@ impl<E: Env> Worker<E> {
     async fn refused(&self, part: Part, message: &str, tally: &mut Tally) -> Next {
         let until = self.shared.now().after(DISK_PAUSE);
         let Ok(raw) = decompress(part.codec, &part.body, part.raw_bytes) else {
-            return Next::Leave(Some(until));
+            return Next::Wait(part, until);
         };
         if part.range.count == 1 {
             let written = self.shared.write_quarantine(part.range, message, &raw);
@@ -408,7 +481,9 @@ impl<E: Env> Worker<E> {
                 self.shared
                     .observer
                     .notice(&format!("write quarantine: {error}"));
-                return Next::Leave(Some(until));
+                let is_full = error.kind() == std::io::ErrorKind::QuotaExceeded;
+                let pause = if is_full { BLOCKED_PAUSE } else { DISK_PAUSE };
+                return Next::Wait(part, self.shared.now().after(pause));
             }
             self.shared
                 .observer
@@ -422,7 +497,7 @@ impl<E: Env> Worker<E> {
             .filter(|(left, _)| count_items(signal, left) == Ok(part.range.count / 2));
         let Some((left, right)) = halves else {
             // It cannot be halved: it stays, and is tried from time to time.
-            return Next::Leave(Some(until));
+            return Next::Wait(part, until);
         };
         let (left_range, right_range) = part.range.split(part.range.count / 2);
         let level = part.codec.with_level(self.shared.config.compress.codec);
@@ -431,9 +506,29 @@ impl<E: Env> Worker<E> {
             codec: part.codec,
             raw_bytes: raw.len() as u64,
             body: compress(level, &[raw.into()]),
+            trial: part.trial,
         });
         Next::Halves(left, right)
     }
+}
+
+/// Cuts these ranges out of a batch, the first one last.
+fn cut(whole: &Part, ranges: &[ItemRange], level: Codec) -> Option<Vec<Part>> {
+    let raw = decompress(whole.codec, &whole.body, whole.raw_bytes).ok()?;
+    let signal = whole.range.signal;
+    let one = |range: &ItemRange| {
+        let before = range.first - whole.range.first;
+        let (_, rest) = split_items(signal, &raw, before).ok()?;
+        let (raw, _) = split_items(signal, &rest, range.count).ok()?;
+        Some(Part {
+            range: *range,
+            codec: whole.codec,
+            raw_bytes: raw.len() as u64,
+            body: compress(level, &[raw.into()]),
+            trial: None,
+        })
+    };
+    ranges.iter().rev().map(one).collect()
 }
 
 /// Whether a request may start; otherwise when to look again, if that is known.
@@ -443,5 +538,50 @@ fn may_start(state: &State, now: Mono) -> Result<(), Option<Mono>> {
         Allowed::At(at) => Err(Some(at)),
         Allowed::Now if now < state.pacer.ready_at() => Err(Some(state.pacer.ready_at())),
         Allowed::Now => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::otlp::Signal;
+
+    /// What is left of a batch is cut out of it, in its order, and nothing else.
+    #[test]
+    fn only_what_is_left_is_cut_out() {
+        // Resource logs (1), scope logs (2), log records (2) that hold a time each.
+        let field = |number: u8, data: &[u8]| [&[number << 3 | 2, data.len() as u8], data].concat();
+        let record = |id: u8| field(2, &[0x09, id, 0, 0, 0, 0, 0, 0, 0]);
+        let request = |ids: std::ops::Range<u8>| -> Vec<u8> {
+            let records: Vec<u8> = ids.flat_map(record).collect();
+            field(1, &field(2, &records))
+        };
+        let range = ItemRange {
+            store: 1,
+            boot: 1,
+            signal: Signal::Logs,
+            first: 100,
+            count: 8,
+        };
+        let raw = request(0..8);
+        let whole = Part {
+            range,
+            codec: CodecId::Gzip,
+            raw_bytes: raw.len() as u64,
+            body: compress(Codec::Gzip(1), &[raw.into()]),
+            trial: None,
+        };
+        let (left, right) = range.split(4);
+        let ranges = [right.split(1).1, left.split(1).0];
+        let parts = cut(&whole, &ranges, Codec::Gzip(1)).unwrap();
+        assert_eq!(
+            parts.iter().map(|p| p.range).collect::<Vec<_>>(),
+            [ranges[1], ranges[0]]
+        );
+        for (part, expect) in parts.iter().zip([request(0..1), request(5..8)]) {
+            let raw = decompress(part.codec, &part.body, part.raw_bytes).unwrap();
+            assert_eq!(count_items(Signal::Logs, &raw), Ok(part.range.count));
+            assert_eq!(raw, expect);
+        }
     }
 }

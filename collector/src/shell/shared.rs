@@ -56,8 +56,8 @@ pub(super) struct State {
     pub(super) slow_answers: u32,
     /// Bytes of requests that are being taken in.
     pub(super) inflight_bytes: u64,
-    /// What the disk said last, if it failed.
-    pub(super) disk_error: Option<String>,
+    /// What the disk said last to each [`Writer`], if it failed.
+    pub(super) disk_errors: [Option<String>; 2],
     /// Whether the last request was refused for a full buffer.
     pub(super) is_full: bool,
     /// Nothing is taken in, sealed or sent any more.
@@ -67,6 +67,20 @@ pub(super) struct State {
     pub(super) syncs: Histogram,
     pub(super) requests: [u64; 4],
     told: (Accounting, Backlog),
+}
+
+impl State {
+    /// What the disk said last, if it failed for any writer.
+    pub(super) fn disk_error(&self) -> Option<&String> {
+        self.disk_errors.iter().flatten().next()
+    }
+}
+
+/// Who writes, as indices of `State::disk_errors`: one that works says nothing about the other's files.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Writer {
+    Journal,
+    Batches,
 }
 
 /// Outcomes of requests, as indices of `State::requests`.
@@ -96,7 +110,7 @@ impl<E: Env> Shared<E> {
             accepts: CodecId::Zstd,
             slow_answers: 0,
             inflight_bytes: 0,
-            disk_error: None,
+            disk_errors: [None, None],
             is_full: false,
             is_stopping: false,
             is_ending: false,
@@ -174,12 +188,16 @@ impl<E: Env> Shared<E> {
         }
     }
 
-    /// Remembers how the disk is, and says so when that changes.
-    pub(super) fn disk_health(&self, error: Option<String>) {
-        let before = std::mem::replace(&mut self.lock().disk_error, error.clone());
+    /// Remembers how the disk is for one writer, and says so when that changes.
+    pub(super) fn disk_health(&self, writer: Writer, error: Option<String>) {
+        let (before, works) = {
+            let mut state = self.lock();
+            let before = std::mem::replace(&mut state.disk_errors[writer as usize], error.clone());
+            (before, state.disk_error().is_none())
+        };
         match (before, error) {
             (None, Some(error)) => self.observer.notice(&error),
-            (Some(_), None) => self.observer.notice("the disk works again"),
+            (Some(_), None) if works => self.observer.notice("the disk works again"),
             _ => {}
         }
     }

@@ -8,7 +8,7 @@ use std::{io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::shared::{Outcome, Shared};
+use super::shared::{Outcome, Shared, Writer};
 use crate::{
     config::Durability,
     core::{
@@ -80,8 +80,11 @@ impl<E: Env> Shared<E> {
             match self.env.disk().remove_file(&self.path(file)).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                // It still takes its space, and is tried again.
-                Err(_) => continue,
+                // It is tried again.
+                Err(_) => {
+                    self.lock().spool.not_removed(file);
+                    continue;
+                }
             }
             self.lock().spool.removed(file);
         }
@@ -128,6 +131,10 @@ impl<E: Env> Shared<E> {
     ) -> io::Result<()> {
         let _one_at_a_time = self.quarantine.lock().await;
         let placement = self.lock().spool.place_quarantined(range, words, request);
+        let Some(placement) = placement else {
+            let why = "it is full, at an eighth of buffer.disk; the items stay in the buffer";
+            return Err(io::Error::new(io::ErrorKind::QuotaExceeded, why));
+        };
         let mut current = None;
         let result = self
             .write(
@@ -135,11 +142,11 @@ impl<E: Env> Shared<E> {
                 placement.file,
                 placement.create,
                 placement.offset,
-                placement.bytes,
+                placement.bytes.clone(),
             )
             .await;
         if result.is_err() {
-            self.lock().spool.quarantine_failed();
+            self.lock().spool.quarantine_failed(&placement);
         }
         result
     }
@@ -194,10 +201,11 @@ pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
         shared.settle();
         shared.seal.notify_one();
         match result {
-            Ok(()) => shared.disk_health(None),
+            Ok(()) => shared.disk_health(Writer::Journal, None),
             Err(error) => {
                 current = None;
-                shared.disk_health(Some(describe("write journal", &path, &error)));
+                let error = describe("write journal", &path, &error);
+                shared.disk_health(Writer::Journal, Some(error));
                 if shared.lock().is_ending {
                     return;
                 }
@@ -255,10 +263,14 @@ pub(super) async fn seal<E: Env>(shared: Arc<Shared<E>>) {
         shared.settle();
         shared.commit.notify_one();
         shared.send.notify_waiters();
-        if let Err(error) = result {
-            current = None;
-            shared.disk_health(Some(describe("write batch", &path, &error)));
-            tokio::time::sleep(DISK_PAUSE).await;
+        match result {
+            Ok(()) => shared.disk_health(Writer::Batches, None),
+            Err(error) => {
+                current = None;
+                let error = describe("write batch", &path, &error);
+                shared.disk_health(Writer::Batches, Some(error));
+                tokio::time::sleep(DISK_PAUSE).await;
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand, ValueEnum};
     propagate_version = true,
     max_term_width = 100,
     after_help = "Exit codes: 0 all holds, 1 an expectation failed, 2 inconclusive, 3 an oracle or invariant failed,\n\
-                  64 usage, 65 bad scenario, 66 missing input, 70 internal error, 73 cannot write, 130 interrupted."
+                  64 usage, 65 bad scenario, 66 missing input, 70 internal error, 73 cannot write."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -40,7 +40,7 @@ enum Verb {
     Check(check::Args),
     /// Tell a scenario in words, or what a code, a metric or a fault is.
     Explain(explain::Args),
-    /// Print the JSON Schema of scenario files or of results.
+    /// Print a JSON Schema: of scenario files, of the collector's configuration, or of results.
     Schema(schema::Args),
     /// Answer seeds from standard input: what `run` starts.
     #[command(hide = true)]

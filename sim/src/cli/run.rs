@@ -1,7 +1,8 @@
 //! `backroom run`: a scenario, its seeds, the verdict.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Mutex,
@@ -48,7 +49,8 @@ pub(super) struct Args {
     #[arg(long, short, value_name = "N")]
     jobs: Option<NonZeroUsize>,
 
-    /// Run every seed a second time in another process and compare the traces; a difference is exit code 3.
+    /// Run every seed a second time in another process and compare traces, contents of packets included, and results; a
+    /// difference is exit code 3.
     #[arg(long)]
     verify: bool,
 
@@ -182,7 +184,7 @@ fn run_loaded(args: &Args, terminal: Terminal, loaded: &Loaded) -> Result<i32, i
         sets: args.sets.clone(),
         options: Options {
             mtu: args.mtu,
-            hash_payloads: args.hash_payloads,
+            hash_payloads: args.hash_payloads || args.verify,
         },
         strict: args.strict,
     };
@@ -251,7 +253,8 @@ fn run_loaded(args: &Args, terminal: Terminal, loaded: &Loaded) -> Result<i32, i
         },
     };
     if args.json {
-        println!("{}", reports::json::render(&result));
+        print(&reports::json::render(&result));
+        print("\n");
     } else {
         let summary = saved.as_ref().map(|f| f.join("summary.json"));
         let summary = summary.as_ref().map(|s| s.display().to_string());
@@ -264,9 +267,14 @@ fn run_loaded(args: &Args, terminal: Terminal, loaded: &Loaded) -> Result<i32, i
             timing: Some(&timing),
             report: summary.as_deref(),
         };
-        print!("{}", reports::terminal::render(&result, &screen));
+        print(&reports::terminal::render(&result, &screen));
     }
     Ok(code)
+}
+
+/// Writes to standard output; whoever has closed it has seen enough, and the verdict stands all the same.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 /// Seeds whose two runs differ.
@@ -274,7 +282,7 @@ fn differences(first: &[SeedOutcome], second: &[SeedOutcome]) -> Vec<Difference>
     first
         .iter()
         .zip(second)
-        .filter(|(a, b)| a.trace_hash != b.trace_hash)
+        .filter(|(a, b)| a.trace_hash != b.trace_hash || !a.says_the_same(b))
         .map(|(a, b)| Difference {
             seed: a.seed,
             hashes: (a.trace_hash.clone(), b.trace_hash.clone()),
@@ -282,8 +290,12 @@ fn differences(first: &[SeedOutcome], second: &[SeedOutcome]) -> Vec<Difference>
         .collect()
 }
 
-/// Columns of the screen: the terminal's, else 120, which fits a CI log.
+/// Columns of the screen: what `COLUMNS` says, else the terminal's, else 120, which fits a CI log.
 fn width() -> usize {
+    let asked = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
+    if let Some(columns) = asked {
+        return usize::clamp(columns, 40, 400);
+    }
     let terminal = terminal_size::terminal_size_of(io::stdout());
     terminal.map_or(120, |(width, _)| usize::from(width.0).clamp(80, 200))
 }

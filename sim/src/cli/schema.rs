@@ -22,6 +22,10 @@ pub enum Of {
     Scenario,
     /// The configuration of a deployed collector.
     Collector,
+    /// What `run --json` prints, and `summary.json`.
+    Result,
+    /// `manifest.json` of a run.
+    Manifest,
 }
 
 /// Prints the schema; always 0.
@@ -33,6 +37,8 @@ pub fn run(args: &Args) -> u8 {
 /// The schema as it is shipped.
 pub fn text(of: Of) -> String {
     let schema = match of {
+        Of::Result => return backroom_reports::json::schema() + "\n",
+        Of::Manifest => return backroom_reports::json::manifest_schema() + "\n",
         Of::Scenario => scenario::schema(),
         Of::Collector => {
             let mut schema = schema::object(&COLLECTOR);

@@ -1,7 +1,7 @@
 //! The script of what goes wrong: begins and ends every fault of a scenario at its instants.
 //!
-//! Faults overlap: a link is up again when the last fault that cut it has ended, and of two that make it worse the one that
-//! began last wins. Each fault tells whether it bit (packets refused, tasks killed, bytes lost): one that never does would
+//! Faults overlap: a link is up again when the last fault that cut it has ended, a machine runs again when the last one that
+//! stopped it has (`holds`), and of two that make a link worse the one that began last wins. Each fault tells whether it bit (packets refused, tasks killed, bytes lost): one that never does would
 //! make a run falsely green. What a kind models stands in `fault`.
 
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};
@@ -153,6 +153,7 @@ async fn degrade(
         stack.push((mine, change.clone()));
         mine
     };
+    let met = director.world.met_degraded(link);
     director.world.degrade_link(link, Some(change));
     if !wait_until(director, until).await {
         return 0;
@@ -164,7 +165,7 @@ async fn degrade(
         stack.last().map(|(_, change)| change.clone())
     };
     director.world.degrade_link(link, rest);
-    1
+    director.world.met_degraded(link) - met
 }
 
 fn members<'a>(director: &'a Director, node: &'a str) -> Vec<&'a Machine> {
@@ -182,6 +183,10 @@ async fn crash(director: &Director, node: &str, until: Option<Duration>) -> u64 
     let machines = members(director, node);
     let mut tasks = 0;
     for machine in &machines {
+        // What does not run cannot die: it is held a little longer, and the fault has not met it.
+        if !director.holds().stop(machine.id) {
+            continue;
+        }
         tasks += director.world.crash(&machine.name).await;
         director.recorder.record(Event::Machine {
             machine: machine.id,
@@ -190,7 +195,7 @@ async fn crash(director: &Director, node: &str, until: Option<Duration>) -> u64 
     }
     if wait_until(director, until).await {
         for machine in &machines {
-            director.start(&machine.name);
+            director.release(&machine.name);
         }
     }
     tasks
@@ -216,16 +221,24 @@ async fn power_cut(
         let effects = &effects;
         cuts.push(Box::pin(async move {
             tokio::time::sleep_until(director.world.at(at)).await;
-            let (tasks, bytes) = director.world.power_off(&machine.name).await;
-            effects.set(effects.get() + tasks + bytes);
-            director.recorder.record(Event::Machine {
-                machine: machine.id,
-                change: MachineChange::PowerLost,
-            });
-            if wait_until(director, until).await {
-                director.world.power_on(&machine.name);
-                director.boot(&machine.name).await;
+            let had_power = director.holds().power_gone(machine.id);
+            if had_power {
+                let (tasks, bytes) = director.world.power_off(&machine.name).await;
+                effects.set(effects.get() + tasks + bytes);
+                director.recorder.record(Event::Machine {
+                    machine: machine.id,
+                    change: MachineChange::PowerLost,
+                });
             }
+            if !wait_until(director, until).await {
+                return;
+            }
+            let has_power = director.holds().power_back(machine.id);
+            if !has_power {
+                return director.release(&machine.name);
+            }
+            director.world.power_on(&machine.name);
+            director.boot(&machine.name).await;
         }));
     }
     cuts.push(Box::pin(async {

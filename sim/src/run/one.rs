@@ -4,7 +4,10 @@
 //! until what is under way has arrived. What machines do is `store`'s, how a line behaves is `link`'s; the verdict on what
 //! happened is `outcome`'s. Next: `faults`, `settle`.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
 
 use crate::{
     event::{Event, MachineChange, MachineId, Recorder, Stamped},
@@ -15,7 +18,7 @@ use crate::{
     world::{self, Active, MachineSpec, Way, World, WorldReport, WorldSpec, Zone, seed},
 };
 
-use super::{faults, settle};
+use super::{faults, holds::Holds, settle};
 
 /// How a run is computed, beyond what the scenario says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +89,7 @@ pub fn run(scenario: &Arc<Scenario>, seed: u64, options: Options) -> Result<Seed
             scenario: of_world,
             directory,
             recorder: Recorder::new(),
+            holds: Arc::default(),
             seed,
         };
         director.direct().await
@@ -121,6 +125,7 @@ pub(super) struct Director {
     pub(super) scenario: Arc<Scenario>,
     pub(super) directory: Arc<Directory>,
     pub(super) recorder: Recorder,
+    holds: Arc<Mutex<Holds>>,
     seed: u64,
 }
 
@@ -130,7 +135,10 @@ impl Director {
         self.world
             .start(HQ, |env| log_end(HQ, store::run_hq(context(env))));
         let story = async {
-            let boots = self.directory.machines().iter().map(|m| self.boot(&m.name));
+            let boots = self.directory.machines().iter().map(|m| {
+                self.holds().stop(m.id);
+                self.boot(&m.name)
+            });
             let boots = all(boots.collect());
             let faults = faults::play(&self);
             let end = tokio::time::sleep_until(self.world.at(self.scenario.duration));
@@ -145,7 +153,14 @@ impl Director {
         (events, pending)
     }
 
-    /// Time from power-on to running, then the program.
+    /// What keeps machines from running.
+    pub(super) fn holds(&self) -> MutexGuard<'_, Holds> {
+        self.holds
+            .lock()
+            .expect("one thread, and no panic while it is held")
+    }
+
+    /// Time from power-on to running, then the program, unless something else still keeps it from running.
     pub(super) async fn boot(&self, name: &str) {
         let machine = self.directory.named(name).expect("a machine of the store");
         let node = &self.scenario.nodes[&machine.group];
@@ -155,12 +170,15 @@ impl Director {
             node.boot.sample_duration(&mut rng)
         };
         tokio::time::sleep(boot).await;
-        self.start(name);
+        self.release(name);
     }
 
-    /// Starts a machine's program at once.
-    pub(super) fn start(&self, name: &str) {
+    /// One reason less for a machine not to run; after the last one its program starts at once.
+    pub(super) fn release(&self, name: &str) {
         let machine = self.directory.named(name).expect("a machine of the store");
+        if !self.holds().release(machine.id) {
+            return;
+        }
         self.recorder.record(Event::Machine {
             machine: machine.id,
             change: MachineChange::Started,

@@ -52,6 +52,18 @@ pub struct Cost {
 }
 
 impl SeedOutcome {
+    /// Whether two runs of a seed agree in everything but their cost.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let text = |outcome: &Self| {
+            let free = Self {
+                cost: Cost::default(),
+                ..outcome.clone()
+            };
+            serde_json::to_string(&free).ok()
+        };
+        text(self) == text(other)
+    }
+
     /// Judges nothing yet: only measures.
     pub fn of(scenario: &Scenario, run: &SeedRun) -> Self {
         let log = SeedLog {

@@ -172,7 +172,10 @@ impl Env for SimEnv {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.0.scope.spawn(task)
+        self.0.scope.spawn(Watched {
+            signal: self.0.signal.clone(),
+            task: Box::pin(task),
+        })
     }
 
     async fn compute<T, F>(&self, work: F) -> T
@@ -182,6 +185,32 @@ impl Env for SimEnv {
     {
         // Inline: a pool of threads is never deterministic. The work takes no virtual time.
         work()
+    }
+}
+
+/// A machine's task: tokio catches its panics, and a store that goes on without it would pass for a whole one.
+pub(super) struct Watched<F> {
+    pub(super) signal: Signal,
+    pub(super) task: Pin<Box<F>>,
+}
+
+struct Alarm<'a>(&'a Signal);
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.panicked();
+        }
+    }
+}
+
+impl<F: Future> Future for Watched<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = &mut *self;
+        let _alarm = Alarm(&this.signal);
+        this.task.as_mut().poll(cx)
     }
 }
 

@@ -71,6 +71,7 @@ struct Lost {
 pub(super) struct Trouble {
     lost: VecDeque<Lost>,
     held: VecDeque<Packet>,
+    /// The youngest lost acknowledgement; kept while it is sent again, too.
     ack: Option<Lost>,
     /// Told apart from timers of earlier troubles of this flow.
     pub(super) timer: u64,
@@ -128,6 +129,11 @@ impl Trouble {
         }
     }
 
+    /// Whether only an acknowledgement is lost.
+    pub(super) fn is_about_an_ack(&self) -> bool {
+        self.lost.is_empty()
+    }
+
     /// What the timer runs for: the oldest lost segment, else the last lost ACK.
     pub(super) fn head(&self) -> Option<Head> {
         let lost = match self.lost.front() {
@@ -153,8 +159,8 @@ impl Trouble {
                 Some((packet, l.sent))
             }
             None => {
-                let a = self.ack.as_mut()?;
-                Some((a.packet.take()?, a.sent))
+                let a = self.ack.as_ref()?;
+                Some((a.packet.clone()?, a.sent))
             }
         }
     }
@@ -168,9 +174,37 @@ impl Trouble {
         resend: &mut Vec<(Packet, Duration)>,
     ) {
         let s = segment(&packet).expect("only TCP is held");
-        let (seq, pure_ack) = (s.seq, is_pure_ack(s));
-        // Whatever arrives now carries a younger acknowledgement than the lost one.
-        self.ack = None;
+        let (seq, ack, pure_ack) = (s.seq, s.ack, is_pure_ack(s));
+        // A lost acknowledgement that is younger comes after what arrives; one that is not comes before it, since what
+        // arrives may be the first data of a connection, and a kernel that waits for the end of the handshake takes its
+        // acknowledgement and throws its payload away (test `a_lost_end_of_a_handshake_costs_nothing`).
+        let lost_ack = self.ack.take().and_then(|a| a.packet);
+        let younger = lost_ack
+            .as_ref()
+            .and_then(segment)
+            .is_some_and(|lost| before(ack, lost.ack));
+        let (first, last) = match younger {
+            true => (None, lost_ack),
+            false => (lost_ack, None),
+        };
+        deliver.extend(first);
+        self.arrive_in_order(packet, seq, pure_ack, deliver, resend);
+        deliver.extend(last);
+    }
+
+    /// The lost acknowledgement, for a connection that ends.
+    pub(super) fn into_ack(self) -> Option<Packet> {
+        self.ack?.packet
+    }
+
+    fn arrive_in_order(
+        &mut self,
+        packet: Packet,
+        seq: u32,
+        pure_ack: bool,
+        deliver: &mut Vec<Packet>,
+        resend: &mut Vec<(Packet, Duration)>,
+    ) {
         if pure_ack {
             deliver.push(packet);
             return;
@@ -296,7 +330,14 @@ mod tests {
         assert!(t.lose(data(100, 0), T));
         assert!(!t.is_over());
         t.arrive(data(100, 5), &mut out, &mut again);
-        assert!(t.is_over(), "data carries a younger acknowledgement");
+        assert!(t.is_over());
+        assert_eq!(
+            out.len(),
+            2,
+            "the acknowledgement first: it may end a handshake"
+        );
+        assert!(segment(&out[0]).is_some_and(is_pure_ack));
+        out.clear();
         assert!(t.lose(data(105, 0), T));
         let (ack, _) = t.retransmit().expect("nothing followed it");
         t.arrive(ack, &mut out, &mut again);

@@ -245,7 +245,10 @@ impl World {
                 up: make(spec, link_spec, true, &[of, link, "up"])?,
                 down: make(spec, link_spec, false, &[of, link, "down"])?,
                 delay_mean: Duration::from_secs_f64(link_spec.delay.mean()),
+                delay_declared: Duration::from_secs_f64(link_spec.delay.mean()),
                 refused: 0,
+                degraded: false,
+                met_degraded: 0,
                 polls: [None; 2],
             });
             line_names.push(link.to_owned());
@@ -374,7 +377,8 @@ impl World {
         self.0.names.keys().map(String::as_str)
     }
 
-    /// Starts a machine's program; it runs until it ends by itself or the machine is crashed or cut.
+    /// Starts a machine's program; it runs until it ends by itself or the machine is crashed or cut. A panic in one of its
+    /// tasks ends the world.
     ///
     /// # Panics
     /// If the world has no such machine.
@@ -383,7 +387,15 @@ impl World {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let mut running = lock(&self.0.machines[self.index(machine) as usize]);
+        let index = self.index(machine);
+        let mut running = lock(&self.0.machines[index as usize]);
+        assert!(
+            !running.scope.is_busy(),
+            "{machine} is started while it runs: crash it first"
+        );
+        if running.starts > 0 {
+            self.net().forget_orphans(index);
+        }
         running.scope = Scope::default();
         let env = SimEnv::new(
             machine.to_owned(),
@@ -398,7 +410,10 @@ impl World {
         running.starts += 1;
         let scope = running.scope.clone();
         drop(running);
-        scope.spawn(program(env));
+        scope.spawn(env::Watched {
+            signal: self.0.signal.clone(),
+            task: Box::pin(program(env)),
+        });
     }
 
     /// Kills a machine's program: memory is lost, connections are closed by its kernel, the disk stays as it is.
@@ -441,9 +456,6 @@ impl World {
     }
 
     /// Cuts every line of this link's name, or brings them back.
-    ///
-    /// # Panics
-    /// If no machine or router uses such a link.
     pub fn set_link_up(&self, link: &str, up: bool) {
         let lines = self.lines(link);
         let mut net = self.net();
@@ -453,16 +465,19 @@ impl World {
     }
 
     /// Makes every line of this link's name worse than declared in both directions, or heals it with `None`.
-    ///
-    /// # Panics
-    /// If no machine or router uses such a link.
     pub fn degrade_link(&self, link: &str, change: Option<(Degrade, Degrade)>) {
         let lines = self.lines(link);
         let mut net = self.net();
         let now = net.now();
         net.catch_up(now);
         for line in lines {
+            net.lines[line].degraded = change.is_some();
             let (up, down) = change.clone().unzip();
+            let delay = up.as_ref().and_then(|u| u.delay.as_ref());
+            net.lines[line].delay_mean = match delay {
+                Some(delay) => Duration::from_secs_f64(delay.mean()),
+                None => net.lines[line].delay_declared,
+            };
             net.lines[line].up.degrade(now, up);
             net.lines[line].down.degrade(now, down);
             net.wake_link(line);
@@ -474,6 +489,13 @@ impl World {
         let lines = self.lines(link);
         let net = self.net();
         lines.iter().map(|line| net.lines[*line].refused).sum()
+    }
+
+    /// Packets that came to this link while it was degraded and up: whether a fault bit.
+    pub fn met_degraded(&self, link: &str) -> u64 {
+        let lines = self.lines(link);
+        let net = self.net();
+        lines.iter().map(|line| net.lines[*line].met_degraded).sum()
     }
 
     /// Sends a probe over the primary line; gives the instant at which its answer is back, `None` if it is lost.
@@ -491,12 +513,11 @@ impl World {
         std::mem::take(&mut self.net().switched)
     }
 
+    /// None where nothing uses such a link: a fault on it meets nothing, and the run says so.
     fn lines(&self, link: &str) -> Vec<usize> {
-        let lines: Vec<usize> = (0..self.0.line_names.len())
+        (0..self.0.line_names.len())
             .filter(|i| self.0.line_names[*i] == link)
-            .collect();
-        assert!(!lines.is_empty(), "nothing in the world uses link {link}");
-        lines
+            .collect()
     }
 }
 

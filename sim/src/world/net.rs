@@ -36,6 +36,8 @@ const MSS_BYTES: u32 = 1460;
 const HEADER_BYTES: u32 = 40;
 /// Bytes of a probe on the wire: an ICMP echo of the usual 56 bytes.
 const PROBE_BYTES: u32 = 84;
+/// First port that turmoil-net gives to those who connect; servers listen below.
+const EPHEMERAL_PORTS: u16 = 49_152;
 /// Turns without time passing after which something spins: a busy instant of a store takes some thousands.
 const TURNS_AT_ONE_INSTANT_MAX: u64 = 5_000_000;
 /// Address translations before the first sweep of those not used for [`NAT_IDLE`].
@@ -50,6 +52,7 @@ pub(super) struct Signal(Arc<SignalInner>);
 #[derive(Debug, Default)]
 struct SignalInner {
     dirty: AtomicBool,
+    panicked: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -61,6 +64,12 @@ impl Signal {
         {
             driver.wake_by_ref();
         }
+    }
+
+    /// A machine's task has panicked: the run must not go on as if nothing had happened.
+    pub(super) fn panicked(&self) {
+        self.0.panicked.store(true, Ordering::Relaxed);
+        self.mark();
     }
 
     /// Whom marks wake.
@@ -77,6 +86,10 @@ impl Signal {
     }
 
     fn take(&self) -> bool {
+        assert!(
+            !self.0.panicked.load(Ordering::Relaxed),
+            "a task of a simulated machine has panicked; its message stands above"
+        );
         self.0.dirty.swap(false, Ordering::Relaxed)
     }
 
@@ -110,8 +123,14 @@ pub(super) struct Line {
     pub(super) down: Link<Flight>,
     /// Mean one-way delay as it is now, for retransmission timeouts.
     pub(super) delay_mean: Duration,
+    /// The same as it was declared, for when a fault heals.
+    pub(super) delay_declared: Duration,
     /// Packets that found it down or were taken out of its queue: whether a fault bit.
     pub(super) refused: u64,
+    /// Whether a fault makes it worse than declared.
+    pub(super) degraded: bool,
+    /// Packets that found it degraded and up: whether that fault bit.
+    pub(super) met_degraded: u64,
     /// When its queues are polled next, by direction: one timer each, or they would multiply.
     pub(super) polls: [Option<Duration>; 2],
 }
@@ -572,6 +591,7 @@ impl Net {
                 },
                 _ => return self.arrived(now, flight),
             };
+            self.meet(line, way);
             let bytes = wire_bytes(&flight.packet);
             let class = self.class_of(flight.flow);
             let mut offered = link::Packet {
@@ -609,6 +629,14 @@ impl Net {
                     return self.lost(now, payload);
                 }
             }
+        }
+    }
+
+    /// A packet comes to a line.
+    fn meet(&mut self, line: usize, way: Way) {
+        let line = &mut self.lines[line];
+        if line.degraded && line.way(way).is_up() {
+            line.met_degraded += 1;
         }
     }
 
@@ -746,12 +774,24 @@ impl Net {
             return;
         }
         if s.flags.rst {
-            self.troubles.remove(&flight.flow);
+            let trouble = self.troubles.remove(&flight.flow);
+            if self.state_of(flight.flow.reversed()) == Some(NetstatState::SynReceived) {
+                // turmoil-net keeps a socket that is reset in the middle of its handshake for ever, and its port with
+                // it: the handshake ends first, or the reset is not heard and the socket goes with its listener.
+                match trouble.and_then(Trouble::into_ack) {
+                    Some(ack) => self.deliver(flight.flow, ack),
+                    None => return,
+                }
+            }
             self.nat.remove(&flight.flow.number());
             self.forget(flight.flow);
             return self.deliver(flight.flow, flight.packet);
         }
-        if s.flags.syn && !s.flags.ack && !self.has_socket(flight.flow) {
+        let caller = match s.flags.ack {
+            false => flight.flow,
+            true => flight.flow.reversed(),
+        };
+        if s.flags.syn && self.state_of(caller).is_none() {
             // The caller gave up meanwhile. A handshake with nobody would stay in turmoil-net's tables for ever.
             return;
         }
@@ -827,8 +867,20 @@ impl Net {
         let Some(s) = flow::segment(&flight.packet) else {
             return;
         };
-        // Nobody retransmits a reset, and a machine without power retransmits nothing.
-        if s.flags.rst || !self.hosts[flight.flow.src as usize].powered {
+        // A machine without power retransmits nothing.
+        if !self.hosts[flight.flow.src as usize].powered {
+            return;
+        }
+        if s.flags.rst {
+            // Nobody retransmits a reset; but whoever is to be reset sends again, and is answered with the next one. That
+            // segment was taken off its way when its reset was made, so the reset itself is tried again.
+            let rtt = 2 * self.path_delay(flight.flow);
+            let from = now + Duration::from_nanos(1);
+            if let Some((_, at)) =
+                link::tcp::attempt_from(flight.sent, from, link::tcp::Kind::Data, rtt)
+            {
+                self.push(at, Due::Hop(Flight { hop: 0, ..flight }));
+            }
             return;
         }
         let trouble = self.troubles.entry(flight.flow).or_default();
@@ -858,9 +910,14 @@ impl Net {
         match link::tcp::attempt_from(head.sent, from, kind, rtt) {
             Some((_, at)) => self.push(at, Due::Retransmit(flow, timer)),
             None => {
+                // Who gives up is whoever waits for an acknowledgement: for a lost one that is its receiver.
+                let waits = match trouble.is_about_an_ack() {
+                    true => flow.reversed(),
+                    false => flow,
+                };
                 self.troubles.remove(&flow);
                 self.gave_up += 1;
-                self.reset(flow);
+                self.reset(waits);
             }
         }
     }
@@ -872,10 +929,12 @@ impl Net {
         if trouble.timer != timer {
             return;
         }
+        let of_nobody = trouble.is_about_an_ack();
         let Some((packet, sent)) = trouble.retransmit() else {
             return;
         };
-        if !self.has_socket(flow) {
+        // The last acknowledgement of a close outlives its socket: turmoil-net has no TIME_WAIT (RFC 9293, section 3.6.1).
+        if !of_nobody && self.state_of(flow).is_none() {
             self.troubles.remove(&flow);
             return;
         }
@@ -901,20 +960,23 @@ impl Net {
         access(src) + line + access(dst)
     }
 
-    /// Whether the sender of `flow` still has the socket that sent it.
-    fn has_socket(&self, flow: FlowId) -> bool {
+    /// The state of the sender's socket of `flow`; `None` if it is gone.
+    fn state_of(&self, flow: FlowId) -> Option<NetstatState> {
         let src = &self.hosts[flow.src as usize];
         let peer = SocketAddr::new(self.hosts[flow.dst as usize].ip, flow.dst_port);
-        turmoil_net::netstat(src.ip).entries.iter().any(|e| {
-            e.local.port() == flow.src_port
-                && e.peer == Some(peer)
-                && e.state != Some(NetstatState::Closed)
-        })
+        turmoil_net::netstat(src.ip)
+            .entries
+            .iter()
+            .find(|e| e.local.port() == flow.src_port && e.peer == Some(peer))
+            .and_then(|e| e.state)
+            .filter(|state| *state != NetstatState::Closed)
     }
 
     /// Tells the sender of `flow` that its connection is gone.
     fn reset(&mut self, flow: FlowId) {
-        if self.hosts[flow.src as usize].powered {
+        // A socket in the middle of its handshake would stay for ever, see `arrived`.
+        let state = self.state_of(flow);
+        if state.is_some() && state != Some(NetstatState::SynReceived) {
             self.forget(flow);
             let packet = self.reset_packet(flow.reversed(), 0);
             self.guard.deliver(packet);
@@ -968,6 +1030,7 @@ impl Net {
         let class = self.classes.priorities.len() as u8 - 1;
         let mut at = now;
         for way in [Way::Up, Way::Down] {
+            self.meet(line, way);
             let Some(back) = self.lines[line].way(way).probe(at, PROBE_BYTES) else {
                 if !self.lines[line].way(way).is_up() {
                     self.lines[line].refused += 1;
@@ -1051,6 +1114,41 @@ impl Net {
         }
         self.discard_egress(now);
         self.troubles.retain(|flow, _| flow.src != host);
+        self.signal.mark();
+    }
+
+    /// Removes the connections that a program which has ended left to its kernel, as far as it had accepted them: turmoil-net
+    /// has neither `SO_REUSEADDR` nor a limit for half-closed ones, and a single reset that was lost on the way would keep the
+    /// port from the machine's next program for ever. Peers that have not heard of the end are told.
+    pub(super) fn forget_orphans(&mut self, host: u16) {
+        let now = self.now();
+        // What is said in closing goes out first.
+        self.discard_egress(now);
+        let own = self.hosts[host as usize].ip;
+        for entry in turmoil_net::netstat(own).entries {
+            let Some(peer) = entry.peer else { continue };
+            let Some(peer_index) = self.host_at(peer.ip()) else {
+                continue;
+            };
+            if entry.local.port() >= EPHEMERAL_PORTS {
+                continue;
+            }
+            let flow = FlowId {
+                src: host,
+                dst: peer_index,
+                src_port: entry.local.port(),
+                dst_port: peer.port(),
+            };
+            self.forget(flow);
+            if entry.state != Some(NetstatState::FinWait2) {
+                let packet = self.reset_packet(flow, 0);
+                self.transmit(now, packet);
+            }
+            self.troubles.remove(&flow);
+            let packet = self.reset_packet(flow.reversed(), 0);
+            self.guard.deliver(packet);
+        }
+        self.discard_egress(now);
         self.signal.mark();
     }
 

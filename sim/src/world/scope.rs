@@ -72,6 +72,11 @@ impl Scope {
         running
     }
 
+    /// Whether a task of it has not ended.
+    pub(super) fn is_busy(&self) -> bool {
+        self.lock().tasks.iter().any(|t| !t.is_finished())
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.0
             .lock()

@@ -1,7 +1,8 @@
 //! The trace of a run, and its hash.
 //!
 //! Every packet that leaves a machine goes in: time, addresses, sequence numbers, flags, length, and where asked for the
-//! payload too (it costs much on large exports). Two runs of one seed are the same run if, and only if, their hashes agree.
+//! payload too (it costs much on large exports). Two runs of one seed that differ in any of it have
+//! other hashes, but for a chance of 2^-64.
 
 use std::{
     hash::{Hash, Hasher},

@@ -34,7 +34,7 @@ use std::{
 use bytes::Bytes;
 
 pub use intake::{Admission, Commit};
-pub use outbox::{BatchRef, Pick};
+pub use outbox::{BatchRef, Left, Pick};
 pub use seal::{Placement, SealWork};
 
 use super::{
@@ -83,6 +83,11 @@ const SEGMENT_BATCHES: usize = 4096;
 const RESERVE_BYTES: u64 = 16 << 10;
 
 impl Limits {
+    /// Most that the quarantine takes: its items are never sent, and must not take the room of those that will be.
+    pub fn quarantine_bytes(&self) -> u64 {
+        self.disk_bytes / 8
+    }
+
     /// The limits that follow from a configuration.
     ///
     /// Segments are a 32nd of the buffer (64 KiB to 64 MiB): space comes back in steps of 3 %, and 64 MiB are read in a
@@ -274,13 +279,17 @@ pub struct Spool {
     /// The batch segment that is written to.
     pub(super) segment: Option<u64>,
     pub(super) sending: BTreeMap<Place, Entry>,
-    pub(super) suspended: BTreeMap<Place, Mono>,
+    pub(super) suspended: BTreeMap<Place, outbox::Suspended>,
     /// Segments without batches whose last notes are not written yet.
     pub(super) emptied: Vec<u64>,
 
     pub(super) garbage: BTreeMap<FileId, u64>,
+    /// Those of `garbage` that could not be removed when that was tried.
+    pub(super) stuck: BTreeSet<FileId>,
     /// Files that are neither journal nor batch segment, such as the quarantine.
     pub(super) other_bytes: u64,
+    /// The part of `other_bytes` that is the quarantine.
+    pub(super) quarantine_bytes: u64,
     /// The quarantine file that is written to, and its length.
     pub(super) quarantine: Option<(u64, u64)>,
     pub(super) accounting: Accounting,
@@ -321,7 +330,9 @@ impl Spool {
             suspended: BTreeMap::new(),
             emptied: Vec::new(),
             garbage: BTreeMap::new(),
+            stuck: BTreeSet::new(),
             other_bytes: 0,
+            quarantine_bytes: 0,
             quarantine: None,
             accounting: Accounting::default(),
             events: Vec::new(),
@@ -361,14 +372,17 @@ impl Spool {
 
     /// All files as they are on disk, those that wait for removal included.
     pub fn disk_bytes(&self) -> u64 {
-        self.kept_bytes() + self.garbage.values().sum::<u64>()
+        let garbage = self.garbage.iter();
+        let going = garbage.filter(|(file, _)| !self.stuck.contains(file));
+        self.kept_bytes() + going.map(|(_, bytes)| bytes).sum::<u64>()
     }
 
-    /// Files that stay.
+    /// Files that stay, and those that should not but cannot be removed.
     pub(super) fn kept_bytes(&self) -> u64 {
         let journals: u64 = self.journals.values().map(|journal| journal.bytes).sum();
         let segments: u64 = self.segments.values().map(|segment| segment.bytes).sum();
-        journals + segments + self.other_bytes
+        let stuck = self.stuck.iter().filter_map(|file| self.garbage.get(file));
+        journals + segments + self.other_bytes + stuck.sum::<u64>()
     }
 
     /// Birth of the oldest item that is stored, unix nanoseconds.
@@ -393,6 +407,14 @@ impl Spool {
     /// A file of [`Spool::take_garbage`] is gone.
     pub fn removed(&mut self, file: FileId) {
         self.garbage.remove(&file);
+        self.stuck.remove(&file);
+    }
+
+    /// A file of [`Spool::take_garbage`] could not be removed: until it is, it takes room that nothing else can have.
+    pub fn not_removed(&mut self, file: FileId) {
+        if self.garbage.contains_key(&file) {
+            self.stuck.insert(file);
+        }
     }
 
     /// A number for another file.

@@ -35,6 +35,25 @@ impl BatchRef {
     }
 }
 
+/// What is left of a batch of which parts are settled already.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Parts that nobody has taken, in the order in which they go.
+    pub ranges: Vec<ItemRange>,
+    /// Items that the receiver rejected in the settled parts.
+    pub rejected: u64,
+    /// Items of the settled parts that are in the quarantine.
+    pub quarantined: u64,
+}
+
+/// A batch that waits after a failure of its own.
+#[derive(Debug)]
+pub(in crate::core) struct Suspended {
+    until: Mono,
+    /// Ranges only: bodies are read again, so that memory does not grow with what waits.
+    left: Option<Left>,
+}
+
 /// What to send next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pick {
@@ -96,7 +115,7 @@ impl Spool {
                     return false;
                 }
                 match self.suspended.get(&place) {
-                    Some(until) if now < *until => {
+                    Some(Suspended { until, .. }) if now < *until => {
                         wait = Some(wait.map_or(*until, |wait| wait.min(*until)));
                         return false;
                     }
@@ -197,13 +216,18 @@ impl Spool {
 
     /// Where a refused item goes: its words (length as u32, text), then the request that holds it alone.
     ///
-    /// Like a batch it counts only after write and sync; then [`Spool::quarantined`]. One at a time.
+    /// Like a batch it counts only after write and sync; then [`Spool::quarantined`]. One at a time. `None` if the quarantine
+    /// is full ([`Limits::quarantine_bytes`](super::Limits::quarantine_bytes)): then the item stays in its batch.
     pub fn place_quarantined(
         &mut self,
         range: ItemRange,
         words: &str,
         request: &[u8],
-    ) -> Placement {
+    ) -> Option<Placement> {
+        let bytes = frame::frame_bytes(4 + words.len() + request.len());
+        if self.quarantine_bytes + bytes > self.limits.quarantine_bytes() {
+            return None;
+        }
         let (number, offset) = match self.quarantine {
             Some(current) => current,
             None => (self.new_file(), 0),
@@ -225,8 +249,9 @@ impl Spool {
         let mut out = Vec::new();
         frame::append(&mut out, base, header, &payload);
         self.other_bytes += out.len() as u64;
+        self.quarantine_bytes += out.len() as u64;
         self.quarantine = Some((number, offset + out.len() as u64));
-        Placement {
+        Some(Placement {
             footer: None,
             file: FileId {
                 kind: FileKind::Quarantine,
@@ -235,12 +260,19 @@ impl Spool {
             create: offset == 0,
             offset,
             bytes: out.into(),
-        }
+        })
     }
 
-    /// Writing to the quarantine failed: the next item goes to another file.
-    pub fn quarantine_failed(&mut self) {
+    /// Writing this to the quarantine failed: the next item goes to another file.
+    pub fn quarantine_failed(&mut self, placement: &Placement) {
         self.quarantine = None;
+        if placement.create {
+            // It holds nothing that counts, and many failures must not fill the quarantine.
+            let bytes = placement.bytes.len() as u64;
+            self.other_bytes -= bytes;
+            self.quarantine_bytes -= bytes;
+            self.garbage.insert(placement.file, bytes);
+        }
     }
 
     /// The receiver took the batch but for `quarantined` items, which are in a synced quarantine file, and `rejected` ones
@@ -263,15 +295,21 @@ impl Spool {
 
     /// The batch was not delivered; it goes again when its turn comes.
     pub fn failed(&mut self, batch: &BatchRef) {
-        self.keep_until(batch, None);
+        self.keep(batch, None);
     }
 
-    /// The batch itself is in trouble: it waits until then, and others go before it.
-    pub fn suspend(&mut self, batch: &BatchRef, until: Mono) {
-        self.keep_until(batch, Some(until));
+    /// The batch itself is in trouble: it waits until then, and others go before it. `left` says what is to be sent then,
+    /// if parts of it are settled.
+    pub fn suspend(&mut self, batch: &BatchRef, until: Mono, left: Option<Left>) {
+        self.keep(batch, Some(Suspended { until, left }));
     }
 
-    fn keep_until(&mut self, batch: &BatchRef, until: Option<Mono>) {
+    /// What is left of a batch that was suspended in parts; `None` if all of it is.
+    pub fn left(&self, batch: &BatchRef) -> Option<&Left> {
+        self.suspended.get(&batch.place)?.left.as_ref()
+    }
+
+    fn keep(&mut self, batch: &BatchRef, suspended: Option<Suspended>) {
         let number = batch.place.file;
         let is_doomed = self.segments.get(&number).is_some_and(|s| s.is_doomed);
         let Some(entry) = self.end_send(batch) else {
@@ -281,8 +319,8 @@ impl Spool {
             let range = entry.header.range;
             self.drop_items(range.signal, range.count, DropReason::BufferFull);
             self.finish(number, &entry);
-        } else if let Some(until) = until {
-            self.suspended.insert(batch.place, until);
+        } else if let Some(suspended) = suspended {
+            self.suspended.insert(batch.place, suspended);
         }
     }
 

@@ -504,12 +504,19 @@ fn a_suspended_batch_waits_alone() {
         panic!("there is a batch");
     };
     let until = world.now.after(Duration::from_secs(60));
-    world.spool.suspend(&first, until);
+    let (settled, rest) = first.header.range.split(10);
+    let left = Left {
+        ranges: vec![rest],
+        rejected: 0,
+        quarantined: settled.count,
+    };
+    world.spool.suspend(&first, until, Some(left.clone()));
     world.step(&Step::Deliver);
     assert_eq!(world.delivered.len(), 30);
     assert_eq!(world.spool.pick(world.now, 0), Pick::At(until));
     world.now = until;
     assert_eq!(world.spool.pick(world.now, 0), Pick::Batch(first));
+    assert_eq!(world.spool.left(&first), Some(&left));
 }
 
 /// A refused item stands in a quarantine file with the server's words, and the rest counts as delivered.
@@ -524,6 +531,7 @@ fn a_quarantined_item_is_put_aside() {
     };
     let (one, _) = batch.header.range.split(1);
     let place = world.spool.place_quarantined(one, "too long", b"item");
+    let place = place.expect("there is room");
     let found = frame::scan(place.file.number, &place.bytes);
     let frame::Found::Frame { header, .. } = found[0] else {
         panic!("a frame");
@@ -536,4 +544,59 @@ fn a_quarantined_item_is_put_aside() {
     world.spool.quarantined(&batch, 1, 0);
     let items = *world.spool.accounting().items(Signal::Logs);
     assert_eq!((items.delivered, items.quarantined), (29, 1));
+}
+
+/// The quarantine takes an eighth of the quota at most, after a restart too; writes that failed do not fill it.
+#[test]
+fn the_quarantine_is_bounded() {
+    let mut world = World::new(1, limits(80_000, OnFull::Refuse));
+    let one = ItemRange {
+        store: 77,
+        boot: 1,
+        signal: Signal::Logs,
+        first: 0,
+        count: 1,
+    };
+    for _ in 0..100 {
+        let place = world.spool.place_quarantined(one, "", &[0; 900]);
+        world
+            .spool
+            .quarantine_failed(&place.expect("nothing is kept"));
+        for file in world.spool.take_garbage() {
+            world.spool.removed(file);
+        }
+    }
+    assert_eq!(world.spool.disk_bytes(), 0);
+    let mut bytes = 0;
+    while let Some(place) = world.spool.place_quarantined(one, "", &[0; 900]) {
+        bytes += place.bytes.len() as u64;
+    }
+    assert!((9_000..=10_000).contains(&bytes), "{bytes}");
+    assert_eq!(world.spool.disk_bytes(), bytes);
+    let mut recovery = Recovery::new();
+    let kind = FileKind::Quarantine;
+    recovery.other(Some(FileId { kind, number: 1 }), bytes);
+    let (mut spool, _) = recovery.finish(limits(80_000, OnFull::Refuse), 77, world.now);
+    let place = spool.place_quarantined(one, "", &[0; 900]);
+    assert!(place.is_none());
+}
+
+/// A file that cannot be removed takes its room until it is gone.
+#[test]
+fn a_file_that_stays_counts() {
+    let mut world = World::new(1, limits(80_000, OnFull::Refuse));
+    let file = FileId {
+        kind: FileKind::Batches,
+        number: 9,
+    };
+    world.spool.garbage.insert(file, 79_000);
+    let body = || Bytes::from(vec![0; 100]);
+    let append = |spool: &mut Spool| spool.append(Signal::Logs, 1, body(), 1);
+    assert_eq!(append(&mut world.spool), Admission::Queued);
+    world.spool.not_removed(file);
+    assert_eq!(world.spool.disk_bytes(), 79_000);
+    assert_eq!(append(&mut world.spool), Admission::Refused);
+    world.spool.removed(file);
+    assert_eq!(world.spool.disk_bytes(), 0);
+    assert_eq!(append(&mut world.spool), Admission::Queued);
 }

@@ -40,6 +40,10 @@ pub(super) struct Book {
     stored_cents: u64,
     done: Recent,
     last: u64,
+    /// Sales and payments whose records are not known to be durable yet. Head office must not hear of them: after a power
+    /// cut it would know of what this till has forgotten.
+    unsynced_sales: BTreeSet<OrderId>,
+    unsynced_payments: BTreeSet<OrderId>,
 }
 
 impl Default for Book {
@@ -51,6 +55,8 @@ impl Default for Book {
             stored_cents: 0,
             done: Recent::new(DONE_MAX),
             last: 0,
+            unsynced_sales: BTreeSet::new(),
+            unsynced_payments: BTreeSet::new(),
         }
     }
 }
@@ -114,10 +120,16 @@ impl Book {
         self.orders.contains(&order) || self.done.contains(order)
     }
 
-    /// Puts a sale down; gives its record.
+    /// Puts a sale down; gives its record. It waits for [`sale_synced`](Self::sale_synced) before it may go.
     pub(super) fn sell(&mut self, order: Order, sale_bytes: u64) -> Bytes {
         self.insert_sale(order);
+        self.unsynced_sales.insert(order.id);
         encode_sale(&order, sale_bytes)
+    }
+
+    /// The record of a sale is durable.
+    pub(super) fn sale_synced(&mut self, order: OrderId) {
+        self.unsynced_sales.remove(&order);
     }
 
     /// Strikes a booked sale out; gives its record, which may be lost: the ledger drops repeats.
@@ -126,9 +138,17 @@ impl Book {
         number(BOOKED, order)
     }
 
-    /// The oldest sales, at most `most`.
+    /// The oldest sales, at most `most`, as far as they are durable.
     pub(super) fn oldest_sales(&self, most: usize) -> Vec<Order> {
-        self.sales.values().take(most).copied().collect()
+        let durable = |sale: &&Order| !self.unsynced_sales.contains(&sale.id);
+        // Up to the first that is not: sales are booked in their order.
+        let sales = self.sales.values().take_while(durable);
+        sales.take(most).copied().collect()
+    }
+
+    /// All sales that the ledger has not booked, oldest first.
+    pub(super) fn all_sales(&self) -> impl Iterator<Item = OrderId> {
+        self.sales.values().map(|sale| sale.id)
     }
 
     /// Sales that the ledger has not booked.
@@ -154,12 +174,19 @@ impl Book {
             return None;
         }
         self.insert_payment(payment);
+        self.unsynced_payments.insert(payment.order);
         Some(encode_stored(&payment))
     }
 
-    /// The oldest payment that waits to be settled.
+    /// The record of a payment is durable.
+    pub(super) fn payment_synced(&mut self, order: OrderId) {
+        self.unsynced_payments.remove(&order);
+    }
+
+    /// The oldest payment that waits to be settled, if it is durable.
     pub(super) fn oldest_payment(&self) -> Option<Stored> {
-        self.payments.values().next().copied()
+        let oldest = self.payments.values().next().copied();
+        oldest.filter(|payment| !self.unsynced_payments.contains(&payment.order))
     }
 
     /// Strikes a payment out, settled or expired; gives its record.
@@ -288,11 +315,33 @@ mod tests {
             "max_total"
         );
         assert!(book.take_offline(payment(5, 2_000), &limits()).is_some());
+        assert_eq!(book.oldest_payment(), None, "not durable yet");
+        book.payment_synced(3);
+        assert_eq!(book.oldest_payment(), None, "an older one is not");
+        book.payment_synced(2);
         assert_eq!(book.oldest_payment(), Some(payment(2, 5_000)));
         // What is settled gives room.
         book.close(2);
         assert!(book.take_offline(payment(6, 5_000), &limits()).is_some());
         assert_eq!(book.oldest_payment(), Some(payment(3, 5_000)));
+    }
+
+    /// Regression: a sale could reach the ledger before the till had it on its disk.
+    #[test]
+    fn only_durable_sales_go_to_head_office() {
+        let mut book = Book::default();
+        let ids = |book: &Book| -> Vec<OrderId> {
+            let sales = book.oldest_sales(16);
+            sales.iter().map(|sale| sale.id).collect()
+        };
+        let journal: Vec<Bytes> = [1, 2, 3].map(|id| book.sell(order(id), 64)).into();
+        book.sale_synced(2);
+        assert!(ids(&book).is_empty(), "the oldest goes first");
+        book.sale_synced(1);
+        assert_eq!(ids(&book), [1, 2]);
+        book.sale_synced(3);
+        assert_eq!(ids(&book), [1, 2, 3]);
+        assert_eq!(ids(&Book::recover(&journal)), [1, 2, 3]);
     }
 
     #[test]

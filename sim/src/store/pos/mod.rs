@@ -74,6 +74,11 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     let path = Path::new(DATA_DIR).join("pos").join("outbox");
     let (journal, records) = Journal::open(&ctx.env, &path).await?;
     let book = Book::recover(&records);
+    // A crash may have come between the disk and this record: what is found is durable now, and told again.
+    for order in book.all_sales() {
+        ctx.recorder
+            .record(Event::SaleStored { order, pos: ctx.id });
+    }
     telemetry.log(
         "pos.started",
         format!("{} sales wait for head office", book.sales()),
@@ -172,15 +177,24 @@ impl<E: Env> Till<E> {
             delivery.ack();
             return;
         };
-        if self.book().knows(order.id) {
-            delivery.ack();
-            return;
-        }
         let mut under_way = self.under_way();
-        let deliveries = under_way.entry(order.id).or_default();
-        deliveries.push(delivery);
-        if deliveries.len() == 1 {
+        if let Some(deliveries) = under_way.get_mut(&order.id) {
+            // Its sale may be in the book and not yet on the disk.
+            deliveries.push(delivery);
+        } else if self.book().knows(order.id) {
+            // Sold, and perhaps a crash came before its ticket was with the broker. Displays show a ticket once.
+            self.ctx
+                .env
+                .spawn(Arc::clone(self).fire_again(order, delivery));
+        } else {
+            under_way.insert(order.id, vec![delivery]);
             self.ctx.env.spawn(Arc::clone(self).handle(order));
+        }
+    }
+
+    async fn fire_again(self: Arc<Self>, order: Order, delivery: Delivery) {
+        if self.fire(order, order.trace).await {
+            delivery.ack();
         }
     }
 
@@ -248,6 +262,7 @@ impl<E: Env> Till<E> {
         let bytes = self.sale_bytes();
         let record = self.book().sell(order, bytes);
         self.journal.append(record).await?.await?;
+        self.book().sale_synced(order.id);
         self.ctx.recorder.record(Event::SaleStored {
             order: order.id,
             pos: self.ctx.id,
@@ -380,6 +395,7 @@ impl<E: Env> Till<E> {
         if synced.await.is_err() {
             return false;
         }
+        self.book().payment_synced(order.id);
         self.stored.notify_one();
         true
     }
