@@ -9,6 +9,7 @@ mod convergence;
 mod delivery;
 mod device_order;
 mod effects;
+mod kitchen;
 mod orders;
 mod payments;
 mod telemetry;
@@ -38,6 +39,7 @@ pub static INVARIANTS: &[Invariant] = &[
     telemetry::TELEMETRY_1,
     delivery::DELIVERY_1,
     convergence::CONVERGENCE_1,
+    kitchen::KITCHEN_1,
 ];
 
 /// What an invariant found in one seed.
