@@ -4,11 +4,11 @@
 //! over a line that is thin, shared and often down. The same code is deployed in stores and runs as one machine of
 //! Backroom's simulated ones: whatever it needs from an operating system stands in [`env::Env`], and nothing else.
 //!
-//! - [`env`]: the seam to the operating system, or to a simulated one.
+//! - [mod@env]: the seam to the operating system, or to a simulated one.
 //! - [`core`]: the decisions, without clock, file or socket.
 //! - [`config`]: quantities with units, the spanned reader, diagnostics, the configuration itself.
 //! - [`otlp`]: the wire format, walked without decoding.
-//! - [`shell`]: receivers, exporter and spool over an `Env`; [`run`] is the one entry.
+//! - [`shell`]: receivers, exporter and spool over an `Env`; [`shell::run`] is the one entry.
 
 pub mod config;
 pub mod core;

@@ -1,4 +1,4 @@
-//! A machine's simulated disk: turmoil-fs keeps the state, [`DiskTime`] gives each operation its delay.
+//! A machine's simulated disk: turmoil-fs keeps the state, `disk_time` gives each operation its delay.
 //!
 //! An operation takes effect at the *end* of its delay, so a power cut during an fsync finds the data not yet durable.
 //! Files know their disk, so any task may use them. Who loses power, and when, is decided in `World`.

@@ -6,7 +6,7 @@
 //! each packet arrives; its driver (`drive`) sleeps until the next arrival; tokio's paused clock then jumps to the next
 //! timer or packet, whichever is first. Quiet time is free.
 //!
-//! - [`env`]: what a machine's program sees. `scope`: its tasks. [`disk`], `disk_time`: its disk.
+//! - [mod@env]: what a machine's program sees. `scope`: its tasks. [`disk`], `disk_time`: its disk.
 //! - [`net`]: packets and paths. `flow`: lost segments. [`router`]: which line. [`trace`]: the run's hash. [`seed`]: randomness.
 //! - [`det`]: what keeps two processes equal although libraries draw entropy.
 //!
