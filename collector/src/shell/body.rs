@@ -37,7 +37,7 @@ impl<'a, E: Env> Lease<'a, E> {
     fn hold(&mut self, bytes: u64) -> bool {
         let mut state = self.shared.lock();
         let others = state.inflight_bytes - self.bytes;
-        if bytes > self.bytes && others + bytes > self.shared.config.listen.inflight_bytes_max.0 {
+        if bytes > self.bytes && others + bytes > self.shared.config().listen.inflight_bytes_max.0 {
             return false;
         }
         state.inflight_bytes = others + bytes;
@@ -62,7 +62,7 @@ pub(super) async fn read<E: Env>(
     codec: CodecId,
     incoming: &mut Incoming,
 ) -> Result<(Bytes, u64), Refusal> {
-    let limit = lease.shared.config.listen.body_bytes_max.0;
+    let limit = lease.shared.config().listen.body_bytes_max.0;
     let expected = incoming.size_hint().lower();
     if expected > limit {
         return Err(Refusal::TooLarge(limit));

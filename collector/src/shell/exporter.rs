@@ -245,7 +245,7 @@ impl<E: Env> Worker<E> {
         let Some(left) = left else {
             return (vec![whole], Tally::default());
         };
-        let level = whole.codec.with_level(self.shared.config.compress.codec);
+        let level = whole.codec.with_level(self.shared.config().compress.codec);
         let tally = Tally {
             rejected: left.rejected,
             quarantined: left.quarantined,
@@ -265,7 +265,7 @@ impl<E: Env> Worker<E> {
         if part.codec <= accepts {
             return part;
         }
-        let level = accepts.with_level(self.shared.config.compress.codec);
+        let level = accepts.with_level(self.shared.config().compress.codec);
         let (codec, body, limit) = (part.codec, part.body.clone(), part.raw_bytes);
         let work = move || {
             let raw = decompress(codec, &body, limit).ok()?;
@@ -454,8 +454,10 @@ impl<E: Env> Worker<E> {
             let mut state = self.shared.lock();
             let is_news = codec < state.accepts;
             state.accepts = state.accepts.min(codec);
-            let level = state.accepts.with_level(self.shared.config.compress.codec);
-            if CodecId::from(self.shared.config.compress.codec) > state.accepts {
+            let level = state
+                .accepts
+                .with_level(self.shared.config().compress.codec);
+            if CodecId::from(self.shared.config().compress.codec) > state.accepts {
                 state.spool.set_codec(level);
             }
             is_news
@@ -500,7 +502,7 @@ impl<E: Env> Worker<E> {
             return Next::Wait(part, until);
         };
         let (left_range, right_range) = part.range.split(part.range.count / 2);
-        let level = part.codec.with_level(self.shared.config.compress.codec);
+        let level = part.codec.with_level(self.shared.config().compress.codec);
         let [left, right] = [(left_range, left), (right_range, right)].map(|(range, raw)| Part {
             range,
             codec: part.codec,

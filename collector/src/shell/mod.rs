@@ -96,7 +96,7 @@ pub async fn run<E: Env>(
     let mut tasks = vec![env.spawn(store::seal(shared.clone()))];
     if let Some(target) = target {
         let target = Arc::new(target);
-        for _ in 0..shared.config.send.inflight.max(1) {
+        for _ in 0..shared.config().send.inflight.max(1) {
             tasks.push(env.spawn(exporter::work(shared.clone(), target.clone())));
         }
     }

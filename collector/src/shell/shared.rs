@@ -29,7 +29,6 @@ use crate::{
 /// One machine's collector.
 pub(super) struct Shared<E> {
     pub(super) env: E,
-    pub(super) config: Config,
     pub(super) observer: Arc<dyn Observer>,
     /// Rung when there is something to commit or to remove.
     pub(super) commit: Notify,
@@ -39,6 +38,9 @@ pub(super) struct Shared<E> {
     pub(super) send: Notify,
     /// Held while a refused item is written: one at a time.
     pub(super) quarantine: tokio::sync::Mutex<()>,
+    /// The directory of the buffer, which no reload changes.
+    pub(super) dir: PathBuf,
+    config: Mutex<Arc<Config>>,
     start: tokio::time::Instant,
     state: Mutex<State>,
 }
@@ -120,12 +122,13 @@ impl<E: Env> Shared<E> {
         };
         Arc::new(Self {
             env,
-            config,
             observer,
             commit: Notify::new(),
             seal: Notify::new(),
             send: Notify::new(),
             quarantine: tokio::sync::Mutex::new(()),
+            dir: config.buffer.dir.clone(),
+            config: Mutex::new(Arc::new(config)),
             start: tokio::time::Instant::now(),
             state: Mutex::new(state),
         })
@@ -136,6 +139,12 @@ impl<E: Env> Shared<E> {
         self.state
             .lock()
             .expect("a panic while the state is held is a bug that must not be hidden")
+    }
+
+    /// The configuration as it is now: a reload may change it between two calls.
+    pub(super) fn config(&self) -> Arc<Config> {
+        let config = self.config.lock();
+        config.expect("nothing panics while it holds it").clone()
     }
 
     /// Monotonic time.
@@ -156,7 +165,7 @@ impl<E: Env> Shared<E> {
     }
 
     pub(super) fn path(&self, file: FileId) -> PathBuf {
-        self.config.buffer.dir.join(file.name())
+        self.dir.join(file.name())
     }
 
     /// Tells the observer what has changed. Call it after the state was changed, without the lock.

@@ -42,7 +42,8 @@ impl<E: Env> Shared<E> {
     /// Stores a request and returns when it is durable.
     pub(super) async fn store(&self, signal: Signal, items: u64, body: Bytes) -> Stored {
         let born = self.unix_nanos();
-        let unsealed_max = self.config.listen.inflight_bytes_max.0 + 4 * self.config.batch.bytes.0;
+        let config = self.config();
+        let unsealed_max = config.listen.inflight_bytes_max.0 + 4 * config.batch.bytes.0;
         let admission = {
             let mut state = self.lock();
             if state.is_stopping || state.spool.unsealed_bytes() > unsealed_max {
@@ -110,13 +111,13 @@ impl<E: Env> Shared<E> {
         }
         let (_, handle) = current.as_ref().expect("opened above");
         handle.write_at(offset, data).await?;
-        if self.config.buffer.durability == Durability::Fsync {
+        if self.config().buffer.durability == Durability::Fsync {
             let before = tokio::time::Instant::now();
             handle.sync().await?;
             self.lock().syncs.record(before.elapsed());
             if create {
                 // After power loss a synced file with an unsynced name is gone.
-                self.env.disk().sync_dir(&self.config.buffer.dir).await?;
+                self.env.disk().sync_dir(&self.dir).await?;
             }
         }
         Ok(())
