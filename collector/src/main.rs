@@ -28,13 +28,13 @@ const EX_DATAERR: u8 = 65;
 const EX_SOFTWARE: u8 = 70;
 /// The operating system refuses: the address is taken, no random bytes.
 const EX_OSERR: u8 = 71;
-/// The buffer cannot be written.
+/// The buffer cannot be written, or another process has it.
 const EX_CANTCREAT: u8 = 73;
 
 /// Takes OpenTelemetry data, keeps what it acknowledged, and forwards it when the line allows.
 ///
 /// Exit codes: 0 stopped by a signal, 64 wrong command line, 65 wrong configuration, 66 missing file, 70 internal error,
-/// 71 the operating system refuses (address taken), 73 the buffer cannot be written.
+/// 71 the operating system refuses (address taken), 73 the buffer cannot be written or is in use.
 #[derive(Debug, Parser)]
 #[command(name = "backroom-collector", version)]
 struct Cli {
@@ -173,7 +173,7 @@ fn run(config: Config) -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 let code = match error {
-                    shell::Error::Buffer { .. } => EX_CANTCREAT,
+                    shell::Error::Buffer { .. } | shell::Error::InUse { .. } => EX_CANTCREAT,
                     shell::Error::Endpoint { .. } => EX_DATAERR,
                     _ => EX_OSERR,
                 };

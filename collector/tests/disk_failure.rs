@@ -20,8 +20,8 @@ use std::{
 
 use backroom_collector::{
     env::{
-        ConnectError, DirEntry, Disk, Env, File, Open, OsDisk, OsEnv, OsFile, OsListener, Target,
-        Task,
+        ConnectError, DirEntry, Disk, Env, File, Open, OsDisk, OsEnv, OsFile, OsListener, OsLock,
+        Target, Task,
     },
     shell,
 };
@@ -110,6 +110,11 @@ impl Env for FaultyEnv {
 
 impl Disk for FaultyDisk {
     type File = FaultyFile;
+    type Lock = OsLock;
+
+    async fn lock(&self, path: &Path) -> io::Result<OsLock> {
+        self.inner.lock(path).await
+    }
 
     async fn open(&self, path: &Path, how: Open) -> io::Result<FaultyFile> {
         if how == Open::CreateNew {

@@ -169,3 +169,27 @@ async fn foreign_files_are_left_alone() {
     assert_eq!(std::fs::read(dir.join("README")).unwrap(), b"do not delete");
     assert!(dir.join("7.journal").exists());
 }
+
+/// A buffer has one process; when that has ended, in whatever way, another one may have it.
+#[tokio::test]
+async fn a_buffer_has_one_process() {
+    let env = env();
+    let (_keep, dir) = buffer();
+    let first = Running::start(&env, config(&dir, None)).await;
+    let told = std::sync::Arc::new(common::Recorder::default());
+    let second = backroom_collector::shell::run(
+        env.clone(),
+        config(&dir, None),
+        told,
+        std::future::pending(),
+    );
+    let error = second.await.expect_err("the buffer is in use");
+    assert!(error.to_string().contains("another process"), "{error}");
+    first.stop().await;
+    Running::start(&env, config(&dir, None)).await.stop().await;
+
+    let (_keep, dir) = buffer();
+    let mut process = common::Process::start(&dir, "http://127.0.0.1:9");
+    process.kill();
+    Running::start(&env, config(&dir, None)).await.stop().await;
+}

@@ -23,6 +23,7 @@ pub async fn check<E: Env>(env: &E, dir: &Path, local: IpAddr) {
     missing_files_are_told(env, dir).await;
     listings_are_sorted(env, dir).await;
     renames_replace(env, dir).await;
+    locks_are_held_once(env, dir).await;
     streams_echo_and_close_by_halves(env, local).await;
     closed_ports_refuse(env, local).await;
     taken_ports_are_told(env, local).await;
@@ -181,6 +182,21 @@ pub async fn renames_replace<E: Env>(env: &E, dir: &Path) {
     let error = disk.read(&from, 100).await.expect_err("it has moved");
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
     disk.remove_file(&to).await.expect("remove");
+}
+
+/// A lock is held once, and can be taken again when it was dropped; another path is another lock.
+pub async fn locks_are_held_once<E: Env>(env: &E, dir: &Path) {
+    let disk = env.disk();
+    let path = dir.join("conformance-lock");
+    for _ in 0..2 {
+        let held = disk.lock(&path).await.expect("it is free");
+        match disk.lock(&path).await {
+            Ok(_) => panic!("a lock was taken twice"),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+        }
+        let other = disk.lock(&dir.join("conformance-lock-2")).await;
+        drop((other.expect("another one is free"), held));
+    }
 }
 
 /// Bytes arrive in order both ways, and either side may end its half while the other goes on.

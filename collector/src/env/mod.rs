@@ -9,7 +9,7 @@
 pub mod conformance;
 mod os;
 
-pub use os::{OsDisk, OsEnv, OsFile, OsListener, derive_seed};
+pub use os::{OsDisk, OsEnv, OsFile, OsListener, OsLock, derive_seed};
 
 use std::{
     future::Future,
@@ -211,6 +211,16 @@ pub struct DirEntry {
 pub trait Disk: Clone + Send + Sync + 'static {
     /// An open file.
     type File: File;
+    /// A lock that is held; dropping it gives it back.
+    type Lock: Send + Sync + 'static;
+
+    /// Takes the lock that stands behind `path`, which may be made as an empty file. Nobody else gets it until it is dropped,
+    /// or its process ends in whatever way, or power is lost.
+    ///
+    /// # Errors
+    /// `WouldBlock` if it is held, by this process or another one; otherwise what the operating system reports, such as a file
+    /// system without locks.
+    fn lock(&self, path: &Path) -> impl Future<Output = io::Result<Self::Lock>> + Send;
 
     /// Opens a file. A new file's name is not durable until [`Disk::sync_dir`] of its directory.
     fn open(&self, path: &Path, how: Open) -> impl Future<Output = io::Result<Self::File>> + Send;

@@ -218,8 +218,29 @@ impl Listener for OsListener {
 #[derive(Clone, Copy, Debug)]
 pub struct OsDisk(());
 
+/// A lock of the operating system (`flock`), which goes with its process.
+#[derive(Debug)]
+pub struct OsLock(#[expect(dead_code, reason = "holding it is its use")] fs::File);
+
 impl Disk for OsDisk {
     type File = OsFile;
+    type Lock = OsLock;
+
+    async fn lock(&self, path: &Path) -> io::Result<OsLock> {
+        let path = path.to_owned();
+        on_helper(move || {
+            let mut options = fs::OpenOptions::new();
+            let file = options
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)?;
+            rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)?;
+            Ok(OsLock(file))
+        })
+        .await
+    }
 
     async fn open(&self, path: &Path, how: Open) -> io::Result<OsFile> {
         let path = path.to_owned();

@@ -27,6 +27,9 @@ use crate::{
 /// How long a shutdown waits for requests and exports under way, and for the last sync.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
+/// Whoever works on a buffer holds this file's lock; it is empty and stays.
+pub const LOCK_FILE: &str = "lock";
+
 /// Why the collector could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -38,6 +41,12 @@ pub enum Error {
         dir: PathBuf,
         /// What the operating system says.
         source: io::Error,
+    },
+    /// Another process has the buffer.
+    #[error("open buffer {}: another process has it; stop that one, or set buffer.dir to another directory", dir.display())]
+    InUse {
+        /// `buffer.dir`.
+        dir: PathBuf,
     },
     /// The address cannot be listened on.
     #[error("listen on {address}: {source}; set listen.http to a free address")]
@@ -81,6 +90,18 @@ pub async fn run<E: Env>(
         source,
     };
     env.disk().create_dir_all(&dir).await.map_err(buffer)?;
+    let _lock = match env.disk().lock(&dir.join(LOCK_FILE)).await {
+        Ok(lock) => Some(lock),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            return Err(Error::InUse { dir });
+        }
+        // A full disk may not have room for an empty file, and some file systems have no locks: what is stored must be
+        // delivered all the same.
+        Err(error) => {
+            observer.notice(&format!("lock buffer {}: {error}", dir.display()));
+            None
+        }
+    };
     let (spool, report) = recover::recover(&env, &config).await.map_err(buffer)?;
     observer.recovered(&report);
 

@@ -4,6 +4,7 @@
 //! Files know their disk, so any task may use them. Who loses power, and when, is decided in `World`.
 
 use std::{
+    collections::BTreeMap,
     io,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
@@ -39,6 +40,9 @@ struct State {
     time: DiskTime,
     /// Bytes written and not synced, for telling what a power cut cost.
     unsynced_bytes: u64,
+    /// Locks that are held, each with the number of its holder.
+    locks: BTreeMap<PathBuf, u64>,
+    locks_taken: u64,
 }
 
 impl std::fmt::Debug for SimDisk {
@@ -78,6 +82,8 @@ impl SimDisk {
             state: Mutex::new(State {
                 time,
                 unsynced_bytes: 0,
+                locks: BTreeMap::new(),
+                locks_taken: 0,
             }),
             on_power_cut,
             capacity_bytes,
@@ -88,6 +94,7 @@ impl SimDisk {
     pub(super) fn power_lost(&self) -> u64 {
         let mut state = self.state();
         state.time.power_lost();
+        state.locks.clear();
         if self.0.on_power_cut != OnPowerCut::Keep {
             self.0.fs.crash();
         }
@@ -153,8 +160,43 @@ fn os_error(error: io::Error) -> io::Error {
     io::Error::new(kind, text)
 }
 
+/// A lock of a [`SimDisk`]. A crash drops what its machine's tasks hold, and so gives it back.
+#[derive(Debug)]
+pub struct SimLock {
+    disk: SimDisk,
+    path: PathBuf,
+    number: u64,
+}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        let mut state = self.disk.state();
+        // After a power cut another holder may have it.
+        if state.locks.get(&self.path) == Some(&self.number) {
+            state.locks.remove(&self.path);
+        }
+    }
+}
+
 impl Disk for SimDisk {
     type File = SimFile;
+    type Lock = SimLock;
+
+    async fn lock(&self, path: &Path) -> io::Result<SimLock> {
+        let path = absolute(path);
+        let mut state = self.state();
+        if state.locks.contains_key(&path) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        state.locks_taken += 1;
+        let number = state.locks_taken;
+        state.locks.insert(path.clone(), number);
+        Ok(SimLock {
+            disk: self.clone(),
+            path,
+            number,
+        })
+    }
 
     async fn open(&self, path: &Path, how: Open) -> io::Result<SimFile> {
         let path = absolute(path);
