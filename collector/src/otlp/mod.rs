@@ -7,7 +7,9 @@
 //! - [`Signal`]: traces, metrics, logs, and their paths.
 //! - [`count_items`], [`split_items`]: the walk, and the cut of a request in two.
 //! - [`response`]: what a receiver answers and how an answer is read.
+//! - [`json`]: OTLP/JSON and back.
 
+pub mod json;
 pub mod response;
 mod schema;
 mod signal;

@@ -143,7 +143,7 @@ fn made_messages_hold_items() {
     }
 }
 
-fn made(signal: Signal, seed: u64, odd: f64) -> Vec<u8> {
+pub(super) fn made(signal: Signal, seed: u64, odd: f64) -> Vec<u8> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut body = Vec::new();
     for _ in 0..20 {
@@ -152,7 +152,7 @@ fn made(signal: Signal, seed: u64, odd: f64) -> Vec<u8> {
     body
 }
 
-fn signals() -> impl Strategy<Value = Signal> {
+pub(super) fn signals() -> impl Strategy<Value = Signal> {
     (0..3_usize).prop_map(|index| Signal::ALL[index])
 }
 
@@ -300,4 +300,239 @@ fn later_member_of_a_oneof_discards_the_earlier() {
         assert_eq!(count_items(Signal::Metrics, &body), Ok(expect));
         check(Signal::Metrics, &body);
     }
+}
+
+/// One request of each signal with something in every field that applications use.
+pub(super) fn rich() -> (
+    ExportTraceServiceRequest,
+    ExportMetricsServiceRequest,
+    ExportLogsServiceRequest,
+) {
+    use opentelemetry_proto::tonic::{
+        common::v1::*, logs::v1::*, metrics::v1::*, resource::v1::*, trace::v1::*,
+    };
+    let any = |value| AnyValue { value: Some(value) };
+    let attribute = |key: &str, value| KeyValue {
+        key: key.to_owned(),
+        value: Some(any(value)),
+        ..KeyValue::default()
+    };
+    let attributes = vec![
+        attribute(
+            "text",
+            any_value::Value::StringValue("größe \"1\"".to_owned()),
+        ),
+        attribute("bool", any_value::Value::BoolValue(true)),
+        attribute("int", any_value::Value::IntValue(-5)),
+        attribute("double", any_value::Value::DoubleValue(0.1)),
+        attribute("bytes", any_value::Value::BytesValue(vec![0, 255, 7, 8])),
+        attribute(
+            "array",
+            any_value::Value::ArrayValue(ArrayValue {
+                values: vec![any(any_value::Value::IntValue(1 << 60))],
+            }),
+        ),
+        attribute(
+            "list",
+            any_value::Value::KvlistValue(KeyValueList {
+                values: vec![attribute(
+                    "inner",
+                    any_value::Value::StringValue(String::new()),
+                )],
+            }),
+        ),
+    ];
+    let resource = Some(Resource {
+        attributes: attributes.clone(),
+        dropped_attributes_count: 1,
+        ..Resource::default()
+    });
+    let scope = Some(InstrumentationScope {
+        name: "scope".to_owned(),
+        version: "1.2".to_owned(),
+        attributes: attributes.clone(),
+        dropped_attributes_count: 2,
+    });
+    let schema_url = "https://example/schema".to_owned();
+    let (trace_id, span_id) = ((0..16).collect::<Vec<u8>>(), vec![0xab; 8]);
+    let traces = ExportTraceServiceRequest {
+        resource_spans: vec![ResourceSpans {
+            resource: resource.clone(),
+            scope_spans: vec![ScopeSpans {
+                scope: scope.clone(),
+                spans: vec![Span {
+                    trace_id: trace_id.clone(),
+                    span_id: span_id.clone(),
+                    trace_state: "a=b".to_owned(),
+                    parent_span_id: vec![1; 8],
+                    flags: 0x101,
+                    name: "sale".to_owned(),
+                    kind: 2,
+                    start_time_unix_nano: 1_700_000_000_000_000_001,
+                    end_time_unix_nano: u64::MAX,
+                    attributes: attributes.clone(),
+                    dropped_attributes_count: 3,
+                    events: vec![span::Event {
+                        time_unix_nano: 5,
+                        name: "printed".to_owned(),
+                        attributes: attributes.clone(),
+                        dropped_attributes_count: 4,
+                    }],
+                    dropped_events_count: 5,
+                    links: vec![span::Link {
+                        trace_id: trace_id.clone(),
+                        span_id: span_id.clone(),
+                        trace_state: "c=d".to_owned(),
+                        attributes: attributes.clone(),
+                        dropped_attributes_count: 6,
+                        flags: 7,
+                    }],
+                    dropped_links_count: 8,
+                    status: Some(Status {
+                        message: "no paper".to_owned(),
+                        code: 2,
+                    }),
+                }],
+                schema_url: schema_url.clone(),
+            }],
+            schema_url: schema_url.clone(),
+        }],
+    };
+    let logs = ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            resource: resource.clone(),
+            scope_logs: vec![ScopeLogs {
+                scope: scope.clone(),
+                log_records: vec![LogRecord {
+                    time_unix_nano: 1,
+                    observed_time_unix_nano: 2,
+                    severity_number: 17,
+                    severity_text: "ERROR".to_owned(),
+                    body: Some(any(any_value::Value::StringValue("till open".to_owned()))),
+                    attributes: attributes.clone(),
+                    dropped_attributes_count: 3,
+                    flags: 1,
+                    trace_id: trace_id.clone(),
+                    span_id: span_id.clone(),
+                    event_name: "open".to_owned(),
+                }],
+                schema_url: schema_url.clone(),
+            }],
+            schema_url: schema_url.clone(),
+        }],
+    };
+    let exemplar = |value| Exemplar {
+        filtered_attributes: attributes.clone(),
+        time_unix_nano: 9,
+        span_id: span_id.clone(),
+        trace_id: trace_id.clone(),
+        value: Some(value),
+    };
+    let number = |value| NumberDataPoint {
+        attributes: attributes.clone(),
+        start_time_unix_nano: 1,
+        time_unix_nano: 2,
+        exemplars: vec![
+            exemplar(exemplar::Value::AsDouble(2.5)),
+            exemplar(exemplar::Value::AsInt(-2)),
+        ],
+        flags: 1,
+        value: Some(value),
+    };
+    let buckets = |offset| exponential_histogram_data_point::Buckets {
+        offset,
+        bucket_counts: vec![1, 0, u64::MAX],
+    };
+    let metric = |name: &str, data| Metric {
+        name: name.to_owned(),
+        description: "of the till".to_owned(),
+        unit: "1".to_owned(),
+        metadata: attributes.clone(),
+        data: Some(data),
+    };
+    let metrics = ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            resource,
+            scope_metrics: vec![ScopeMetrics {
+                scope,
+                metrics: vec![
+                    metric(
+                        "gauge",
+                        Data::Gauge(Gauge {
+                            data_points: vec![number(number_data_point::Value::AsDouble(0.0))],
+                        }),
+                    ),
+                    metric(
+                        "sum",
+                        Data::Sum(Sum {
+                            data_points: vec![number(number_data_point::Value::AsInt(-7))],
+                            aggregation_temporality: 2,
+                            is_monotonic: true,
+                        }),
+                    ),
+                    metric(
+                        "histogram",
+                        Data::Histogram(Histogram {
+                            data_points: vec![HistogramDataPoint {
+                                attributes: attributes.clone(),
+                                start_time_unix_nano: 1,
+                                time_unix_nano: 2,
+                                count: 3,
+                                sum: Some(0.0),
+                                bucket_counts: vec![1, 2],
+                                explicit_bounds: vec![0.5],
+                                exemplars: vec![exemplar(exemplar::Value::AsDouble(0.0))],
+                                flags: 0,
+                                min: Some(-1.0),
+                                max: None,
+                            }],
+                            aggregation_temporality: 1,
+                        }),
+                    ),
+                    metric(
+                        "exponential",
+                        Data::ExponentialHistogram(ExponentialHistogram {
+                            data_points: vec![ExponentialHistogramDataPoint {
+                                attributes: attributes.clone(),
+                                start_time_unix_nano: 1,
+                                time_unix_nano: 2,
+                                count: 3,
+                                sum: Some(4.0),
+                                scale: -3,
+                                zero_count: 5,
+                                positive: Some(buckets(-2)),
+                                negative: Some(buckets(2)),
+                                flags: 1,
+                                exemplars: Vec::new(),
+                                min: None,
+                                max: Some(9.0),
+                                zero_threshold: 0.25,
+                            }],
+                            aggregation_temporality: 1,
+                        }),
+                    ),
+                    metric(
+                        "summary",
+                        Data::Summary(Summary {
+                            data_points: vec![SummaryDataPoint {
+                                attributes: attributes.clone(),
+                                start_time_unix_nano: 1,
+                                time_unix_nano: 2,
+                                count: 3,
+                                sum: 4.0,
+                                quantile_values: vec![summary_data_point::ValueAtQuantile {
+                                    quantile: 0.5,
+                                    value: 1.0,
+                                }],
+                                flags: 0,
+                            }],
+                        }),
+                    ),
+                ],
+                schema_url: schema_url.clone(),
+            }],
+            schema_url,
+        }],
+    };
+    (traces, metrics, logs)
 }
