@@ -9,7 +9,9 @@
 //! - [`config`]: quantities with units, the spanned reader, diagnostics, the configuration itself.
 //! - [`otlp`]: the wire format, walked without decoding.
 //! - [`shell`]: receivers, exporter and spool over an `Env`; [`shell::run`] is the one entry.
+//! - [`cli`]: the command line, one file per verb.
 
+pub mod cli;
 pub mod config;
 pub mod core;
 pub mod env;

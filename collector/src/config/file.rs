@@ -17,7 +17,7 @@ use super::{
     grammar::{Call, Grammar, Part, TextError},
     quantity::{self, DURATION, RATE, SIZE},
     shape::{Key, Shape, Ty},
-    tree::{self, Node, Value},
+    tree::{self, Node, Table, Value},
 };
 
 /// The keys of the collector's configuration.
@@ -342,14 +342,33 @@ pub enum Reader {
     Scenario,
 }
 
+/// A configuration, with the texts and the tree that it was read from.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The texts; none where there was no file.
+    pub sources: Sources,
+    /// What is written in the file.
+    pub table: Table,
+}
+
 /// Reads the file of a deployed collector.
 ///
 /// # Errors
 /// All that is wrong with it; [`Report::exit_code`] tells a missing file (66) from a bad one (65).
 pub fn load(path: &Path) -> Result<Config, Report> {
+    load_whole(path).map(|loaded| loaded.config)
+}
+
+/// Like [`load`], with what it was read from.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn load_whole(path: &Path) -> Result<Loaded, Report> {
     let text =
         std::fs::read_to_string(path).map_err(|e| Report::unreadable(path, &codes::E0002, &e))?;
-    load_text(&path.display().to_string(), &text)
+    load_text_whole(&path.display().to_string(), &text)
 }
 
 /// Like [`load`], for a text; `name` is what messages call it.
@@ -357,10 +376,19 @@ pub fn load(path: &Path) -> Result<Config, Report> {
 /// # Errors
 /// All that is wrong with it.
 pub fn load_text(name: &str, text: &str) -> Result<Config, Report> {
+    load_text_whole(name, text).map(|loaded| loaded.config)
+}
+
+/// Like [`load_text`], with what it was read from.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn load_text_whole(name: &str, text: &str) -> Result<Loaded, Report> {
     let mut sources = Sources::default();
     let file = sources.add(name, text);
     let sink = Sink::default();
-    let config = match tree::parse(&sources, file) {
+    let mut loaded = Loaded::default();
+    match tree::parse(&sources, file) {
         Ok(table) => {
             let span = Span {
                 file,
@@ -371,15 +399,16 @@ pub fn load_text(name: &str, text: &str) -> Result<Config, Report> {
                 span,
                 value: Value::Table(table),
             };
-            read(&node, "", Reader::Deployed, &sink)
+            loaded.config = read(&node, "", Reader::Deployed, &sink);
+            if let Value::Table(table) = node.value {
+                loaded.table = table;
+            }
         }
-        Err(diagnostic) => {
-            sink.push(*diagnostic);
-            Config::default()
-        }
-    };
+        Err(diagnostic) => sink.push(*diagnostic),
+    }
     if sink.error_count() == 0 {
-        return Ok(config);
+        loaded.sources = sources;
+        return Ok(loaded);
     }
     Err(Report {
         sources: Arc::new(sources),

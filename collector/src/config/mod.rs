@@ -10,6 +10,7 @@ pub mod fields;
 mod file;
 pub mod grammar;
 mod model;
+pub mod origins;
 pub mod quantity;
 mod render;
 pub mod schema;
@@ -19,7 +20,7 @@ pub mod tree;
 
 pub use diagnostic::{Code, Diagnostic, Report, Severity, Sink, Sources, Span};
 pub use fields::Fields;
-pub use file::{COLLECTOR, Reader, load, load_text, read};
+pub use file::{COLLECTOR, Loaded, Reader, load, load_text, load_text_whole, load_whole, read};
 pub use model::*;
 pub use quantity::{BitRate, ByteSize};
 pub use render::Format;

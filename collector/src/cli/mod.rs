@@ -1,0 +1,100 @@
+//! The command line of `backroom-collector`, one file per verb.
+//!
+//! Decides what a verb is called and what every verb has in common; what it does stands in its file. Results go to standard
+//! output, diagnostics and progress to standard error. Exit codes: [`exit`]. Colours are written always, and taken out by
+//! `anstream` where they are not wanted (no terminal, `NO_COLOR`, `--color never`).
+
+mod check;
+pub mod exit;
+mod run;
+mod settings;
+
+use std::io::Write as _;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Takes OpenTelemetry data, keeps what it acknowledged, and forwards it when the line allows.
+#[derive(Debug, Parser)]
+#[command(
+    name = "backroom-collector",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    after_help = exit::HELP
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+
+    /// When to use colours; NO_COLOR and CLICOLOR_FORCE are obeyed with `auto`.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: Color,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run until SIGTERM or SIGINT. Without a file: listen on 127.0.0.1:4318, buffer in ./backroom-buffer, forward to
+    /// OTEL_EXPORTER_OTLP_ENDPOINT.
+    Run(run::Args),
+    /// Read a configuration as `run` would, and say everything that is wrong with it.
+    Check(check::Args),
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Color {
+    /// On a terminal.
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// Parses the command line of this process and does what it asks; gives the exit code.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors. A closed pipe is no reason to fail either: whoever asked has gone.
+            let _ = error.print();
+            return if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::OK
+            };
+        }
+    };
+    match cli.color {
+        Color::Auto => {}
+        Color::Always => anstream::ColorChoice::Always.write_global(),
+        Color::Never => anstream::ColorChoice::Never.write_global(),
+    }
+    match cli.verb {
+        Verb::Run(args) => run::run(args),
+        Verb::Check(args) => check::run(&args),
+    }
+}
+
+/// Writes to standard output; a reader that has gone away (`| head`) is no error.
+fn put(text: &str) {
+    let _ = anstream::stdout().write_all(text.as_bytes());
+}
+
+/// Says on standard error why a verb failed, and gives its exit code.
+fn fail(message: impl std::fmt::Display, code: u8) -> u8 {
+    anstream::eprintln!("backroom-collector: {message}");
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,159 @@
+//! `backroom-collector run`: the collector itself. It listens to signals and prints notices; all else is `shell::run`.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use super::{exit, fail, put, settings};
+use crate::{
+    config::{Config, Format},
+    core::{accounting::DropReason, recovery::Report},
+    env::OsEnv,
+    otlp::Signal,
+    shell::{self, Observer},
+};
+
+/// Run until SIGTERM or SIGINT.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    settings: settings::Flags,
+    /// Print every setting with the place where it comes from, and do not run.
+    #[arg(long)]
+    print_config: bool,
+}
+
+/// Runs until a signal; gives the exit code.
+pub(super) fn run(args: Args) -> u8 {
+    match args.settings.load() {
+        Ok(settings) if args.print_config => {
+            put(&settings.origins().to_string());
+            exit::OK
+        }
+        Ok(settings) => collect(settings.config),
+        Err(report) => {
+            settings::tell(&report, Format::Human);
+            report.exit_code()
+        }
+    }
+}
+
+fn collect(config: Config) -> u8 {
+    // A panic in one task would leave the others half alive; a service manager starts us again.
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        default(info);
+        std::process::exit(exit::SOFTWARE.into());
+    }));
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(format_args!("start: {error}"), exit::OS),
+    };
+    let env = match OsEnv::new() {
+        Ok(env) => env,
+        Err(error) => return fail(error, exit::OS),
+    };
+    let notices = Arc::new(Notices::new(&config));
+    let result = runtime.block_on(async {
+        let shutdown = match terminated() {
+            Ok(shutdown) => shutdown,
+            Err(error) => return fail(format_args!("listen to signals: {error}"), exit::OS),
+        };
+        match shell::run(env, config, notices, shutdown).await {
+            Ok(()) => exit::OK,
+            Err(error) => {
+                let code = match error {
+                    shell::Error::Buffer { .. } | shell::Error::InUse { .. } => exit::CANNOT_WRITE,
+                    shell::Error::Endpoint { .. } => exit::DATA,
+                    _ => exit::OS,
+                };
+                fail(error, code)
+            }
+        }
+    });
+    // Helper threads may hang in a disk that does not answer.
+    runtime.shutdown_background();
+    result
+}
+
+/// Completes at SIGTERM or SIGINT.
+fn terminated() -> std::io::Result<impl Future<Output = ()> + Send> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Prints what an operator should know to stderr, a line each.
+struct Notices {
+    destination: String,
+    buffer: PathBuf,
+    found: Mutex<String>,
+}
+
+impl Notices {
+    fn new(config: &Config) -> Self {
+        let destination = match &config.endpoint {
+            Some(endpoint) => format!("sending to {}", endpoint.url),
+            None => "keeping everything, no endpoint is set".to_owned(),
+        };
+        Self {
+            destination,
+            buffer: config.buffer.dir.clone(),
+            found: Mutex::default(),
+        }
+    }
+}
+
+impl Observer for Notices {
+    fn recovered(&self, report: &Report) {
+        let items: u64 = report.items.iter().sum();
+        let mut found = format!("{items} items waiting");
+        let damaged: u64 = report.damaged_items.iter().sum();
+        if damaged > 0 || report.unknown_bytes > 0 {
+            found += &format!(
+                ", {damaged} damaged, {} bytes unreadable",
+                report.unknown_bytes
+            );
+        }
+        for file in &report.unreadable {
+            self.notice(&format!("set aside {file}"));
+        }
+        if let Ok(mut slot) = self.found.lock() {
+            *slot = found;
+        }
+    }
+
+    fn listening(&self, http: SocketAddr) {
+        let found = self.found.lock().map(|found| found.clone());
+        eprintln!(
+            "backroom-collector {}: listening on {http}, buffer {} ({}), {}",
+            env!("CARGO_PKG_VERSION"),
+            self.buffer.display(),
+            found.unwrap_or_default(),
+            self.destination
+        );
+    }
+
+    fn dropped(&self, signal: Signal, items: u64, reason: DropReason) {
+        // A full buffer drops with every request: the metrics count it.
+        if reason != DropReason::BufferFull {
+            self.notice(&format!("dropped {items} {signal}: {}", reason.name()));
+        }
+    }
+
+    fn notice(&self, message: &str) {
+        eprintln!("backroom-collector: {message}");
+    }
+}
