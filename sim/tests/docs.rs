@@ -108,6 +108,7 @@ fn links_lead_somewhere() {
         "docs/command-line.md",
         "docs/disk-format.md",
         "docs/glossary.md",
+        "docs/metrics.md",
         "docs/scenarios.md",
         "docs/simulation.md",
     ];

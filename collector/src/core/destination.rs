@@ -69,6 +69,11 @@ impl Destination {
         matches!(self.state, State::Down { .. })
     }
 
+    /// Requests under way.
+    pub fn inflight(&self) -> usize {
+        self.inflight
+    }
+
     /// Whether a request may be sent now.
     pub fn allowed(&self, now: Mono) -> Allowed {
         match self.state {

@@ -7,6 +7,7 @@
 //! - [`spool`]: journal, open batches, sealed batches, quota, and which batch goes next.
 //! - [`accounting`]: accepted = delivered + stored + quarantined + dropped with a reason, per signal, at every instant.
 //! - [`verdict`]: what an answer means; [`destination`], [`backoff`]: when to try again; [`pacing`]: the share of the line.
+//! - [`metrics`]: what is counted, and how that is written for Prometheus and as OTLP.
 //! - [`codec`]: one zstd frame or one gzip member per batch.
 
 pub mod accounting;
@@ -14,6 +15,7 @@ pub mod backoff;
 pub mod codec;
 pub mod destination;
 pub mod frame;
+pub mod metrics;
 pub mod notes;
 pub mod pacing;
 pub mod range;

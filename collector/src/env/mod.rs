@@ -8,8 +8,10 @@
 
 pub mod conformance;
 mod os;
+mod process;
 
 pub use os::{OsDisk, OsEnv, OsFile, OsListener, OsLock, derive_seed};
+pub use process::ProcessStats;
 
 use std::{
     future::Future,
@@ -61,6 +63,11 @@ pub trait Env: Clone + Send + Sync + 'static {
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static;
+
+    /// What this process has used and holds; `None` where there is no process, as on a simulated machine.
+    fn process(&self) -> Option<ProcessStats> {
+        None
+    }
 
     /// Runs CPU-bound work off the event loop (on a helper thread behind an operating system, inline in a simulation).
     fn compute<T, F>(&self, work: F) -> impl Future<Output = T> + Send

@@ -17,7 +17,7 @@ use rand::{Rng, SeedableRng, TryRng};
 use rand_chacha::ChaCha20Rng;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{ConnectError, DirEntry, Disk, Env, File, Listener, Open, Target, Task};
+use super::{ConnectError, DirEntry, Disk, Env, File, Listener, Open, ProcessStats, Target, Task};
 
 /// The operating system that this process runs on. Must be used inside a tokio runtime.
 #[derive(Clone, Debug)]
@@ -142,6 +142,10 @@ impl Env for OsEnv {
         }
         tasks.push(handle.abort_handle());
         Task::new(handle)
+    }
+
+    fn process(&self) -> Option<ProcessStats> {
+        ProcessStats::read()
     }
 
     async fn compute<T, F>(&self, work: F) -> T

@@ -19,5 +19,6 @@ mod tests;
 mod walk;
 
 pub use signal::Signal;
+pub(crate) use split::put_varint;
 pub use split::split_items;
 pub use walk::{Malformed, WalkError, count_items};

@@ -109,7 +109,7 @@ fn put(out: &mut Vec<u8>, tag: u32, body: &[u8]) {
 }
 
 /// Appends a LEB128 integer.
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;

@@ -22,15 +22,20 @@ pub(super) enum Refusal {
     Busy,
 }
 
-/// Bytes of the budget for requests in flight, given back on drop.
+/// Bytes of the budget for requests in flight, given back on drop; it lives as long as the request, whose time it takes.
 pub(super) struct Lease<'a, E: Env> {
     shared: &'a Shared<E>,
     bytes: u64,
+    since: tokio::time::Instant,
 }
 
 impl<'a, E: Env> Lease<'a, E> {
     pub(super) fn new(shared: &'a Shared<E>) -> Self {
-        Self { shared, bytes: 0 }
+        Self {
+            shared,
+            bytes: 0,
+            since: tokio::time::Instant::now(),
+        }
     }
 
     /// Sets how much is held; false if there is not as much.
@@ -48,7 +53,10 @@ impl<'a, E: Env> Lease<'a, E> {
 
 impl<E: Env> Drop for Lease<'_, E> {
     fn drop(&mut self) {
-        self.shared.lock().inflight_bytes -= self.bytes;
+        let mut state = self.shared.lock();
+        state.inflight_bytes -= self.bytes;
+        let took = self.since.elapsed();
+        state.counters.request_seconds.record_duration(took);
     }
 }
 

@@ -173,15 +173,16 @@ impl<E: Env> Client<E> {
         }
     }
 
-    /// Sends a request and reads the answer, `timeout` for all of it. Calls `again` before it sends a second time, because
-    /// the kept connection turned out to be closed.
+    /// Sends a request and reads the answer, `timeout` for all of it. Calls `sending` before it sends on an open connection,
+    /// with whether it does so again, because the kept connection turned out to be closed.
     pub(super) async fn send(
         &mut self,
         make: impl Fn() -> Request<Full<Bytes>> + Send,
         timeout: Duration,
-        again: impl Fn() + Send,
+        sending: impl Fn(bool) + Send,
     ) -> Sent {
         let deadline = tokio::time::Instant::now() + timeout;
+        let mut is_again = false;
         loop {
             let is_kept = self.is_open();
             if !is_kept && let Err(reason) = self.connect(timeout).await {
@@ -191,6 +192,7 @@ impl<E: Env> Client<E> {
             let Some((sender, task)) = self.open.take() else {
                 unreachable!("opened above");
             };
+            sending(is_again);
             match tokio::time::timeout_at(deadline, exchange(sender, make())).await {
                 Ok(Ok((sender, answer))) => {
                     self.open = Some((sender, task));
@@ -199,7 +201,7 @@ impl<E: Env> Client<E> {
                 // A server closes idle connections when it likes; that says nothing about the path.
                 Ok(Err(_)) if is_kept => {
                     task.abort();
-                    again();
+                    is_again = true;
                 }
                 Ok(Err(error)) => {
                     task.abort();
@@ -337,7 +339,7 @@ mod tests {
                 client.send(
                     || destination.request(&RANGE, CodecId::Zstd, body.clone()),
                     Duration::from_secs(30),
-                    || panic!("one connection is enough"),
+                    |is_again| assert!(!is_again, "one connection is enough"),
                 ),
             );
             let (head, text) = server;

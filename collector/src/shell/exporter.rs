@@ -17,6 +17,7 @@ use crate::{
         Mono,
         codec::{CodecId, compress, decompress},
         destination::{Allowed, Attempt},
+        metrics::Tried,
         range::ItemRange,
         spool::{BatchRef, Left, Pick},
         verdict::{Answer, Verdict, judge},
@@ -297,6 +298,7 @@ impl<E: Env> Worker<E> {
             let bytes = part.body.len() as u64;
             self.destination.wire_bytes(&part.range, part.codec, bytes)
         };
+        let began = self.shared.now();
         let sent = self
             .client
             .send(
@@ -305,9 +307,13 @@ impl<E: Env> Worker<E> {
                     self.destination.request(&part.range, part.codec, body)
                 },
                 timeout,
-                || {
+                |is_again| {
                     let now = self.shared.now();
-                    self.shared.lock().pacer.add(now, wire);
+                    let mut state = self.shared.lock();
+                    state.counters.wire_bytes += wire;
+                    if is_again {
+                        state.pacer.add(now, wire);
+                    }
                 },
             )
             .await;
@@ -328,7 +334,12 @@ impl<E: Env> Worker<E> {
                 retry_after,
                 body,
             } => {
-                self.shared.lock().slow_answers = 0;
+                let took = self.shared.now().since(began);
+                {
+                    let mut state = self.shared.lock();
+                    state.slow_answers = 0;
+                    state.counters.answer_seconds.record_duration(took);
+                }
                 let answer = Answer {
                     status: *status,
                     content_type: content_type.as_deref(),
@@ -338,6 +349,7 @@ impl<E: Env> Worker<E> {
                 judge(&answer, self.shared.env.unix_time())
             }
         };
+        self.shared.lock().counters.attempt(tried(&verdict));
         match verdict {
             Verdict::Delivered(accepted) => {
                 self.path_works(attempt);
@@ -437,7 +449,9 @@ impl<E: Env> Worker<E> {
         let now = self.shared.now();
         let began = {
             let mut state = self.shared.lock();
-            state.destination.failed(now, attempt, retry_after, suspend)
+            let began = state.destination.failed(now, attempt, retry_after, suspend);
+            state.counters.outages += u64::from(began);
+            began
         };
         self.shared.send.notify_waiters();
         if began {
@@ -511,6 +525,18 @@ impl<E: Env> Worker<E> {
             trial: part.trial,
         });
         Next::Halves(left, right)
+    }
+}
+
+/// How an answer is counted.
+fn tried(verdict: &Verdict) -> Tried {
+    match verdict {
+        Verdict::Delivered(accepted) if accepted.rejected > 0 => Tried::Partial,
+        Verdict::Delivered(_) => Tried::Delivered,
+        Verdict::Path { suspend: true, .. } => Tried::Suspended,
+        Verdict::Path { suspend: false, .. } => Tried::Path,
+        Verdict::Codec { .. } => Tried::Codec,
+        Verdict::Payload { .. } => Tried::Payload,
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! [`run`] is the one entry, for the binary and for a simulated machine alike. Every task is spawned in the machine's
 //! scope. The parts: `receiver` (OTLP/HTTP in), `store` (commits and seals), `exporter` with `client` (batches out),
-//! `admin` (health and metrics), `recover` (from disk at the start). They meet in `shared`.
+//! `admin` (health) with `metrics`, `recover` (from disk at the start). They meet in `shared`.
 
 mod admin;
 mod body;
 mod client;
 mod exporter;
+mod metrics;
 mod observer;
 mod receiver;
 mod recover;

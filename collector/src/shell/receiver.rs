@@ -17,11 +17,11 @@ use tokio::sync::{Semaphore, watch};
 use super::{
     SHUTDOWN, admin,
     body::{self, Lease, Refusal},
-    shared::{Outcome, Shared},
+    shared::Shared,
     store::Stored,
 };
 use crate::{
-    core::codec::CodecId,
+    core::{codec::CodecId, metrics::Outcome},
     env::{Env, Listener},
     otlp::{Signal, response},
 };
@@ -90,6 +90,7 @@ async fn serve_connection<E: Env>(
     stream: E::Stream,
     mut stopped: watch::Receiver<()>,
 ) {
+    let _counted = shared.connected();
     let service = service_fn(|request| answer(shared.clone(), request));
     let connection = http1::Builder::new()
         // A date would make every answer of a simulation depend on the clock.
@@ -133,10 +134,14 @@ async fn answer<E: Env>(
             answer.headers_mut().insert(header::ALLOW, allow);
             answer
         }
-        None => admin::answer(&shared, request.method(), path).unwrap_or_else(|| {
-            let message = format!("{path}: no such path, use /v1/traces, /v1/metrics or /v1/logs");
-            refuse(StatusCode::NOT_FOUND, response::UNIMPLEMENTED, &message)
-        }),
+        None => match admin::answer(&shared, &request).await {
+            Some(answer) => answer,
+            None => {
+                let message =
+                    format!("{path}: no such path, use /v1/traces, /v1/metrics or /v1/logs");
+                refuse(StatusCode::NOT_FOUND, response::UNIMPLEMENTED, &message)
+            }
+        },
     })
 }
 
@@ -173,7 +178,7 @@ async fn take<E: Env>(
                 ),
             ),
             Refusal::TooLarge(limit) => (
-                Outcome::Invalid,
+                Outcome::TooLarge,
                 refuse(
                     StatusCode::PAYLOAD_TOO_LARGE,
                     response::INVALID_ARGUMENT,
@@ -182,7 +187,7 @@ async fn take<E: Env>(
                     ),
                 ),
             ),
-            Refusal::Busy => (Outcome::Busy, busy()),
+            Refusal::Busy => (Outcome::Memory, busy()),
         };
         count(shared, outcome);
         answer
@@ -193,11 +198,11 @@ async fn take<E: Env>(
     match shared.store(signal, items, body).await {
         Stored::Yes => Ok(()),
         Stored::Busy => {
-            count(shared, Outcome::Busy);
+            count(shared, Outcome::Memory);
             Err(busy())
         }
         Stored::Full => {
-            count(shared, Outcome::Busy);
+            count(shared, Outcome::Full);
             Err(later(RETRY_FULL, "the buffer is full (buffer.disk)"))
         }
         Stored::DiskFailed => Err(later(RETRY_BUSY, "the disk failed, nothing was stored")),
@@ -231,7 +236,7 @@ fn check_head(headers: &HeaderMap) -> Result<CodecId, String> {
 }
 
 fn count<E: Env>(shared: &Shared<E>, outcome: Outcome) {
-    shared.lock().requests[outcome as usize] += 1;
+    shared.lock().counters.request(outcome, 1);
 }
 
 fn accepted() -> Answer {

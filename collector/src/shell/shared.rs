@@ -20,6 +20,7 @@ use crate::{
         backoff::Delays,
         codec::CodecId,
         destination::Destination,
+        metrics::{Counters, Trend},
         pacing::Pacer,
         spool::{Backlog, Event, FileId, Spool},
     },
@@ -38,6 +39,8 @@ pub(super) struct Shared<E> {
     pub(super) send: Notify,
     /// Held while a refused item is written: one at a time.
     pub(super) quarantine: tokio::sync::Mutex<()>,
+    /// Held while the file system is asked for its free space.
+    pub(super) free_bytes: Arc<tokio::sync::Mutex<()>>,
     /// The directory of the buffer, which no reload changes.
     pub(super) dir: PathBuf,
     config: Mutex<Arc<Config>>,
@@ -66,8 +69,9 @@ pub(super) struct State {
     pub(super) is_stopping: bool,
     /// Nothing will be noted any more: the next commit is the last one.
     pub(super) is_ending: bool,
-    pub(super) syncs: Histogram,
-    pub(super) requests: [u64; 4],
+    pub(super) counters: Counters,
+    /// How the buffer's files grow.
+    pub(super) trend: Trend,
     told: (Accounting, Backlog),
 }
 
@@ -83,15 +87,6 @@ impl State {
 pub(super) enum Writer {
     Journal,
     Batches,
-}
-
-/// Outcomes of requests, as indices of `State::requests`.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Outcome {
-    Accepted,
-    Invalid,
-    Busy,
-    Failed,
 }
 
 impl<E: Env> Shared<E> {
@@ -116,8 +111,8 @@ impl<E: Env> Shared<E> {
             is_full: false,
             is_stopping: false,
             is_ending: false,
-            syncs: Histogram::default(),
-            requests: [0; 4],
+            counters: Counters::default(),
+            trend: Trend::default(),
             told: Default::default(),
         };
         Arc::new(Self {
@@ -127,6 +122,7 @@ impl<E: Env> Shared<E> {
             seal: Notify::new(),
             send: Notify::new(),
             quarantine: tokio::sync::Mutex::new(()),
+            free_bytes: Arc::default(),
             dir: config.buffer.dir.clone(),
             config: Mutex::new(Arc::new(config)),
             start: tokio::time::Instant::now(),
@@ -170,8 +166,13 @@ impl<E: Env> Shared<E> {
 
     /// Tells the observer what has changed. Call it after the state was changed, without the lock.
     pub(super) fn settle(&self) {
+        let time = self.now();
         let (events, accounting, backlog) = {
             let mut state = self.lock();
+            if state.trend.is_due(time) {
+                let used = state.spool.disk_bytes();
+                state.trend.look(time, used);
+            }
             let events = state.spool.take_events();
             let now = (*state.spool.accounting(), state.spool.backlog());
             let before = std::mem::replace(&mut state.told, now);
@@ -211,6 +212,12 @@ impl<E: Env> Shared<E> {
         }
     }
 
+    /// Counts a connection until the value is dropped.
+    pub(super) fn connected(&self) -> Connected<'_, E> {
+        self.lock().counters.connections += 1;
+        Connected(self)
+    }
+
     /// Tells the tasks that seal and send to end.
     pub(super) fn stop(&self) {
         self.lock().is_stopping = true;
@@ -225,24 +232,11 @@ impl<E: Env> Shared<E> {
     }
 }
 
-/// Upper bounds of the buckets, in seconds.
-pub(super) const BUCKETS: [f64; 10] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0];
+/// A connection that stands.
+pub(super) struct Connected<'a, E: Env>(&'a Shared<E>);
 
-/// Durations in fixed buckets.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Histogram {
-    pub(super) buckets: [u64; BUCKETS.len()],
-    pub(super) count: u64,
-    pub(super) sum: f64,
-}
-
-impl Histogram {
-    pub(super) fn record(&mut self, duration: Duration) {
-        let seconds = duration.as_secs_f64();
-        self.count += 1;
-        self.sum += seconds;
-        if let Some(bucket) = BUCKETS.iter().position(|bound| seconds <= *bound) {
-            self.buckets[bucket] += 1;
-        }
+impl<E: Env> Drop for Connected<'_, E> {
+    fn drop(&mut self) {
+        self.0.lock().counters.connections -= 1;
     }
 }

@@ -8,11 +8,12 @@ use std::{io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::shared::{Outcome, Shared, Writer};
+use super::shared::{Shared, Writer};
 use crate::{
     config::Durability,
     core::{
         codec::compress,
+        metrics::Outcome,
         range::ItemRange,
         spool::{Admission, FileId},
     },
@@ -57,7 +58,10 @@ impl<E: Env> Shared<E> {
                     state.waiters.push_back(tell);
                     Ok(told)
                 }
-                Admission::Discarded => Err(Stored::Yes),
+                Admission::Discarded => {
+                    state.counters.request(Outcome::Discarded, 1);
+                    Err(Stored::Yes)
+                }
                 Admission::Refused => Err(Stored::Full),
             }
         };
@@ -114,7 +118,8 @@ impl<E: Env> Shared<E> {
         if self.config().buffer.durability == Durability::Fsync {
             let before = tokio::time::Instant::now();
             handle.sync().await?;
-            self.lock().syncs.record(before.elapsed());
+            let took = before.elapsed();
+            self.lock().counters.fsync_seconds.record_duration(took);
             if create {
                 // After power loss a synced file with an unsynced name is gone.
                 self.env.disk().sync_dir(&self.dir).await?;
@@ -174,6 +179,7 @@ pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
             continue;
         };
         let path = shared.path(commit.file);
+        let bytes = commit.bytes.len();
         let result = shared
             .write(
                 &mut current,
@@ -190,9 +196,14 @@ pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
             let outcome = if result.is_ok() {
                 Outcome::Accepted
             } else {
-                Outcome::Failed
+                Outcome::Disk
             };
-            state.requests[outcome as usize] += commit.requests as u64;
+            let counters = &mut state.counters;
+            counters.request(outcome, commit.requests as u64);
+            counters.commit_bytes.record(bytes as f64);
+            if commit.requests > 0 {
+                counters.commit_requests.record(commit.requests as f64);
+            }
             state.waiters.drain(..commit.requests).collect()
         };
         for waiter in waiters {

@@ -1,0 +1,104 @@
+//! What the operating system says about this very process: memory, CPU, open files. Behind `OsEnv` only; a simulated machine
+//! has none of it, and its metrics leave it out.
+//!
+//! Read from `/proc`, so there is nothing to tell where that is missing.
+
+use std::{fs, time::Duration};
+
+/// What a process has used and holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ProcessStats {
+    /// Resident memory.
+    pub resident_bytes: u64,
+    /// User and system time of all threads.
+    pub cpu: Duration,
+    /// When it started, since 1970.
+    pub start_unix: Duration,
+    /// Open file descriptors.
+    pub open_files: u64,
+    /// How many it may open.
+    pub open_files_max: u64,
+}
+
+impl ProcessStats {
+    /// Those of this process; `None` where the system does not tell.
+    pub(super) fn read() -> Option<Self> {
+        let stat = fs::read_to_string("/proc/self/stat").ok()?;
+        let boot = fs::read_to_string("/proc/stat").ok()?;
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        let ticks_per_second = rustix::param::clock_ticks_per_second();
+        let seconds = |ticks: u64| Duration::from_secs_f64(ticks as f64 / ticks_per_second as f64);
+        let stat = Stat::parse(&stat)?;
+        Some(Self {
+            resident_bytes: stat.resident_pages * rustix::param::page_size() as u64,
+            cpu: seconds(stat.cpu_ticks),
+            start_unix: Duration::from_secs(boot_time(&boot)?) + seconds(stat.start_ticks),
+            // The listing itself holds one.
+            open_files: fs::read_dir("/proc/self/fd").ok()?.count() as u64 - 1,
+            open_files_max: limit.current.unwrap_or(u64::MAX),
+        })
+    }
+}
+
+/// Fields of `/proc/self/stat` (proc(5)).
+#[derive(Debug, PartialEq)]
+struct Stat {
+    /// Fields 14 and 15, user and system time.
+    cpu_ticks: u64,
+    /// Field 22, since boot.
+    start_ticks: u64,
+    /// Field 24.
+    resident_pages: u64,
+}
+
+impl Stat {
+    fn parse(text: &str) -> Option<Self> {
+        // The second field is the command in brackets, and may hold spaces and brackets: count from the last one.
+        let (_, rest) = text.rsplit_once(')')?;
+        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+        let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+        Some(Self {
+            cpu_ticks: field(14)? + field(15)?,
+            start_ticks: field(22)?,
+            resident_pages: field(24)?,
+        })
+    }
+}
+
+/// `btime` of `/proc/stat`: when the machine booted, seconds since 1970.
+fn boot_time(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("btime "));
+    line?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_with_brackets_does_not_shift_the_fields() {
+        let text = "7 (a ) b) S 1 7 7 0 -1 4194560 100 0 0 0 30 12 0 0 20 0 2 0 5000 1000000 250 18446744073709551615";
+        let expect = Stat {
+            cpu_ticks: 42,
+            start_ticks: 5000,
+            resident_pages: 250,
+        };
+        assert_eq!(Stat::parse(text), Some(expect));
+        assert_eq!(Stat::parse("7 (a) S 1"), None);
+        assert_eq!(
+            boot_time("cpu 1 2\nbtime 1700000000\n"),
+            Some(1_700_000_000)
+        );
+        assert_eq!(boot_time("cpu 1 2\n"), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn this_process_holds_memory_and_files() {
+        let stats = ProcessStats::read().expect("/proc is there");
+        assert!(stats.resident_bytes > 100_000, "{stats:?}");
+        assert!(stats.open_files >= 3, "{stats:?}");
+        assert!(stats.open_files_max >= stats.open_files, "{stats:?}");
+        assert!(stats.start_unix > Duration::from_secs(1_700_000_000));
+    }
+}

@@ -1,0 +1,371 @@
+//! Which metrics there are, and where their values come from. `core::metrics` writes them down; `admin` and `telemetry` ask.
+//!
+//! Names and labels are promises: dashboards and alert rules in `deploy/` use them, and a test compares. A new metric is one
+//! entry here and one line in `docs/collector.md`.
+
+use std::time::Duration;
+
+use super::shared::{Shared, State};
+use crate::{
+    config::Config,
+    core::{
+        accounting::{DropReason, Items},
+        metrics::{Counters, Family, Kind, Outcome, Reported, Tried},
+    },
+    env::{Disk, Env, ProcessStats},
+    otlp::Signal,
+};
+
+use Kind::{Counter, Gauge, Info};
+
+/// How long an answer of the file system is waited for: a page without it is better than none.
+const FREE_BYTES_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What is asked of the environment for one reading.
+struct Surroundings {
+    unix_nanos: u64,
+    free_bytes: Option<u64>,
+    process: Option<ProcessStats>,
+}
+
+/// Everything that there is to tell now.
+pub(super) async fn collect<E: Env>(shared: &Shared<E>) -> Vec<Family> {
+    let surroundings = Surroundings {
+        unix_nanos: shared.unix_nanos(),
+        free_bytes: free_bytes(shared).await,
+        process: shared.env.process(),
+    };
+    let config = shared.config();
+    let now = shared.now();
+    let mut state = shared.lock();
+    let used = state.spool.disk_bytes();
+    state.trend.look(now, used);
+    let mut out = items(&state);
+    out.extend(intake(&state.counters));
+    out.extend(buffer(&state, &config, &surroundings));
+    out.extend(disk(&state));
+    out.extend(sending(&state));
+    out.extend(itself(&state, &surroundings));
+    out
+}
+
+/// Free space in the buffer's file system, asked for by at most one reading at a time: a helper thread that hangs in a disk
+/// must not get company with every scrape.
+async fn free_bytes<E: Env>(shared: &Shared<E>) -> Option<u64> {
+    let asking = shared.free_bytes.clone().try_lock_owned().ok()?;
+    let (env, dir) = (shared.env.clone(), shared.dir.clone());
+    let task = shared.env.spawn(async move {
+        let free = env.disk().free_bytes(&dir).await;
+        drop(asking);
+        free.ok()
+    });
+    tokio::time::timeout(FREE_BYTES_TIMEOUT, task)
+        .await
+        .ok()??
+}
+
+fn items(state: &State) -> Vec<Family> {
+    type Get = fn(&Items) -> u64;
+    let accounting = state.spool.accounting();
+    let by_signal = |name, kind, help, get: Get| {
+        Signal::ALL
+            .into_iter()
+            .fold(Family::new(name, kind, help), |family, signal| {
+                let labels = [("signal", signal.name())];
+                family.with(labels, get(accounting.items(signal)))
+            })
+    };
+    let mut dropped = Family::new(
+        "backroom_dropped_items_total",
+        Counter,
+        "items dropped, by reason",
+    );
+    for signal in Signal::ALL {
+        for reason in DropReason::ALL {
+            let labels = [("signal", signal.name()), ("reason", reason.name())];
+            dropped = dropped.with(labels, accounting.items(signal).dropped_for(reason));
+        }
+    }
+    vec![
+        by_signal(
+            "backroom_accepted_items_total",
+            Counter,
+            "items acknowledged to a sender, or found in the buffer at the start",
+            |items| items.accepted,
+        ),
+        by_signal(
+            "backroom_recovered_items_total",
+            Counter,
+            "items found in the buffer at the start",
+            |items| items.recovered,
+        ),
+        by_signal(
+            "backroom_delivered_items_total",
+            Counter,
+            "items taken by the destination",
+            |items| items.delivered,
+        ),
+        by_signal(
+            "backroom_quarantined_items_total",
+            Counter,
+            "items refused one by one and put aside",
+            |items| items.quarantined,
+        ),
+        dropped,
+        by_signal(
+            "backroom_stored_items",
+            Gauge,
+            "items in the buffer",
+            |items| items.stored,
+        ),
+    ]
+}
+
+fn intake(counters: &Counters) -> Vec<Family> {
+    let requests = Family::new(
+        "backroom_requests_total",
+        Counter,
+        "requests taken in or refused, by outcome",
+    );
+    let requests = Outcome::ALL.iter().fold(requests, |family, outcome| {
+        let count = counters.requests[*outcome as usize];
+        family.with([("outcome", outcome.name())], count)
+    });
+    vec![
+        requests,
+        Family::single(
+            "backroom_request_seconds",
+            Kind::Histogram,
+            "time from the head of a request to its answer",
+            counters.request_seconds.clone(),
+        ),
+        Family::single(
+            "backroom_connections",
+            Gauge,
+            "connections of senders, and of those who ask for health and metrics",
+            counters.connections,
+        ),
+    ]
+}
+
+fn buffer(state: &State, config: &Config, surroundings: &Surroundings) -> Vec<Family> {
+    let backlog = state.spool.backlog();
+    let used = state.spool.disk_bytes();
+    let quota = config.buffer.disk.0;
+    let by_quota = quota.saturating_sub(used);
+    let headroom = surroundings
+        .free_bytes
+        .map_or(by_quota, |free| free.min(by_quota));
+    let oldest = state.spool.oldest_born();
+    let age = oldest.map_or(0, |born| surroundings.unix_nanos.saturating_sub(born));
+    let mut out = vec![
+        Family::single(
+            "backroom_backlog_bytes",
+            Gauge,
+            "stored and not acknowledged by the destination, after compression",
+            backlog.bytes,
+        ),
+        Family::single(
+            "backroom_backlog_items",
+            Gauge,
+            "items stored and not acknowledged by the destination",
+            backlog.items,
+        ),
+        Family::single(
+            "backroom_oldest_item_age_seconds",
+            Gauge,
+            "age of the oldest item stored; 0 if there is none",
+            age as f64 / 1e9,
+        ),
+        Family::single(
+            "backroom_inflight_bytes",
+            Gauge,
+            "bytes of requests that are being taken in",
+            state.inflight_bytes,
+        ),
+        Family::single(
+            "backroom_inflight_max_bytes",
+            Gauge,
+            "what they may take (listen.inflight_bytes_max)",
+            config.listen.inflight_bytes_max.0,
+        ),
+        Family::single(
+            "backroom_buffer_disk_bytes",
+            Gauge,
+            "all files of the buffer",
+            used,
+        ),
+        Family::single(
+            "backroom_buffer_disk_max_bytes",
+            Gauge,
+            "what they may take (buffer.disk)",
+            quota,
+        ),
+        Family::single(
+            "backroom_buffer_full_in_seconds",
+            Gauge,
+            "time until the buffer or its file system is full, at the growth of the last minutes; +Inf if it does not grow",
+            state.trend.seconds_to_use_up(headroom),
+        ),
+        Family::single(
+            "backroom_buffer_growth_bytes_per_second",
+            Gauge,
+            "net growth of the buffer's files, smoothed over five minutes",
+            state.trend.bytes_per_second(),
+        ),
+        Family::single(
+            "backroom_buffer_full",
+            Gauge,
+            "1 if the last request did not find room",
+            state.is_full,
+        ),
+    ];
+    if let Some(free) = surroundings.free_bytes {
+        out.push(Family::single(
+            "backroom_disk_free_bytes",
+            Gauge,
+            "free space in the file system of the buffer; absent if it does not answer",
+            free,
+        ));
+    }
+    out
+}
+
+fn disk(state: &State) -> Vec<Family> {
+    let counters = &state.counters;
+    vec![
+        Family::single(
+            "backroom_disk_ok",
+            Gauge,
+            "1 unless the disk failed last",
+            state.disk_error().is_none(),
+        ),
+        Family::single(
+            "backroom_fsync_seconds",
+            Kind::Histogram,
+            "time of each fsync",
+            counters.fsync_seconds.clone(),
+        ),
+        Family::single(
+            "backroom_commit_bytes",
+            Kind::Histogram,
+            "bytes written by each group commit",
+            counters.commit_bytes.clone(),
+        ),
+        Family::single(
+            "backroom_commit_requests",
+            Kind::Histogram,
+            "requests made durable by each group commit",
+            counters.commit_requests.clone(),
+        ),
+    ]
+}
+
+fn sending(state: &State) -> Vec<Family> {
+    let counters = &state.counters;
+    let attempts = Family::new(
+        "backroom_send_attempts_total",
+        Counter,
+        "requests sent, by what the answer meant; path, suspended and codec are tried again",
+    );
+    let attempts = Tried::ALL.iter().fold(attempts, |family, tried| {
+        let count = counters.attempts[*tried as usize];
+        family.with([("verdict", tried.name())], count)
+    });
+    vec![
+        Family::single(
+            "backroom_destination_up",
+            Gauge,
+            "1 unless the destination failed last",
+            !state.destination.is_down(),
+        ),
+        Family::single(
+            "backroom_destination_outages_total",
+            Counter,
+            "how often the destination went down",
+            counters.outages,
+        ),
+        Family::single(
+            "backroom_destination_inflight_requests",
+            Gauge,
+            "requests under way to the destination",
+            state.destination.inflight() as u64,
+        ),
+        attempts,
+        Family::single(
+            "backroom_send_seconds",
+            Kind::Histogram,
+            "time from the start of a request to the destination's answer",
+            counters.answer_seconds.clone(),
+        ),
+        Family::single(
+            "backroom_sent_wire_bytes_total",
+            Counter,
+            "bytes sent on the wire, headers of HTTP, TCP and IPv4 included",
+            counters.wire_bytes,
+        ),
+    ]
+}
+
+fn itself(state: &State, surroundings: &Surroundings) -> Vec<Family> {
+    let reports = Family::new(
+        "backroom_self_reports_total",
+        Counter,
+        "reports of these metrics over OTLP, by outcome",
+    );
+    let reports = Reported::ALL.iter().fold(reports, |family, reported| {
+        let count = state.counters.reports[*reported as usize];
+        family.with([("outcome", reported.name())], count)
+    });
+    let (store, boot) = state.spool.identity();
+    let mut buffer = Family::new("backroom_buffer_info", Info, "identity of the buffer");
+    buffer.push(
+        [
+            ("store", format!("{store:016x}").into()),
+            ("boot", boot.to_string().into()),
+        ],
+        1,
+    );
+    let mut out = vec![
+        reports,
+        Family::new("backroom_build_info", Info, "the program")
+            .with([("version", env!("CARGO_PKG_VERSION"))], 1),
+        buffer,
+    ];
+    if let Some(process) = surroundings.process {
+        // The names that every Prometheus client library uses.
+        out.extend([
+            Family::single(
+                "process_cpu_seconds_total",
+                Counter,
+                "user and system time of the process",
+                process.cpu.as_secs_f64(),
+            ),
+            Family::single(
+                "process_resident_memory_bytes",
+                Gauge,
+                "resident memory of the process",
+                process.resident_bytes,
+            ),
+            Family::single(
+                "process_start_time_seconds",
+                Gauge,
+                "start of the process since 1970",
+                process.start_unix.as_secs_f64(),
+            ),
+            Family::single(
+                "process_open_fds",
+                Gauge,
+                "open files and sockets of the process",
+                process.open_files,
+            ),
+            Family::single(
+                "process_max_fds",
+                Gauge,
+                "how many it may open",
+                process.open_files_max,
+            ),
+        ]);
+    }
+    out
+}
