@@ -206,6 +206,7 @@ fn small_store(duration: Duration) -> Scenario {
                 on_full: OnFull::DropOldest,
                 durability: Durability::Fsync,
             },
+            classes: Vec::new(),
             compress: Compress {
                 codec: Codec::Zstd(3),
                 ratio: None,

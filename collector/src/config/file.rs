@@ -12,7 +12,9 @@ use std::{
 
 use super::{
     Backoff, Batch, Buffer, ByteSize, Codec, Compress, Config, Durability, Endpoint, Fields,
-    Listen, OnFull, Order, Retry, Send, codes,
+    Listen, OnFull, Order, Retry, Send,
+    class::{self, CLASS, ON_FULL},
+    codes,
     diagnostic::{Diagnostic, Report, Sink, Sources, Span},
     grammar::{Call, Grammar, Part, TextError},
     quantity::{self, DURATION, RATE, SIZE},
@@ -41,6 +43,12 @@ pub static COLLECTOR: Shape = Shape {
             Ty::Table(&BUFFER),
             "{ disk = \"512MiB\" }",
             "The buffer on disk.",
+        ),
+        Key::may(
+            "class",
+            Ty::Named(&CLASS),
+            "{ logs = { quota = \"25%\" } }",
+            "Classes of telemetry with a queue and a policy of their own. A signal that none takes has the policy of `buffer`.",
         ),
         Key::may(
             "compress",
@@ -261,7 +269,7 @@ static BACKOFF: Grammar = Grammar {
     check: |text| backoff(text).map(drop),
 };
 
-static GIVE_UP: Grammar = Grammar {
+pub(super) static GIVE_UP: Grammar = Grammar {
     name: "a duration, or \"never\"",
     doc: "never, or a duration such as 30d",
     pattern: "",
@@ -277,6 +285,7 @@ impl Default for Config {
             listen: Listen::default(),
             endpoint: None,
             buffer: Buffer::default(),
+            classes: Vec::new(),
             compress: Compress {
                 codec: Codec::Zstd(3),
                 ratio: None,
@@ -438,12 +447,7 @@ pub fn read(node: &Node, place: &str, reader: Reader, sink: &Sink) -> Config {
     if let Some(f) = fields.fields("buffer") {
         set(&mut config.buffer.dir, f.string("dir").map(PathBuf::from));
         set(&mut config.buffer.disk, f.text("disk", positive_size));
-        let on_full = [
-            ("refuse", OnFull::Refuse),
-            ("drop-oldest", OnFull::DropOldest),
-            ("drop-newest", OnFull::DropNewest),
-        ];
-        set(&mut config.buffer.on_full, f.choice("on_full", &on_full));
+        set(&mut config.buffer.on_full, f.choice("on_full", &ON_FULL));
         let durability = [("fsync", Durability::Fsync), ("os", Durability::Os)];
         set(
             &mut config.buffer.durability,
@@ -486,6 +490,8 @@ pub fn read(node: &Node, place: &str, reader: Reader, sink: &Sink) -> Config {
         set(&mut config.retry.backoff, f.text("backoff", backoff));
         config.retry.give_up = f.text("give_up", give_up).flatten();
     }
+    // Last, for what a class does not say is what the rest says.
+    config.classes = class::read(&fields, &config);
     config
 }
 
@@ -598,7 +604,7 @@ fn url(text: &str) -> Result<String, TextError> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-fn positive_size(text: &str) -> Result<ByteSize, TextError> {
+pub(super) fn positive_size(text: &str) -> Result<ByteSize, TextError> {
     let size = quantity::byte_size(text)?;
     if size.0 > 0 {
         return Ok(size);
@@ -614,7 +620,7 @@ fn positive_rate(text: &str) -> Result<super::BitRate, TextError> {
     Err(zero(text))
 }
 
-fn zero(text: &str) -> TextError {
+pub(super) fn zero(text: &str) -> TextError {
     TextError::new(
         &codes::E0107,
         Part::whole(text).range(),
@@ -700,7 +706,7 @@ fn backoff(text: &str) -> Result<Backoff, TextError> {
     })
 }
 
-fn give_up(text: &str) -> Result<Option<Duration>, TextError> {
+pub(super) fn give_up(text: &str) -> Result<Option<Duration>, TextError> {
     match text.trim() {
         "never" => Ok(None),
         _ => quantity::duration(text).map(Some),

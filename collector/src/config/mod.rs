@@ -4,6 +4,7 @@
 //! to read in: [`diagnostic`] (spans, findings), [`tree`] (TOML with spans), [`grammar`] and [`quantity`] (texts inside
 //! values), [`shape`] (tables of keys), [`fields`] (reading by them), then [`load`].
 
+mod class;
 pub mod codes;
 pub mod diagnostic;
 pub mod fields;
@@ -18,6 +19,7 @@ pub mod shape;
 mod suggest;
 pub mod tree;
 
+pub use class::{Class, Quota};
 pub use diagnostic::{Code, Diagnostic, Report, Severity, Sink, Sources, Span};
 pub use fields::Fields;
 pub use file::{COLLECTOR, Loaded, Reader, load, load_text, load_text_whole, load_whole, read};

@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::{BitRate, ByteSize};
+use super::{BitRate, ByteSize, Class};
 
 /// Everything the collector is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +15,8 @@ pub struct Config {
     pub endpoint: Option<Endpoint>,
     /// The buffer on disk.
     pub buffer: Buffer,
+    /// Declared classes, in the order of the file.
+    pub classes: Vec<Class>,
     /// How batches are compressed.
     pub compress: Compress,
     /// When a batch is sealed.

@@ -19,6 +19,13 @@ dir = "/var/lib/backroom"
 disk = "512MiB"
 on_full = "drop-oldest"
 durability = "os"
+[class.logs]
+quota = "25%"
+ttl = "7d"
+[class.till-metrics]
+signal = "metrics"
+quota = "64MiB"
+on_full = "refuse"
 [compress]
 codec = "gzip:9"
 [batch]
@@ -46,6 +53,22 @@ fn a_full_file_is_read_and_an_empty_one_is_the_default() {
     assert_eq!(config.listen.http.port(), 4318);
     assert_eq!(config.buffer.disk, ByteSize(512 << 20));
     assert_eq!(config.buffer.durability, Durability::Os);
+    let day = Duration::from_secs(86400);
+    let quota = |share| Some(Quota::Share(share));
+    let [logs, metrics] = &config.classes[..] else {
+        panic!("two classes: {:?}", config.classes);
+    };
+    assert_eq!((logs.name.as_str(), logs.quota), ("logs", quota(0.25)));
+    assert_eq!(
+        (logs.ttl, logs.on_full),
+        (Some(7 * day), OnFull::DropOldest)
+    );
+    assert_eq!(metrics.name.as_str(), "till-metrics");
+    assert_eq!(metrics.quota, Some(Quota::Size(ByteSize(64 << 20))));
+    assert_eq!(
+        (metrics.ttl, metrics.on_full),
+        (Some(30 * day), OnFull::Refuse)
+    );
     assert_eq!(config.compress.codec, Codec::Gzip(9));
     assert_eq!(config.send.max_rate, Some(BitRate(256_000)));
     assert_eq!(config.retry.give_up, Some(Duration::from_secs(30 * 86400)));
@@ -109,6 +132,29 @@ fn a_scenario_may_assume_a_ratio_and_a_deployed_collector_may_not() {
     assert_eq!(sink.error_count(), 0);
     let report = load_text("x.toml", "compress.ratio = 8.0").expect_err("refused");
     assert_eq!(report.list[0].code.map(|c| c.id), Some("E0701"));
+}
+
+#[test]
+fn classes_are_checked_against_each_other() {
+    let text = r#"
+[class.Audit]
+signal = "logs"
+[class.audit]
+[class.logs]
+signal = "traces"
+[class.one]
+signal = "metrics"
+quota = "700MiB"
+[class.two]
+signal = "metrics"
+quota = "40%"
+ttl = "soon"
+[class.three]
+signal = "profiles"
+quota = "0%"
+"#;
+    let report = load_text("collector.toml", text).expect_err("wrong classes");
+    insta::assert_snapshot!(report.render(Format::Short, false));
 }
 
 #[test]

@@ -3,21 +3,21 @@
 //! A frame is a header of 96 bytes with its own CRC32C, then a payload with another, padded to 32 bytes:
 //!
 //! ```text
-//!  0  magic        4  b"BRf1"
+//!  0  magic        4  b"BRf2"
 //!  4  header crc   4  CRC32C of (file id, offset, bytes 8..96): a frame is valid at its own place only
 //!  8  kind         1  see Kind          9  signal  1  0, 1, 2; 255 none
-//! 10  class        1                   11  codec   1  0 none, 1 gzip, 2 zstd
+//! 10  zero         1                   11  codec   1  0 none, 1 gzip, 2 zstd
 //! 12  payload      4  bytes            16  payload crc  4  CRC32C
 //! 20  raw          4  bytes of the payload once decoded
 //! 24  store  8     32  boot  8         40  first  8     48  count  8       the item range
-//! 56  items        3 x 4, per signal   68  zero   4
+//! 56  class       16  its name, then zeros
 //! 72  born min  8  80  born max  8     unix nanoseconds
 //! 88  commit       8  number of the group commit; 0 outside journals
 //! 96  payload, then zeros to a multiple of 32
 //! ```
 //! All integers are little endian. Pure functions over bytes; who reads the bytes is `shell::store`. Next: `recovery`.
 
-use super::range::ItemRange;
+use super::{class::ClassName, range::ItemRange};
 use crate::otlp::Signal;
 
 /// Bytes of a header.
@@ -29,7 +29,7 @@ pub const ALIGN: usize = 32;
 /// Bytes of the trailer of a closed batch segment.
 pub const TRAILER_BYTES: usize = 32;
 
-const MAGIC: [u8; 4] = *b"BRf1";
+const MAGIC: [u8; 4] = *b"BRf2";
 const TRAILER_MAGIC: [u8; 4] = *b"BRx1";
 
 /// What a frame holds.
@@ -68,8 +68,6 @@ impl Kind {
 pub struct Header {
     /// What the frame holds.
     pub kind: Kind,
-    /// Class; equals the signal's index in this version.
-    pub class: u8,
     /// How the payload is compressed.
     pub codec: super::codec::CodecId,
     /// Payload length as stored.
@@ -78,7 +76,7 @@ pub struct Header {
     pub payload_crc: u32,
     /// Payload length once decoded.
     pub raw_bytes: u32,
-    /// Store and boot always; signal and items where there are items (`count` is 0 otherwise).
+    /// Store and boot always; class, signal and items where there are items (`count` is 0 otherwise).
     pub range: ItemRange,
     /// Earliest birth of an item, unix nanoseconds.
     pub born_min: u64,
@@ -123,7 +121,7 @@ impl Header {
         } else {
             self.range.signal.index() as u8
         };
-        put(8, &[self.kind as u8, signal, self.class, self.codec as u8]);
+        put(8, &[self.kind as u8, signal, 0, self.codec as u8]);
         put(12, &self.payload_bytes.to_le_bytes());
         put(16, &self.payload_crc.to_le_bytes());
         put(20, &self.raw_bytes.to_le_bytes());
@@ -132,8 +130,7 @@ impl Header {
         put(40, &self.range.first.to_le_bytes());
         put(48, &self.range.count.to_le_bytes());
         if self.range.count > 0 {
-            let count = u32::try_from(self.range.count).unwrap_or(u32::MAX);
-            put(56 + 4 * self.range.signal.index(), &count.to_le_bytes());
+            put(56, &self.range.class.to_bytes());
         }
         put(72, &self.born_min.to_le_bytes());
         put(80, &self.born_max.to_le_bytes());
@@ -157,9 +154,12 @@ impl Header {
             index if count > 0 => Signal::from_index(index.into())?,
             _ => return None,
         };
+        let class = match count {
+            0 => signal.into(),
+            _ => ClassName::from_bytes(data[56..72].try_into().expect("16 bytes"))?,
+        };
         Some(Self {
             kind: Kind::from_byte(data[8])?,
-            class: data[10],
             codec: super::codec::CodecId::from_byte(data[11])?,
             payload_bytes: u32_at(12),
             payload_crc: u32_at(16),
@@ -167,6 +167,7 @@ impl Header {
             range: ItemRange {
                 store: u64_at(24),
                 boot: u64_at(32),
+                class,
                 signal,
                 first: u64_at(40),
                 count,
@@ -179,7 +180,7 @@ impl Header {
 
     /// The numbering of its items.
     pub fn numbering(&self) -> super::notes::Numbering {
-        (self.range.boot, self.range.signal)
+        (self.range.boot, self.range.class)
     }
 
     /// Bytes of the whole frame on disk.
@@ -413,7 +414,6 @@ mod tests {
     fn header(count: u64) -> Header {
         Header {
             kind: Kind::Batch,
-            class: 1,
             codec: CodecId::Zstd,
             payload_bytes: 0,
             payload_crc: 0,
@@ -421,6 +421,7 @@ mod tests {
             range: ItemRange {
                 store: 1,
                 boot: 2,
+                class: ClassName::new("gauges").unwrap(),
                 signal: Signal::Metrics,
                 first: 3,
                 count,

@@ -12,6 +12,7 @@
 
 pub mod accounting;
 pub mod backoff;
+pub mod class;
 pub mod codec;
 pub mod destination;
 pub mod frame;

@@ -1,17 +1,20 @@
 //! What a journal remembers about batches: which are finished, and how far each numbering has been sealed.
 //!
-//! Checkpoint payload: `n: u32`, n watermarks of (boot u64, signal u64, sealed u64), `m: u32`, m finished batches of
-//! (segment u64, offset u64), `k: u32`, k failed writes of (file u64, commit or
-//! offset u64). Note payload: entries of (segment, offset, boot, signal, end: 5 x u64). Little endian.
+//! Checkpoint payload: `n: u32`, n watermarks of (boot u64, class 16 bytes, sealed u64), `m: u32`, m finished batches of
+//! (segment u64, offset u64), `k: u32`, k failed writes of (file u64, commit or offset u64).
+//! Note payload: entries of (segment u64, offset u64, boot u64, class 16 bytes, end u64). Little endian.
 //! Next: `recovery`, which reads both.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{frame::Place, range::ItemRange};
-use crate::otlp::Signal;
+use super::{
+    class::{ClassName, NAME_BYTES_MAX},
+    frame::Place,
+    range::ItemRange,
+};
 
-/// A numbering: the boot that made it, and its signal.
-pub type Numbering = (u64, Signal);
+/// A numbering: the boot that made it, and its class.
+pub type Numbering = (u64, ClassName);
 
 /// A finished batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +32,7 @@ impl Note {
     pub fn new(place: Place, range: &ItemRange) -> Self {
         Self {
             place,
-            numbering: (range.boot, range.signal),
+            numbering: (range.boot, range.class),
             end: range.end(),
         }
     }
@@ -69,8 +72,9 @@ impl Checkpoint {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         out.extend((self.sealed.len() as u32).to_le_bytes());
-        for ((boot, signal), end) in &self.sealed {
-            put(&mut out, &[*boot, signal.index() as u64, *end]);
+        for (numbering, end) in &self.sealed {
+            put_numbering(&mut out, *numbering);
+            put(&mut out, &[*end]);
         }
         out.extend((self.finished.len() as u32).to_le_bytes());
         for place in &self.finished {
@@ -88,8 +92,9 @@ impl Checkpoint {
         let mut at = payload;
         let mut checkpoint = Self::default();
         for _ in 0..take_u32(&mut at)? {
-            let [boot, signal, end] = take(&mut at)?;
-            checkpoint.sealed.insert((boot, signal_at(signal)?), end);
+            let numbering = take_numbering(&mut at)?;
+            let [end] = take(&mut at)?;
+            checkpoint.sealed.insert(numbering, end);
         }
         for _ in 0..take_u32(&mut at)? {
             let [file, offset] = take(&mut at)?;
@@ -103,16 +108,16 @@ impl Checkpoint {
     }
 }
 
+const NOTE_BYTES: usize = 48;
+
 /// The payload of a note frame.
 pub fn encode_notes(notes: &[Note]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(notes.len() * 40);
+    let mut out = Vec::with_capacity(notes.len() * NOTE_BYTES);
     for note in notes {
-        let (boot, signal) = note.numbering;
         let Place { file, offset } = note.place;
-        put(
-            &mut out,
-            &[file, offset, boot, signal.index() as u64, note.end],
-        );
+        put(&mut out, &[file, offset]);
+        put_numbering(&mut out, note.numbering);
+        put(&mut out, &[note.end]);
     }
     out
 }
@@ -122,18 +127,28 @@ pub fn decode_notes(payload: &[u8]) -> Option<Vec<Note>> {
     let mut at = payload;
     let mut notes = Vec::new();
     while !at.is_empty() {
-        let [file, offset, boot, signal, end] = take(&mut at)?;
+        let [file, offset] = take(&mut at)?;
+        let numbering = take_numbering(&mut at)?;
+        let [end] = take(&mut at)?;
         notes.push(Note {
             place: Place { file, offset },
-            numbering: (boot, signal_at(signal)?),
+            numbering,
             end,
         });
     }
     Some(notes)
 }
 
-fn signal_at(index: u64) -> Option<Signal> {
-    Signal::from_index(usize::try_from(index).ok()?)
+fn put_numbering(out: &mut Vec<u8>, (boot, class): Numbering) {
+    put(out, &[boot]);
+    out.extend(class.to_bytes());
+}
+
+fn take_numbering(at: &mut &[u8]) -> Option<Numbering> {
+    let [boot] = take(at)?;
+    let (name, rest) = at.split_first_chunk::<NAME_BYTES_MAX>()?;
+    *at = rest;
+    Some((boot, ClassName::from_bytes(*name)?))
 }
 
 fn put(out: &mut Vec<u8>, values: &[u64]) {
@@ -161,12 +176,13 @@ fn take<const N: usize>(at: &mut &[u8]) -> Option<[u64; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::otlp::Signal;
 
     #[test]
     fn are_read_as_written() {
         let note = |offset| Note {
             place: Place { file: 7, offset },
-            numbering: (2, Signal::Logs),
+            numbering: (2, ClassName::from(Signal::Logs)),
             end: 100 + offset,
         };
         let notes = vec![note(32), note(640)];
@@ -176,7 +192,7 @@ mod tests {
             checkpoint.add(note);
         }
         checkpoint.failed.insert((8, 30));
-        assert_eq!(checkpoint.sealed[&(2, Signal::Logs)], 740);
+        assert_eq!(checkpoint.sealed[&(2, Signal::Logs.into())], 740);
         let payload = checkpoint.encode();
         assert_eq!(Checkpoint::decode(&payload), Some(checkpoint));
         for cut in 0..payload.len() {

@@ -1,8 +1,9 @@
 //! Who an item is: its place in a store's own numbering. A batch is a range of it and stays the same through every retry.
 
+use super::class::ClassName;
 use crate::otlp::Signal;
 
-/// Consecutive items of one signal, numbered by one start of one store's collector.
+/// Consecutive items of one class and signal, numbered by one start of one store's collector.
 ///
 /// Two batches with the same range hold the same items, so a gateway may drop the second. Halves carry sub-ranges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,7 +12,9 @@ pub struct ItemRange {
     pub store: u64,
     /// Counts the collector's starts on this buffer, from 1.
     pub boot: u64,
-    /// Each signal is numbered by itself.
+    /// Each class is numbered by itself.
+    pub class: ClassName,
+    /// What the items are.
     pub signal: Signal,
     /// Number of the first item, from 0 in each boot.
     pub first: u64,
@@ -41,39 +44,43 @@ impl ItemRange {
     }
 }
 
-/// `store-boot-signal-first-count`, the store in 16 hex digits: the value of the header `x-backroom-batch`.
+/// `store-boot-class-first-count`, the store in 16 hex digits: the value of the header `x-backroom-batch`.
 impl std::fmt::Display for ItemRange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             store,
             boot,
-            signal,
+            class,
             first,
             count,
+            ..
         } = self;
-        write!(f, "{store:016x}-{boot}-{signal}-{first}-{count}")
+        write!(f, "{store:016x}-{boot}-{class}-{first}-{count}")
     }
 }
 
-/// Reads what [`ItemRange`] displays.
-impl std::str::FromStr for ItemRange {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parts: Vec<&str> = text.split('-').collect();
+impl ItemRange {
+    /// Reads what it displays; the signal does not stand there, but is known from the request that carries it.
+    ///
+    /// # Errors
+    /// If it is not such a text.
+    pub fn parse(signal: Signal, text: &str) -> Result<Self, String> {
         let read = || {
-            let [store, boot, signal, first, count] = parts[..] else {
-                return None;
-            };
+            let (store, rest) = text.split_once('-')?;
+            let (boot, rest) = rest.split_once('-')?;
+            // A class's name may have hyphens of its own.
+            let (rest, count) = rest.rsplit_once('-')?;
+            let (class, first) = rest.rsplit_once('-')?;
             Some(Self {
                 store: u64::from_str_radix(store, 16).ok()?,
                 boot: boot.parse().ok()?,
-                signal: Signal::ALL.into_iter().find(|s| s.name() == signal)?,
+                class: ClassName::new(class)?,
+                signal,
                 first: first.parse().ok()?,
                 count: count.parse().ok()?,
             })
         };
-        read().ok_or_else(|| format!("{text:?} is not store-boot-signal-first-count"))
+        read().ok_or_else(|| format!("{text:?} is not store-boot-class-first-count"))
     }
 }
 
@@ -86,13 +93,16 @@ mod tests {
         let range = ItemRange {
             store: 0xabc,
             boot: 3,
+            class: ClassName::new("audit-logs").unwrap(),
             signal: Signal::Logs,
             first: 1200,
             count: 34,
         };
-        assert_eq!(range.to_string(), "0000000000000abc-3-logs-1200-34");
-        assert_eq!(range.to_string().parse(), Ok(range));
-        assert!("1-2-logs-3".parse::<ItemRange>().is_err());
+        assert_eq!(range.to_string(), "0000000000000abc-3-audit-logs-1200-34");
+        let parse = |text: &str| ItemRange::parse(Signal::Logs, text);
+        assert_eq!(parse(&range.to_string()), Ok(range));
+        assert!(parse("1-2-logs-3").is_err());
+        assert!(parse("1-2-LOGS-3-4").is_err());
         let (left, right) = range.split(30);
         assert_eq!((left.count, right.first, right.count), (30, 1230, 4));
     }

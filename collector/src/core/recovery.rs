@@ -24,6 +24,7 @@ use bytes::Bytes;
 use super::{
     Mono,
     accounting::DropReason,
+    class::ClassName,
     frame::{self, Found, Header, Kind, Place},
     notes::{Checkpoint, Numbering, decode_notes},
     range::ItemRange,
@@ -76,6 +77,7 @@ struct Request {
 
 #[derive(Debug)]
 struct FoundSegment {
+    class: ClassName,
     bytes: u64,
     batches: Vec<(u64, Header)>,
 }
@@ -232,7 +234,15 @@ impl Recovery {
                 Found::Frame { header, .. } => self.meet(&header),
             }
         }
-        self.unsettled = Some((number, FoundSegment { bytes, batches }));
+        // A segment holds the batches of one class; one without batches is nobody's, and goes.
+        let class = batches.first().map(|(_, header)| header.range.class);
+        let class = class.unwrap_or(Signal::Traces.into());
+        let found = FoundSegment {
+            class,
+            bytes,
+            batches,
+        };
+        self.unsettled = Some((number, found));
         suspects
     }
 
@@ -301,7 +311,7 @@ impl Recovery {
             .filter(|offset| !kept_offsets.contains(offset))
             .collect();
         let kept = kept.iter().map(|(_, header)| header);
-        let segment = Segment::found(found.bytes, finished, kept);
+        let segment = Segment::found(found.class, found.bytes, finished, kept);
         self.segments.insert(number, segment);
     }
 
@@ -351,7 +361,7 @@ impl Recovery {
                 self.report.items[signal.index()] += items;
             }
             self.report.batches += segment.batches;
-            spool.segments.insert(number, segment);
+            spool.add_segment(number, segment);
             spool.retire_if_empty(number);
         }
         self.add_requests(&mut spool, now);
@@ -422,7 +432,7 @@ impl Recovery {
 fn overlap(one: &Header, other: &Header) -> bool {
     let (one, other) = (&one.range, &other.range);
     one.store == other.store
-        && (one.boot, one.signal) == (other.boot, other.signal)
+        && (one.boot, one.class) == (other.boot, other.class)
         && one.first < other.end()
         && other.first < one.end()
 }

@@ -294,13 +294,16 @@ mod tests {
         otlp::Signal,
     };
 
-    const RANGE: ItemRange = ItemRange {
-        store: 7,
-        boot: 1,
-        signal: Signal::Traces,
-        first: 100,
-        count: 20,
-    };
+    fn range() -> ItemRange {
+        ItemRange {
+            store: 7,
+            boot: 1,
+            class: Signal::Traces.into(),
+            signal: Signal::Traces,
+            first: 100,
+            count: 20,
+        }
+    }
 
     fn destination(url: &str) -> Destination {
         let mut endpoint = Endpoint::new(url);
@@ -337,7 +340,7 @@ mod tests {
                     (head, String::from_utf8(heard).unwrap())
                 },
                 client.send(
-                    || destination.request(&RANGE, CodecId::Zstd, body.clone()),
+                    || destination.request(&range(), CodecId::Zstd, body.clone()),
                     Duration::from_secs(30),
                     |is_again| assert!(!is_again, "one connection is enough"),
                 ),
@@ -349,7 +352,7 @@ mod tests {
                 "{text}"
             );
             assert!(text.contains("x-backroom-batch: 0000000000000007-1-traces-100-20\r\n"));
-            let charged = destination.wire_bytes(&RANGE, CodecId::Zstd, body_bytes as u64);
+            let charged = destination.wire_bytes(&range(), CodecId::Zstd, body_bytes as u64);
             assert_eq!(charged, pacing::wire_bytes(head as u64, body_bytes as u64));
         }
     }

@@ -587,6 +587,7 @@ mod tests {
         let range = ItemRange {
             store: 1,
             boot: 1,
+            class: Signal::Logs.into(),
             signal: Signal::Logs,
             first: 100,
             count: 8,

@@ -24,6 +24,10 @@ use crate::{
 /// Pause after the disk has failed.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
 
+/// Pauses between looks for what is too old.
+const EXPIRY_PAUSE_MIN: Duration = Duration::from_secs(1);
+const EXPIRY_PAUSE_MAX: Duration = Duration::from_secs(60);
+
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stored {
@@ -231,15 +235,27 @@ pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
 pub(super) async fn seal<E: Env>(shared: Arc<Shared<E>>) {
     let mut current = None;
     loop {
-        let now = shared.now();
-        let (work, deadline) = {
+        let (now, unix_nanos) = (shared.now(), shared.unix_nanos());
+        let (work, deadline, has_dropped) = {
             let mut state = shared.lock();
             if state.is_stopping {
                 return;
             }
+            state.spool.expire(unix_nanos);
+            let has_dropped = state.spool.has_events();
             let work = state.spool.begin_seal(now);
-            (work, state.spool.seal_deadline())
+            let expiry = state.spool.expire_deadline().map(|at| {
+                let ahead = Duration::from_nanos(at.saturating_sub(unix_nanos));
+                // Not at once again, where what is too old is under way; and soon, where the clock may be set.
+                now.after(ahead.clamp(EXPIRY_PAUSE_MIN, EXPIRY_PAUSE_MAX))
+            });
+            let deadline = state.spool.seal_deadline().into_iter().chain(expiry).min();
+            (work, deadline, has_dropped)
         };
+        if has_dropped {
+            shared.settle();
+            shared.commit.notify_one();
+        }
         let Some(work) = work else {
             let deadline = deadline.map(|at| shared.instant(at));
             tokio::select! {

@@ -290,9 +290,10 @@ impl Sink {
             let encoding = headers.get("content-encoding").map_or("", String::as_str);
             let codec = CodecId::from_content_encoding(encoding).expect("a known encoding");
             let path = start.split(' ').nth(1).unwrap();
+            let signal = Signal::from_path(path).expect("an OTLP path");
             let mut received = Received {
-                signal: Signal::from_path(path).expect("an OTLP path"),
-                range: headers["x-backroom-batch"].parse().expect("a range"),
+                signal,
+                range: ItemRange::parse(signal, &headers["x-backroom-batch"]).expect("a range"),
                 codec,
                 headers,
                 body: decompress(codec, &body, 1 << 30)

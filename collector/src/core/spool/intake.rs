@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 
-use super::{COMMIT_BYTES, Event, FileId, FileKind, Open, Pending, RESERVE_BYTES, Spool};
+use super::{
+    COMMIT_BYTES, Event, FileId, FileKind, Open, Pending, RESERVE_BYTES, Spool, queue::Lack,
+};
 use crate::{
     config::OnFull,
     core::{
         Mono,
         accounting::DropReason,
+        class::ClassName,
         codec::CodecId,
         frame::{self, Header, Kind, Place},
         notes::{Checkpoint, Note, encode_notes},
@@ -47,7 +50,7 @@ pub(in crate::core) struct Committing {
     journal: u64,
     commit: u64,
     is_new: bool,
-    bytes: u64,
+    pub(super) bytes: u64,
     requests: Vec<(ItemRange, Pending)>,
     notes: Vec<Note>,
     emptied: Vec<u64>,
@@ -57,34 +60,33 @@ impl Spool {
     /// Takes in a request of `items` items (at least 1), born at `born` (unix nanoseconds).
     pub fn append(&mut self, signal: Signal, items: u64, body: Bytes, born: u64) -> Admission {
         assert!(items > 0, "a request without items needs no place");
-        let bytes = frame::frame_bytes(body.len());
-        if !self.has_room(body.len() as u64, bytes) {
+        let class = self.class_of(signal);
+        let bytes = body.len() as u64;
+        if self.lack(class, bytes).is_some() {
             self.reclaim();
         }
-        if !self.has_room(body.len() as u64, bytes) {
-            match self.limits.on_full {
-                OnFull::Refuse => return Admission::Refused,
-                OnFull::DropNewest => {
-                    let reason = DropReason::BufferFull;
-                    self.accounting.discard(signal, items, reason);
-                    self.events.push(Event::Dropped {
-                        signal,
-                        items,
-                        reason,
-                    });
-                    return Admission::Discarded;
-                }
-                OnFull::DropOldest => {
-                    while !self.has_room(body.len() as u64, bytes) {
-                        if !self.drop_oldest_segment() {
-                            return Admission::Refused;
-                        }
-                    }
-                }
+        while let Some(lack) = self.lack(class, bytes) {
+            let on_full = self.queue_mut(class).limits.on_full;
+            if on_full == OnFull::DropNewest {
+                let reason = DropReason::BufferFull;
+                self.accounting.discard(signal, items, reason);
+                self.events.push(Event::Dropped {
+                    signal,
+                    items,
+                    reason,
+                });
+                return Admission::Discarded;
+            }
+            // What others took beyond their shares goes whatever this class's own policy is.
+            let may_drop = on_full == OnFull::DropOldest || lack == Lack::Disk;
+            if !(may_drop && self.make_room(class, lack)) {
+                return Admission::Refused;
             }
         }
-        self.pending_bytes += body.len() as u64;
+        self.pending_bytes += bytes;
+        self.queue_mut(class).incoming_bytes += bytes;
         self.pending.push_back(Pending {
+            class,
             signal,
             items,
             body,
@@ -93,24 +95,18 @@ impl Spool {
         Admission::Queued
     }
 
-    /// Whether the quota holds another frame, and what it will be compressed to, beside the journal's copy of it.
-    fn has_room(&self, raw_bytes: u64, frame_bytes: u64) -> bool {
-        let committing = self.committing.as_ref().map_or(0, |c| c.bytes);
-        let frames = self.pending.len() as u64 * frame::HEADER_BYTES as u64;
-        let raw = self.unsealed_bytes() + self.pending_bytes + committing + raw_bytes;
-        let sealed_later = raw as f64 * (1.25 * self.ratio + 0.02).min(1.0);
-        let journal = committing + self.pending_bytes + frames + frame_bytes;
-        self.kept_bytes() + journal + sealed_later as u64 + RESERVE_BYTES <= self.limits.disk_bytes
-    }
-
     /// Gives back what is written to and holds nothing any more: waiting for it to be full would be waiting for ever, when
     /// the buffer is full and takes nothing in.
     fn reclaim(&mut self) {
-        if self.sealing.is_none()
-            && let Some(number) = self.segment
-            && self.segments.get(&number).is_some_and(|s| s.batches == 0)
-        {
-            self.segment = None;
+        let busy = self.sealing_segment();
+        let segments = &self.segments;
+        let is_spent = |number: &u64| segments.get(number).is_some_and(|s| s.batches == 0);
+        let written = self.queues.values_mut().filter_map(|queue| {
+            let number = queue.segment.filter(is_spent)?;
+            (Some(number) != busy).then(|| queue.segment.take())?
+        });
+        let spent: Vec<u64> = written.collect();
+        for number in spent {
             self.retire_if_empty(number);
         }
         // What is sealed still stands in the journal; a new segment, with a checkpoint, releases the old one.
@@ -171,10 +167,12 @@ impl Spool {
             }
             let next = self.pending.pop_front().expect("looked at above");
             self.pending_bytes -= next.body.len() as u64;
-            let first = &mut self.next_seq[next.signal.index()];
+            let (store, boot) = (self.store, self.boot);
+            let first = &mut self.queue_mut(next.class).next_seq;
             let range = ItemRange {
-                store: self.store,
-                boot: self.boot,
+                store,
+                boot,
+                class: next.class,
                 signal: next.signal,
                 first: *first,
                 count: next.items,
@@ -182,7 +180,6 @@ impl Spool {
             *first += next.items;
             let header = Header {
                 range,
-                class: next.signal.index() as u8,
                 born_min: next.born,
                 born_max: next.born,
                 ..self.header(Kind::Request, commit, next.body.len())
@@ -226,6 +223,9 @@ impl Spool {
         for number in done.emptied {
             self.discard_segment(number);
         }
+        for (_, request) in &done.requests {
+            self.queue_mut(request.class).incoming_bytes -= request.body.len() as u64;
+        }
         if is_synced {
             self.journal = Some((done.journal, true));
             for (range, request) in done.requests {
@@ -248,7 +248,7 @@ impl Spool {
             self.notes.splice(0..0, done.notes);
             // The numbers of the lost requests are never used again, and a batch has no holes.
             for (range, _) in done.requests {
-                self.close_batch(range.signal);
+                self.close_batch(range.class);
             }
         }
         self.release_journals();
@@ -264,24 +264,30 @@ impl Spool {
         born: u64,
     ) {
         let bytes = body.len() as u64;
-        let limit = self.limits.batch_bytes;
-        if let Some(open) = &self.open[range.signal.index()] {
-            let continues = open.range.boot == range.boot && open.range.end() == range.first;
+        let queue = self.queue_mut(range.class);
+        let limit = queue.batch_bytes;
+        if let Some(open) = &queue.open {
+            let continues = open.range.boot == range.boot
+                && open.range.end() == range.first
+                && open.range.signal == range.signal;
             // A large request would make a batch much larger than the limit: let it have its own.
             let overflows = open.raw_bytes + bytes > limit && open.raw_bytes >= limit / 2;
             if !continues || overflows {
-                self.close_batch(range.signal);
+                self.close_batch(range.class);
             }
         }
-        let open = self.open[range.signal.index()].get_or_insert_with(|| Open {
-            range: ItemRange { count: 0, ..range },
-            pieces: Vec::new(),
-            raw_bytes: 0,
-            born_min: born,
-            born_max: born,
-            since: now,
-            journals: std::collections::BTreeMap::new(),
-        });
+        let open = self
+            .queue_mut(range.class)
+            .open
+            .get_or_insert_with(|| Open {
+                range: ItemRange { count: 0, ..range },
+                pieces: Vec::new(),
+                raw_bytes: 0,
+                born_min: born,
+                born_max: born,
+                since: now,
+                journals: std::collections::BTreeMap::new(),
+            });
         open.range.count += range.count;
         open.pieces.push(body);
         open.raw_bytes += bytes;
@@ -289,12 +295,12 @@ impl Spool {
         open.born_max = open.born_max.max(born);
         *open.journals.entry(journal).or_default() += 1;
         if open.raw_bytes >= limit {
-            self.close_batch(range.signal);
+            self.close_batch(range.class);
         }
     }
 
-    pub(in crate::core) fn close_batch(&mut self, signal: Signal) {
-        let open = self.open[signal.index()].take();
+    pub(in crate::core) fn close_batch(&mut self, class: ClassName) {
+        let open = self.queue_mut(class).open.take();
         self.closing.extend(open);
     }
 
@@ -321,7 +327,6 @@ impl Spool {
     pub(super) fn header(&self, kind: Kind, commit: u64, raw_bytes: usize) -> Header {
         Header {
             kind,
-            class: 0,
             codec: CodecId::None,
             payload_bytes: 0,
             payload_crc: 0,
@@ -329,6 +334,7 @@ impl Spool {
             range: ItemRange {
                 store: self.store,
                 boot: self.boot,
+                class: Signal::Traces.into(),
                 signal: Signal::Traces,
                 first: 0,
                 count: 0,

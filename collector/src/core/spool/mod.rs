@@ -15,13 +15,16 @@
 //! - An acknowledged item is in a synced journal frame or a synced batch frame, until its batch is finished.
 //! - A journal segment goes when all its requests are sealed and a younger segment's checkpoint is synced.
 //! - A batch segment goes when all its batches are finished and that was noted (or could not be).
+//! - A class with a quota is never short of it for what other classes keep.
 //! - Memory: open batches, requests not yet committed, and the headers of a few segments of at most 4096 batches; not the
 //!   backlog.
 //!
-//! Next: `intake`, `seal`, `outbox` are the three parts of its work; `core::recovery` makes one from a disk.
+//! Next: `queue` is what there is once for each class; `intake`, `seal`, `outbox` are the three parts of the work;
+//! `core::recovery` makes a spool from a disk.
 
 mod intake;
 mod outbox;
+mod queue;
 mod seal;
 #[cfg(test)]
 mod tests;
@@ -35,11 +38,14 @@ use bytes::Bytes;
 
 pub use intake::{Admission, Commit};
 pub use outbox::{BatchRef, Left, Pick};
+pub(super) use queue::Queue;
+pub use queue::{ClassLimits, ClassStat};
 pub use seal::{Placement, SealWork};
 
 use super::{
     Mono,
     accounting::{Accounting, DropReason},
+    class::ClassName,
     codec::CodecId,
     frame::{Header, Place},
     notes::{Note, Numbering},
@@ -59,7 +65,7 @@ pub struct Limits {
     pub batch_delay: Duration,
     /// All files together.
     pub disk_bytes: u64,
-    /// What happens beyond that.
+    /// What happens beyond that to classes that are not configured any more.
     pub on_full: OnFull,
     /// Size at which a batch segment is closed.
     pub segment_bytes: u64,
@@ -67,10 +73,12 @@ pub struct Limits {
     pub journal_bytes: u64,
     /// Which batch goes first.
     pub order: Order,
-    /// Age at which a batch is dropped.
+    /// Age at which a batch is dropped, in classes that are not configured any more.
     pub give_up: Option<Duration>,
     /// How batches are compressed.
     pub codec: Codec,
+    /// The classes; each signal goes to the first one that takes it.
+    pub classes: Vec<ClassLimits>,
 }
 
 /// Bytes of requests in one group commit, beyond which the next one takes them: bounds the write's buffer and the file.
@@ -106,6 +114,16 @@ impl Limits {
             order: config.send.order,
             give_up: config.retry.give_up,
             codec: config.compress.codec,
+            classes: ClassLimits::of(config),
+        }
+    }
+
+    /// The ratio of compression that is expected until the first batch is sealed.
+    fn first_ratio(&self) -> f64 {
+        match CodecId::from(self.codec) {
+            CodecId::None => 1.0,
+            // What store-like traces give.
+            _ => 0.2,
         }
     }
 }
@@ -201,8 +219,10 @@ pub(super) struct Entry {
     pub(super) header: Header,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Segment {
+    /// Whose batches it holds.
+    pub(super) class: ClassName,
     pub(super) bytes: u64,
     /// Batches in file order; `None` while nobody needs them.
     pub(super) entries: Option<Vec<Entry>>,
@@ -214,8 +234,10 @@ pub(super) struct Segment {
     pub(super) payload_bytes: u64,
     pub(super) items: [u64; 3],
     pub(super) born_min: u64,
-    /// All its batches were dropped to make room; it goes when none of them is under way.
-    pub(super) is_doomed: bool,
+    /// Latest birth of an item that is or was in it.
+    pub(super) born_max: u64,
+    /// Why all its batches were dropped, if they were; it goes when none of them is under way.
+    pub(super) doomed: Option<DropReason>,
 }
 
 #[derive(Debug, Default)]
@@ -240,6 +262,7 @@ pub(super) struct Open {
 
 #[derive(Debug)]
 pub(super) struct Pending {
+    pub(super) class: ClassName,
     pub(super) signal: Signal,
     pub(super) items: u64,
     pub(super) body: Bytes,
@@ -254,7 +277,7 @@ pub struct Spool {
     pub(super) boot: u64,
     pub(super) next_file: u64,
     pub(super) next_commit: u64,
-    pub(super) next_seq: [u64; 3],
+    pub(super) queues: BTreeMap<ClassName, Queue>,
 
     pub(super) pending: VecDeque<Pending>,
     pub(super) pending_bytes: u64,
@@ -268,16 +291,13 @@ pub struct Spool {
     /// Writes whose sync failed; see `Checkpoint::failed`.
     pub(super) failed_writes: BTreeSet<(u64, u64)>,
 
-    pub(super) open: [Option<Open>; 3],
     pub(super) closing: VecDeque<Open>,
     pub(super) sealing: Option<seal::Sealing>,
     pub(super) sealed: BTreeMap<Numbering, u64>,
-    /// Compressed bytes by raw bytes of the batch sealed last.
-    pub(super) ratio: f64,
 
     pub(super) segments: BTreeMap<u64, Segment>,
-    /// The batch segment that is written to.
-    pub(super) segment: Option<u64>,
+    /// Where the batch picked last stood in the fair order.
+    pub(super) turn: u64,
     pub(super) sending: BTreeMap<Place, Entry>,
     pub(super) suspended: BTreeMap<Place, outbox::Suspended>,
     /// Segments without batches whose last notes are not written yet.
@@ -299,18 +319,13 @@ pub struct Spool {
 impl Spool {
     /// An empty spool: boot 1 of a store with that number.
     pub fn new(limits: Limits, store: u64) -> Self {
-        let ratio = match CodecId::from(limits.codec) {
-            CodecId::None => 1.0,
-            // Until the first batch is sealed: what store-like traces give.
-            _ => 0.2,
-        };
-        Self {
+        let mut spool = Self {
             limits,
             store,
             boot: 1,
             next_file: 1,
             next_commit: 1,
-            next_seq: [0; 3],
+            queues: BTreeMap::new(),
             pending: VecDeque::new(),
             pending_bytes: 0,
             committing: None,
@@ -319,13 +334,11 @@ impl Spool {
             wants_journal: false,
             notes: Vec::new(),
             failed_writes: BTreeSet::new(),
-            open: [None, None, None],
             closing: VecDeque::new(),
             sealing: None,
             sealed: BTreeMap::new(),
-            ratio,
             segments: BTreeMap::new(),
-            segment: None,
+            turn: 0,
             sending: BTreeMap::new(),
             suspended: BTreeMap::new(),
             emptied: Vec::new(),
@@ -336,7 +349,12 @@ impl Spool {
             quarantine: None,
             accounting: Accounting::default(),
             events: Vec::new(),
+        };
+        let classes: Vec<ClassName> = spool.limits.classes.iter().map(|c| c.name).collect();
+        for class in classes {
+            spool.queue_mut(class);
         }
+        spool
     }
 
     /// The account of all items.
@@ -352,17 +370,26 @@ impl Spool {
     /// What is stored and not acknowledged by the destination.
     pub fn backlog(&self) -> Backlog {
         let sealed: u64 = self.segments.values().map(|s| s.payload_bytes).sum();
+        let later = |open: &Open| {
+            let queue = self.queues.get(&open.range.class);
+            queue::ratio_of(open.raw_bytes, queue.map_or(1.0, |queue| queue.ratio))
+        };
         Backlog {
-            bytes: sealed + (self.unsealed_bytes() as f64 * self.ratio) as u64,
+            bytes: sealed + self.unsealed().map(later).sum::<u64>(),
             items: self.accounting.stored_total(),
         }
     }
 
+    /// Batches that are durable and not sealed.
+    pub(super) fn unsealed(&self) -> impl Iterator<Item = &Open> {
+        let open = self.queues.values().filter_map(|queue| queue.open.as_ref());
+        let sealing = self.sealing.iter().map(|sealing| &sealing.open);
+        open.chain(&self.closing).chain(sealing)
+    }
+
     /// Raw bytes that are durable and not in a sealed batch.
     pub fn unsealed_bytes(&self) -> u64 {
-        let open = self.open.iter().flatten().chain(&self.closing);
-        let sealing = self.sealing.iter().map(|sealing| &sealing.open);
-        open.chain(sealing).map(|open| open.raw_bytes).sum()
+        self.unsealed().map(|open| open.raw_bytes).sum()
     }
 
     /// Raw bytes of requests that wait for a commit.
@@ -380,18 +407,21 @@ impl Spool {
     /// Files that stay, and those that should not but cannot be removed.
     pub(super) fn kept_bytes(&self) -> u64 {
         let journals: u64 = self.journals.values().map(|journal| journal.bytes).sum();
-        let segments: u64 = self.segments.values().map(|segment| segment.bytes).sum();
+        let segments: u64 = self.queues.values().map(|queue| queue.bytes).sum();
         let stuck = self.stuck.iter().filter_map(|file| self.garbage.get(file));
         journals + segments + self.other_bytes + stuck.sum::<u64>()
     }
 
     /// Birth of the oldest item that is stored, unix nanoseconds.
     pub fn oldest_born(&self) -> Option<u64> {
-        let open = self.open.iter().flatten().chain(&self.closing);
-        let sealing = self.sealing.iter().map(|sealing| &sealing.open);
-        let open = open.chain(sealing).map(|open| open.born_min);
+        let open = self.unsealed().map(|open| open.born_min);
         let sealed = self.segments.values().filter(|s| s.batches > 0);
         open.chain(sealed.map(Segment::oldest_born)).min()
+    }
+
+    /// Whether something happened that nobody has taken.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// What happened since the last call.

@@ -1,6 +1,6 @@
 //! Sealed batches out: which goes next, what ends a batch, and which segments go to make room. See `core::recovery` next.
 
-use std::ops::Bound;
+use std::{collections::BTreeSet, ops::Bound};
 
 use super::{BatchInfo, Entry, Event, FileId, FileKind, Placement, Segment, Spool};
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
     core::{
         Mono,
         accounting::DropReason,
+        class::ClassName,
         codec::CodecId,
         frame::{self, Header, Kind, Place},
         notes::Note,
@@ -72,23 +73,56 @@ const LOADED_SEGMENTS: usize = 4;
 
 impl Spool {
     /// The batch that goes next. `unix_now` in nanoseconds decides what is too old.
+    ///
+    /// Classes take turns in proportion to their bytes: a batch stands in the order where the one before it of its class
+    /// ends, but not before the one picked last (start-time fair queueing, Goyal, Vin and Cheng 1996). So none waits for
+    /// another one's backlog, and one that had nothing to send cannot claim the time it was silent.
     pub fn pick(&mut self, now: Mono, unix_now: u64) -> Pick {
+        let mut order: Vec<(u64, ClassName)> = self
+            .queues
+            .iter()
+            .filter(|(_, queue)| !queue.files.is_empty())
+            .map(|(class, queue)| (queue.turn.max(self.turn), *class))
+            .collect();
+        order.sort_unstable();
+        let mut wait: Option<Mono> = None;
+        for (turn, class) in order {
+            match self.pick_of(class, now, unix_now) {
+                Pick::Batch(batch) => {
+                    self.turn = turn;
+                    let bytes = batch.header.frame_bytes();
+                    self.queue_mut(class).turn = turn + bytes;
+                    return Pick::Batch(batch);
+                }
+                Pick::Load(file, bytes) => return Pick::Load(file, bytes),
+                Pick::At(at) => wait = Some(wait.map_or(at, |wait| wait.min(at))),
+                Pick::Empty => {}
+            }
+        }
+        wait.map_or(Pick::Empty, Pick::At)
+    }
+
+    /// The batch of a class that goes next.
+    fn pick_of(&mut self, class: ClassName, now: Mono, unix_now: u64) -> Pick {
         let mut wait: Option<Mono> = None;
         let mut from = Bound::Unbounded;
         loop {
+            let queue = &self.queues[&class];
+            let ttl = queue.limits.ttl;
             let next = match self.limits.order {
-                Order::OldestFirst => self.segments.range((from, Bound::Unbounded)).next(),
-                Order::NewestFirst => self.segments.range((Bound::Unbounded, from)).next_back(),
+                Order::OldestFirst => queue.files.range((from, Bound::Unbounded)).next(),
+                Order::NewestFirst => queue.files.range((Bound::Unbounded, from)).next_back(),
             };
-            let Some((&number, _)) = next else {
+            let Some(&number) = next else {
                 return wait.map_or(Pick::Empty, Pick::At);
             };
             from = Bound::Excluded(number);
-            if let Some(segment) = self.segments.get_mut(&number) {
-                segment.skip_spent();
-            }
+            let Some(segment) = self.segments.get_mut(&number) else {
+                continue;
+            };
+            segment.skip_spent();
             let segment = &self.segments[&number];
-            if segment.batches == 0 || segment.is_doomed {
+            if segment.batches == 0 || segment.doomed.is_some() {
                 continue;
             }
             let Some(entries) = &segment.entries else {
@@ -106,11 +140,7 @@ impl Spool {
                     return false;
                 }
                 let age = unix_now.saturating_sub(entry.header.born_max);
-                if self
-                    .limits
-                    .give_up
-                    .is_some_and(|limit| u128::from(age) > limit.as_nanos())
-                {
+                if ttl.is_some_and(|limit| u128::from(age) > limit.as_nanos()) {
                     expired.push(*entry);
                     return false;
                 }
@@ -157,7 +187,7 @@ impl Spool {
             .iter()
             .filter(|(offset, _)| !finished.contains(offset))
             .map(|(_, header)| header);
-        let found = Segment::found(segment.bytes, finished.clone(), kept);
+        let found = Segment::found(segment.class, segment.bytes, finished.clone(), kept);
         let before = std::mem::replace(&mut segment.items, found.items);
         segment.finished = found.finished;
         segment.batches = found.batches;
@@ -183,7 +213,7 @@ impl Spool {
     fn unload_idle(&mut self, keep: u64) {
         let busy = |number: u64| {
             number == keep
-                || Some(number) == self.segment
+                || self.is_written(number)
                 || self.sending.keys().any(|place| place.file == number)
         };
         let idle: Vec<u64> = self
@@ -237,7 +267,6 @@ impl Spool {
         payload.extend(words.as_bytes());
         payload.extend(request);
         let header = Header {
-            class: range.signal.index() as u8,
             codec: CodecId::None,
             range,
             ..self.header(Kind::Quarantined, 0, payload.len())
@@ -311,13 +340,13 @@ impl Spool {
 
     fn keep(&mut self, batch: &BatchRef, suspended: Option<Suspended>) {
         let number = batch.place.file;
-        let is_doomed = self.segments.get(&number).is_some_and(|s| s.is_doomed);
+        let doomed = self.segments.get(&number).and_then(|s| s.doomed);
         let Some(entry) = self.end_send(batch) else {
             return;
         };
-        if is_doomed {
+        if let Some(reason) = doomed {
             let range = entry.header.range;
-            self.drop_items(range.signal, range.count, DropReason::BufferFull);
+            self.drop_items(range.signal, range.count, reason);
             self.finish(number, &entry);
         } else if let Some(suspended) = suspended {
             self.suspended.insert(batch.place, suspended);
@@ -359,12 +388,13 @@ impl Spool {
         let Some(segment) = self.segments.get(&number) else {
             return;
         };
-        if segment.batches > 0 || Some(number) == self.segment && !segment.is_doomed {
+        let (class, is_doomed) = (segment.class, segment.doomed.is_some());
+        if segment.batches > 0 || self.is_written(number) && !is_doomed {
             return;
         }
-        if Some(number) == self.segment {
-            self.segment = None;
-        }
+        self.queue_mut(class)
+            .segment
+            .take_if(|written| *written == number);
         if self.notes.is_empty() && self.committing.is_none() {
             self.discard_segment(number);
         } else if !self.emptied.contains(&number) {
@@ -372,31 +402,25 @@ impl Spool {
         }
     }
 
-    pub(super) fn discard_segment(&mut self, number: u64) {
-        if let Some(segment) = self.segments.remove(&number) {
-            let kind = FileKind::Batches;
-            self.garbage.insert(FileId { kind, number }, segment.bytes);
-            self.failed_writes.retain(|(file, _)| *file != number);
-        }
+    /// Whether a segment is one that batches are written to.
+    fn is_written(&self, number: u64) -> bool {
+        let class = self.segments.get(&number).map(|segment| segment.class);
+        let queue = class.and_then(|class| self.queues.get(&class));
+        queue.is_some_and(|queue| queue.segment == Some(number))
     }
 
-    /// Drops the oldest segment with everything in it that is not under way. Returns whether there was one.
-    pub(super) fn drop_oldest_segment(&mut self) -> bool {
-        let writing = self.sealing.is_some().then_some(self.segment).flatten();
-        let Some((&number, _)) = self
-            .segments
-            .iter()
-            .find(|(number, segment)| !segment.is_doomed && Some(**number) != writing)
-        else {
-            return false;
-        };
+    /// Drops a segment with everything in it that is not under way.
+    pub(super) fn drop_segment(&mut self, number: u64, reason: DropReason) {
         let under_way: Vec<Entry> = self
             .sending
             .range(place_range(number))
             .map(|(_, entry)| *entry)
             .collect();
-        let segment = self.segments.get_mut(&number).expect("found above");
-        segment.is_doomed = true;
+        let Some(segment) = self.segments.get_mut(&number) else {
+            return;
+        };
+        segment.doomed = Some(reason);
+        let class = segment.class;
         let mut dropped = segment.items;
         for entry in &under_way {
             dropped[entry.header.range.signal.index()] -= entry.header.range.count;
@@ -409,11 +433,11 @@ impl Spool {
         for (items, dropped) in segment.items.iter_mut().zip(dropped) {
             *items -= dropped;
         }
-        if self.segment == Some(number) {
-            self.segment = None;
-        }
+        self.queue_mut(class)
+            .segment
+            .take_if(|written| *written == number);
         for (signal, items) in Signal::ALL.into_iter().zip(dropped) {
-            self.drop_items(signal, items, DropReason::BufferFull);
+            self.drop_items(signal, items, reason);
         }
         let suspended: Vec<Place> = self
             .suspended
@@ -427,7 +451,6 @@ impl Spool {
             // Its batches need no notes: if the file comes back after a crash, they are sent after all.
             self.discard_segment(number);
         }
-        true
     }
 }
 
@@ -437,25 +460,48 @@ fn place_range(file: u64) -> std::ops::RangeInclusive<Place> {
 }
 
 impl Segment {
+    /// An empty segment of a class.
+    pub(in crate::core) fn new(class: ClassName) -> Self {
+        Self {
+            class,
+            bytes: 0,
+            entries: None,
+            finished: BTreeSet::new(),
+            spent: 0,
+            batches: 0,
+            payload_bytes: 0,
+            items: [0; 3],
+            born_min: u64::MAX,
+            born_max: 0,
+            doomed: None,
+        }
+    }
+
     /// A segment found on disk, from the batches in it that are not finished.
     pub(in crate::core) fn found<'a>(
+        class: ClassName,
         bytes: u64,
-        finished: std::collections::BTreeSet<u64>,
+        finished: BTreeSet<u64>,
         batches: impl Iterator<Item = &'a Header>,
     ) -> Self {
         let mut segment = Self {
             bytes,
             finished,
-            born_min: u64::MAX,
-            ..Self::default()
+            ..Self::new(class)
         };
         for header in batches {
-            segment.batches += 1;
-            segment.payload_bytes += u64::from(header.payload_bytes);
-            segment.items[header.range.signal.index()] += header.range.count;
-            segment.born_min = segment.born_min.min(header.born_min);
+            segment.add(header);
         }
         segment
+    }
+
+    /// One batch more.
+    pub(super) fn add(&mut self, header: &Header) {
+        self.batches += 1;
+        self.payload_bytes += u64::from(header.payload_bytes);
+        self.items[header.range.signal.index()] += header.range.count;
+        self.born_min = self.born_min.min(header.born_min);
+        self.born_max = self.born_max.max(header.born_max);
     }
 
     /// One batch less.

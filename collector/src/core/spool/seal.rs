@@ -7,10 +7,10 @@ use crate::{
     config::Codec,
     core::{
         Mono,
+        class::ClassName,
         codec::CodecId,
         frame::{self, Header, Kind, Place},
     },
-    otlp::Signal,
 };
 
 /// A batch to compress: its body is the concatenation of the pieces.
@@ -50,14 +50,12 @@ impl Spool {
         if self.sealing.is_some() {
             return None;
         }
-        let due = |open: &Open| now >= open.since.after(self.limits.batch_delay);
-        let due: Vec<Signal> = Signal::ALL
-            .into_iter()
-            .filter(|signal| self.open[signal.index()].as_ref().is_some_and(due))
-            .collect();
-        for signal in due {
-            self.close_batch(signal);
-        }
+        let delay = self.limits.batch_delay;
+        let due = self.queues.values_mut().filter_map(|queue| {
+            let is_due = |open: &mut Open| now >= open.since.after(delay);
+            queue.open.take_if(is_due)
+        });
+        self.closing.extend(due);
         let open = self.closing.pop_front()?;
         let work = SealWork {
             codec: self.limits.codec,
@@ -72,7 +70,8 @@ impl Spool {
         if !self.closing.is_empty() {
             return Some(Mono::default());
         }
-        let since = self.open.iter().flatten().map(|open| open.since).min()?;
+        let open = self.queues.values().filter_map(|queue| queue.open.as_ref());
+        let since = open.map(|open| open.since).min()?;
         Some(since.after(self.limits.batch_delay))
     }
 
@@ -87,15 +86,16 @@ impl Spool {
     /// If no seal is under way.
     pub fn place_batch(&mut self, codec: CodecId, body: &Bytes) -> Placement {
         let frame_bytes = frame::frame_bytes(body.len());
-        let footer = self.close_full_segment(frame_bytes);
-        let (number, create) = match self.segment {
+        let open = &self.sealing.as_ref().expect("a seal is under way").open;
+        let (class, born_max) = (open.range.class, open.born_max);
+        let footer = self.close_full_segment(class, frame_bytes, born_max);
+        let (number, create) = match self.queue_mut(class).segment {
             Some(number) => (number, false),
             None => (self.new_file(), true),
         };
         let offset = self.segments.get(&number).map_or(0, |s| s.bytes);
         let open = &self.sealing.as_ref().expect("a seal is under way").open;
         let header = Header {
-            class: open.range.signal.index() as u8,
             codec,
             raw_bytes: open.raw_bytes as u32,
             range: open.range,
@@ -124,22 +124,33 @@ impl Spool {
         }
     }
 
-    /// Stops writing to a segment that is full, or large enough to be given back now. Returns its footer.
-    fn close_full_segment(&mut self, frame_bytes: u64) -> Option<(FileId, u64, Bytes)> {
-        let number = self.segment?;
+    /// Stops writing to a segment that is full, or large enough to be given back now, or spans so much time that its oldest
+    /// batches would wait long for the youngest to get too old. Returns its footer.
+    fn close_full_segment(
+        &mut self,
+        class: ClassName,
+        frame_bytes: u64,
+        born: u64,
+    ) -> Option<(FileId, u64, Bytes)> {
+        let queue = self.queue_mut(class);
+        let number = queue.segment?;
+        let (limit, ttl) = (queue.segment_bytes, queue.limits.ttl);
         let Some(segment) = self.segments.get_mut(&number) else {
-            self.segment = None;
+            self.queue_mut(class).segment = None;
             return None;
         };
         let count = segment.entries.as_ref().map_or(0, Vec::len);
-        let is_full = segment.bytes + frame_bytes > self.limits.segment_bytes
+        let span = born.saturating_sub(segment.born_min);
+        let is_full = segment.bytes + frame_bytes > limit
             || count >= SEGMENT_BATCHES
-            || segment.is_doomed;
-        let is_spent = segment.batches == 0 && segment.bytes > self.limits.segment_bytes / 8;
+            || segment.doomed.is_some()
+            || ttl.is_some_and(|ttl| u128::from(span) > ttl.as_nanos() / 8);
+        let is_spent = segment.batches == 0 && segment.bytes > limit / 8;
         if !is_full && !is_spent {
             return None;
         }
-        self.segment = None;
+        self.queue_mut(class).segment = None;
+        let segment = self.segments.get_mut(&number).expect("looked up above");
         if segment.batches == 0 {
             self.retire_if_empty(number);
             return None;
@@ -157,8 +168,8 @@ impl Spool {
         };
         let template = self.header(Kind::Index, 0, 0);
         let footer = frame::encode_footer(base, template, &entries);
+        self.grow_segment(number, footer.len() as u64);
         let segment = self.segments.get_mut(&number).expect("looked up above");
-        segment.bytes += footer.len() as u64;
         // A backlog must not grow memory: the index is read again when its turn comes.
         if !self.sending.keys().any(|place| place.file == number) {
             segment.unload();
@@ -174,49 +185,42 @@ impl Spool {
             self.closing.push_front(open);
             return;
         };
-        let fresh = is_new && is_synced;
-        if fresh {
-            self.segments.insert(
-                number,
-                Segment {
-                    entries: Some(Vec::new()),
-                    born_min: u64::MAX,
-                    ..Segment::default()
-                },
-            );
-        }
+        let class = open.range.class;
         if !is_synced {
-            self.segment = None;
+            self.queue_mut(class).segment = None;
             if is_new {
                 let kind = FileKind::Batches;
                 self.garbage.insert(FileId { kind, number }, bytes);
             } else if let Some(segment) = self.segments.get_mut(&number) {
-                segment.bytes += bytes;
                 // The frame may be in the file all the same: it is not a batch of ours.
                 segment.finished.insert(entry.offset);
+                self.grow_segment(number, bytes);
                 self.failed_writes.insert((number, entry.offset));
                 self.retire_if_empty(number);
             }
             self.closing.push_front(open);
             return;
         }
-        self.segment = Some(number);
+        if is_new {
+            let mut segment = Segment::new(class);
+            segment.entries = Some(Vec::new());
+            self.add_segment(number, segment);
+        }
+        self.grow_segment(number, bytes);
+        let queue = self.queue_mut(class);
+        queue.segment = Some(number);
+        queue.ratio = f64::from(entry.header.payload_bytes) / open.raw_bytes.max(1) as f64;
         let segment = self
             .segments
             .get_mut(&number)
             .expect("kept while it is written");
-        segment.bytes += bytes;
-        segment.batches += 1;
-        segment.payload_bytes += u64::from(entry.header.payload_bytes);
-        segment.items[open.range.signal.index()] += open.range.count;
-        segment.born_min = segment.born_min.min(open.born_min);
+        segment.add(&entry.header);
         if let Some(entries) = &mut segment.entries {
             entries.push(entry);
         }
-        self.ratio = f64::from(entry.header.payload_bytes) / open.raw_bytes.max(1) as f64;
         let sealed = self
             .sealed
-            .entry((open.range.boot, open.range.signal))
+            .entry((open.range.boot, open.range.class))
             .or_default();
         *sealed = open.range.end().max(*sealed);
         for (journal, requests) in open.journals {
