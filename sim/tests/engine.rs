@@ -335,6 +335,25 @@ fn quiet_time_is_free() {
     );
 }
 
+/// Whoever calls over a dead line sends as often as TCP says, and nobody wakes for what cannot arrive.
+#[test]
+fn a_dead_line_costs_no_wake_ups() {
+    let (refused, report) = in_world(store_and_hq(1, 20 * MS), |world| async move {
+        world.set_link_up("uplink", false);
+        result_of(&world, "pos", |env| async move {
+            let target = hq();
+            for _ in 0..100 {
+                let dial = tokio::time::timeout(10 * S, env.connect(&target));
+                assert!(dial.await.is_err(), "nobody answers");
+            }
+        })
+        .await;
+        world.refused_by("uplink")
+    });
+    assert_eq!(refused, 400, "each sent at once and after 1, 3 and 7 s");
+    assert!(report.turns < 400, "{} turns", report.turns);
+}
+
 #[test]
 fn a_crash_closes_connections_and_a_power_cut_does_not() {
     let ends = |power: bool| {

@@ -79,6 +79,16 @@ pub fn attempt_from(
     }
 }
 
+/// The last retransmission of a segment first sent at `sent`: when that is lost, its sender gives up.
+pub fn last_attempt(sent: Duration, kind: Kind, rtt: Duration) -> Duration {
+    let (mut timeout, mut after) = (kind.first(rtt), Duration::ZERO);
+    while after + timeout < kind.give_up() {
+        after += timeout;
+        timeout = (2 * timeout).min(RTO_MAX);
+    }
+    sent + after
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +118,14 @@ mod tests {
     #[test]
     fn a_syn_doubles_from_one_second() {
         assert_eq!(schedule(Kind::Syn, 34), [1.0, 3.0, 7.0, 15.0, 31.0, 63.0]);
+    }
+
+    #[test]
+    fn the_last_attempt_is_the_end_of_the_schedule() {
+        for (kind, rtt) in [(Kind::Data, 34), (Kind::Data, 300), (Kind::Syn, 34)] {
+            let last = last_attempt(Duration::ZERO, kind, Duration::from_millis(rtt));
+            assert_eq!(Some(last.as_secs_f64()), schedule(kind, rtt).pop());
+        }
     }
 
     #[test]

@@ -17,25 +17,18 @@
     reason = "symbols of libc are replaced, and seccomp has no safe interface; nothing else needs it"
 )]
 
-use tokio::time::Instant;
-
 /// While it lives, this thread's entropy and clocks belong to a world.
 #[must_use = "the kit works only while it is held"]
 #[derive(Debug)]
 pub struct Inside(());
 
-/// Gives this thread's entropy and clocks to the run of `seed`. Clocks stand still until [`follow`].
+/// Gives this thread's entropy and clocks to the run of `seed`. Clocks stand still until the world's own begins.
 ///
 /// # Panics
 /// If the thread is inside a world already.
 pub fn enter(seed: u64) -> Inside {
     platform::enter(seed);
     Inside(())
-}
-
-/// Lets clocks follow the virtual time that began at `start`.
-pub fn follow(start: Instant) {
-    platform::follow(start);
 }
 
 impl Drop for Inside {
@@ -69,10 +62,7 @@ pub fn strict() -> Result<(), String> {
 
 #[cfg(not(target_os = "linux"))]
 mod platform {
-    use tokio::time::Instant;
-
     pub(super) fn enter(_: u64) {}
-    pub(super) fn follow(_: Instant) {}
     pub(super) fn leave() {}
     pub(super) fn answered() -> (u64, u64) {
         (0, 0)
@@ -90,7 +80,8 @@ mod platform {
     use std::cell::Cell;
 
     use libc::{c_int, c_void, clockid_t, size_t, ssize_t, timespec};
-    use tokio::time::Instant;
+
+    use crate::world::clock;
 
     /// Set in the program that was started anew, so that it is not started a third time.
     const STARTED_ANEW: &str = "BACKROOM_ADDRESSES_FIXED";
@@ -101,8 +92,6 @@ mod platform {
     thread_local! {
         static INSIDE: Cell<bool> = const { Cell::new(false) };
         static STATE: Cell<u64> = const { Cell::new(0) };
-        static START: Cell<Option<Instant>> = const { Cell::new(None) };
-        static LOOKING: Cell<bool> = const { Cell::new(false) };
         static DRAWS: Cell<u64> = const { Cell::new(0) };
         static LOOKS: Cell<u64> = const { Cell::new(0) };
     }
@@ -110,19 +99,13 @@ mod platform {
     pub(super) fn enter(seed: u64) {
         assert!(!INSIDE.get(), "this thread is inside a world already");
         STATE.set(seed ^ 0x6261_636b_726f_6f6d);
-        START.set(None);
         DRAWS.set(0);
         LOOKS.set(0);
         INSIDE.set(true);
     }
 
-    pub(super) fn follow(start: Instant) {
-        START.set(Some(start));
-    }
-
     pub(super) fn leave() {
         INSIDE.set(false);
-        START.set(None);
     }
 
     pub(super) fn answered() -> (u64, u64) {
@@ -203,16 +186,8 @@ mod platform {
             return unsafe { libc::syscall(libc::SYS_clock_gettime, clock, time) as c_int };
         }
         LOOKS.set(LOOKS.get() + 1);
-        let mut since = std::time::Duration::ZERO;
-        // Virtual time is tokio's; where its own clock asks, it gets the constant start.
-        if !LOOKING.replace(true) {
-            if let Some(start) = START.get()
-                && tokio::runtime::Handle::try_current().is_ok()
-            {
-                since = start.elapsed();
-            }
-            LOOKING.set(false);
-        }
+        // The runtime looks twice for each batch of tasks.
+        let since = clock::now();
         // SAFETY: the caller's promise.
         unsafe {
             (*time).tv_sec = CLOCK_START_S + since.as_secs() as i64;

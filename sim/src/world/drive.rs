@@ -16,7 +16,7 @@ use std::{
 
 use tokio::time::Sleep;
 
-use super::{World, lock};
+use super::{World, clock, lock};
 
 /// Drives the network of `world` until `director` has ended.
 pub(super) async fn run<T>(world: World, director: impl Future<Output = T>) -> T {
@@ -98,7 +98,7 @@ impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) {
         let signal = &self.world.0.signal;
         signal.wakes(cx.waker());
-        let now = self.world.now();
+        let now = clock::now();
         if self.until.is_none_or(|until| until > now) && !signal.is_marked() {
             return;
         }

@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI64, Ordering},
     },
     task::{Context, Poll},
@@ -24,13 +24,24 @@ use tokio::{
 };
 use turmoil_net::{HostId, shim::tokio::net as shim};
 
-use super::{disk::SimDisk, net::Signal, scope::Scope, seed};
+use super::{
+    clock,
+    disk::SimDisk,
+    net::{Net, Signal},
+    scope::Scope,
+    seed,
+};
 
 /// One machine of a simulated world, while it runs: after a crash it gets a new one.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SimEnv(Arc<Machine>);
 
-#[derive(Debug)]
+impl std::fmt::Debug for SimEnv {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SimEnv of {}", self.name())
+    }
+}
+
 struct Machine {
     name: String,
     host: HostId,
@@ -40,6 +51,7 @@ struct Machine {
     disk: SimDisk,
     scope: Scope,
     signal: Signal,
+    net: Arc<Mutex<Net>>,
     clock: Clock,
 }
 
@@ -87,6 +99,7 @@ impl SimEnv {
         disk: SimDisk,
         scope: Scope,
         signal: Signal,
+        net: Arc<Mutex<Net>>,
         clock: Clock,
     ) -> Self {
         Self(Arc::new(Machine {
@@ -97,6 +110,7 @@ impl SimEnv {
             disk,
             scope,
             signal,
+            net,
             clock,
         }))
     }
@@ -109,6 +123,18 @@ impl SimEnv {
     fn enter(&self) -> &Machine {
         turmoil_net::set_current(self.0.host);
         &self.0
+    }
+
+    /// Makes the machine current to close one of its sockets: the network first does what has happened until now, since what
+    /// it does with a lost segment depends on whether its socket is still there.
+    fn enter_to_close(&self) -> &Machine {
+        // Closed by the network itself, or in the middle of a panic: then it is as far as it gets.
+        if let Ok(mut net) = self.0.net.try_lock() {
+            net.catch_up(clock::now());
+        }
+        let machine = self.enter();
+        machine.signal.mark();
+        machine
     }
 }
 
@@ -234,8 +260,10 @@ impl<F: Future> Future for Entered<F> {
 
 impl<F> Drop for Entered<F> {
     fn drop(&mut self) {
-        self.env.enter().signal.mark();
-        self.future = None;
+        if self.future.is_some() {
+            self.env.enter_to_close();
+            self.future = None;
+        }
     }
 }
 
@@ -274,10 +302,8 @@ impl SimStream {
 
 impl Drop for SimStream {
     fn drop(&mut self) {
-        let machine = self.env.clone();
-        machine.enter();
+        self.env.enter_to_close();
         self.stream = None;
-        machine.0.signal.mark();
     }
 }
 
@@ -320,8 +346,9 @@ impl AsyncWrite for SimStream {
     ) -> Poll<io::Result<usize>> {
         self.env.enter();
         let written = self.inner().poll_write(cx, bytes);
-        if written.is_ready() {
-            self.env.0.signal.mark();
+        match written.is_ready() {
+            true => self.env.0.signal.mark(),
+            false => self.env.0.signal.blocked(),
         }
         written
     }
@@ -351,9 +378,8 @@ impl std::fmt::Debug for SimListener {
 
 impl Drop for SimListener {
     fn drop(&mut self) {
-        self.env.enter();
+        self.env.enter_to_close();
         self.listener = None;
-        self.env.0.signal.mark();
     }
 }
 

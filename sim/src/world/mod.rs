@@ -7,11 +7,14 @@
 //! timer or packet, whichever is first. Quiet time is free.
 //!
 //! - [mod@env]: what a machine's program sees. `scope`: its tasks. [`disk`], `disk_time`: its disk.
-//! - [`net`]: packets and paths. `flow`: lost segments. [`router`]: which line. [`trace`]: the run's hash. [`seed`]: randomness.
+//! - [`net`]: packets and paths. `agenda`: what is due, and who wakes for it. `clock`: virtual time.
+//!   `flow`: lost segments. [`router`]: which line. [`trace`]: the run's hash. [`seed`]: randomness.
 //! - [`det`]: what keeps two processes equal although libraries draw entropy.
 //!
 //! Not here: what machines do (`store`), when faults begin and end (`run`), what a line is like (`link`).
 
+mod agenda;
+mod clock;
 pub mod det;
 pub mod disk;
 mod disk_time;
@@ -176,6 +179,8 @@ where
     let _inside = det::enter(spec.seed);
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true);
+    // Only a runtime that parks moves its paused clock.
+    runtime.on_thread_unpark(clock::tick);
     // Where the unstable flag is set anyway, `select!` and friends follow the seed without the kit in `det`.
     #[cfg(tokio_unstable)]
     runtime.rng_seed(tokio::runtime::RngSeed::from_bytes(
@@ -192,11 +197,13 @@ where
     // Sockets close themselves in the network, so it must outlive every task of the runtime.
     let net = world.0.net.clone();
     let start = world.0.start;
+    let _running = clock::begin(start);
     let (out, virtual_time) = runtime.block_on(async {
-        det::follow(start);
         let out = drive::run(world.clone(), direct(world)).await;
         (out, start.elapsed())
     });
+    // What has happened on the lines and nobody has noticed.
+    lock(&net).catch_up(virtual_time);
     drop(runtime);
     let mut net = lock(&net);
     let carried = net.take_carried().map(|(link, way, class, carried)| {
@@ -331,7 +338,6 @@ impl World {
         let signal = Signal::default();
         let net = Net::new(
             fabric.enter(),
-            start,
             hosts,
             lines,
             wan,
@@ -354,6 +360,14 @@ impl World {
         lock(&self.0.net)
     }
 
+    /// The network, with everything done that has happened.
+    fn caught_up(&self) -> MutexGuard<'_, Net> {
+        let mut net = self.net();
+        let now = net.now();
+        net.catch_up(now);
+        net
+    }
+
     fn index(&self, machine: &str) -> u16 {
         *self
             .0
@@ -364,7 +378,7 @@ impl World {
 
     /// Virtual time.
     pub fn now(&self) -> Duration {
-        self.0.start.elapsed()
+        clock::now()
     }
 
     /// The instant of a virtual time, for `tokio::time::sleep_until`.
@@ -405,6 +419,7 @@ impl World {
             running.disk.clone(),
             running.scope.clone(),
             self.0.signal.clone(),
+            self.0.net.clone(),
             running.clock.clone(),
         );
         running.starts += 1;
@@ -467,9 +482,8 @@ impl World {
     /// Makes every line of this link's name worse than declared in both directions, or heals it with `None`.
     pub fn degrade_link(&self, link: &str, change: Option<(Degrade, Degrade)>) {
         let lines = self.lines(link);
-        let mut net = self.net();
+        let mut net = self.caught_up();
         let now = net.now();
-        net.catch_up(now);
         for line in lines {
             net.lines[line].degraded = change.is_some();
             let (up, down) = change.clone().unzip();
@@ -487,14 +501,14 @@ impl World {
     /// Packets that found this link down, or were taken out of its queue when it went down: whether a fault bit.
     pub fn refused_by(&self, link: &str) -> u64 {
         let lines = self.lines(link);
-        let net = self.net();
+        let net = self.caught_up();
         lines.iter().map(|line| net.lines[*line].refused).sum()
     }
 
     /// Packets that came to this link while it was degraded and up: whether a fault bit.
     pub fn met_degraded(&self, link: &str) -> u64 {
         let lines = self.lines(link);
-        let net = self.net();
+        let net = self.caught_up();
         lines.iter().map(|line| net.lines[*line].met_degraded).sum()
     }
 

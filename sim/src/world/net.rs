@@ -3,11 +3,12 @@
 //! `turn` delivers what is due, drains the kernels, asks the link model when each packet arrives at its next hop, and
 //! tells when it wants to be called again; the driver in `mod` sleeps until then, so quiet time costs nothing.
 //! Paths: machine - access link - router - line - head office. The router's choice of line is `router`'s, what lost
-//! segments do is `flow`'s, a line's behaviour is `link`'s.
+//! segments do is `flow`'s, a line's behaviour is `link`'s. Next: `ahead`, when somebody has to wake for a packet.
+
+mod ahead;
 
 use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap},
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex,
@@ -17,10 +18,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
 use turmoil_net::{EnterGuard, NetstatState, Packet, TcpFlags, TcpSegment, Transport};
 
+use self::ahead::Drawn;
 use super::{
+    agenda::Agenda,
+    clock,
     flow::{self, FlowId, Trouble},
     router::{Active, Router},
     trace::TraceHash,
@@ -53,6 +56,8 @@ pub(super) struct Signal(Arc<SignalInner>);
 struct SignalInner {
     dirty: AtomicBool,
     panicked: AtomicBool,
+    /// Somebody waits for room to write.
+    blocked: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
@@ -69,6 +74,12 @@ impl Signal {
     /// A machine's task has panicked: the run must not go on as if nothing had happened.
     pub(super) fn panicked(&self) {
         self.0.panicked.store(true, Ordering::Relaxed);
+        self.mark();
+    }
+
+    /// A program waits for room in its connection: acknowledgements matter.
+    pub(super) fn blocked(&self) {
+        self.0.blocked.store(true, Ordering::Relaxed);
         self.mark();
     }
 
@@ -91,6 +102,10 @@ impl Signal {
             "a task of a simulated machine has panicked; its message stands above"
         );
         self.0.dirty.swap(false, Ordering::Relaxed)
+    }
+
+    fn take_blocked(&self) -> bool {
+        self.0.blocked.swap(false, Ordering::Relaxed)
     }
 
     fn waker(&self) -> std::sync::MutexGuard<'_, Option<Waker>> {
@@ -165,8 +180,10 @@ pub(super) struct Flight {
     /// The line of a segment that comes from an address which head office does not know for this connection, and of the
     /// reset that answers it; `None` for all others.
     readdressed: Option<usize>,
-    /// Delay of the hop that it is on its way to, where that is drawn already.
-    delay: Option<Duration>,
+    /// Delays of hops before it.
+    drawn: Drawn,
+    /// An acknowledgement that nobody waits for.
+    deferred: bool,
 }
 
 impl Flight {
@@ -177,7 +194,8 @@ impl Flight {
             sent,
             hop: 0,
             readdressed: None,
-            delay: None,
+            drawn: Drawn::default(),
+            deferred: false,
         }
     }
 }
@@ -190,37 +208,6 @@ enum Due {
     Retransmit(FlowId, u64),
 }
 
-/// Milliseconds of virtual time: the grain of tokio's timers.
-type Alarm = u64;
-
-/// The first instant at or after `at` to which a timer can be set.
-fn ceil(at: Duration) -> Alarm {
-    at.as_secs() * 1000 + u64::from(at.subsec_nanos().div_ceil(1_000_000))
-}
-
-struct Entry {
-    at: Duration,
-    seq: u64,
-    due: Due,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.seq) == (other.at, other.seq)
-    }
-}
-impl Eq for Entry {}
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.seq).cmp(&(other.at, other.seq))
-    }
-}
-
 /// The two lines between a store and its head office.
 pub(super) struct Wan {
     pub(super) primary: usize,
@@ -230,6 +217,13 @@ pub(super) struct Wan {
     pub(super) allowed: Vec<bool>,
     /// The backup's allowance.
     pub(super) cap: Option<Cap>,
+}
+
+impl Wan {
+    /// Whether the backup carries this class.
+    fn allows(&self, class: u8) -> bool {
+        self.allowed.get(class as usize).copied().unwrap_or(false)
+    }
 }
 
 /// A data allowance and what was used of it.
@@ -288,6 +282,8 @@ struct Sender {
     /// What the receiver last acknowledged, and the room that it told then. None yet: nothing is known to fit.
     acked: u32,
     window: u16,
+    /// Acknowledgements on their way to it that ring for nobody.
+    deferred: u32,
 }
 
 impl Sender {
@@ -295,6 +291,11 @@ impl Sender {
     /// kernels all else has been sent.
     fn is_held_back(&self) -> bool {
         self.sent.wrapping_sub(self.acked) >= self.window.into()
+    }
+
+    /// Whether it can go on for a while without hearing from the receiver.
+    fn has_room(&self) -> bool {
+        self.sent.wrapping_sub(self.acked) < u32::from(self.window) / 2
     }
 }
 
@@ -305,19 +306,15 @@ struct Nat {
 
 pub(super) struct Net {
     guard: EnterGuard,
-    start: Instant,
     pub(super) hosts: Vec<NetHost>,
     /// Machines by the last two bytes of their address.
     by_ip: Vec<Option<u16>>,
     pub(super) lines: Vec<Line>,
     pub(super) wan: Option<Wan>,
     classes: Classes,
-    queue: BinaryHeap<Reverse<Entry>>,
+    agenda: Agenda<Due>,
     /// Everything before this instant is done.
     done: Duration,
-    /// When to turn for what is in the queue; may hold instants of what is done already.
-    alarms: BinaryHeap<Reverse<Alarm>>,
-    seq: u64,
     nat: BTreeMap<u64, Nat>,
     nat_sweep_at: usize,
     troubles: BTreeMap<FlowId, Trouble>,
@@ -333,6 +330,8 @@ pub(super) struct Net {
     pub(super) turns: u64,
     instant: (Duration, u64),
     egress: Vec<Packet>,
+    /// Whether this turn drains the kernels later on.
+    draining: bool,
     /// Line changes that nobody has read yet.
     pub(super) switched: Vec<(Duration, Active)>,
 }
@@ -355,10 +354,8 @@ fn last_bytes(ip: IpAddr) -> usize {
 }
 
 impl Net {
-    #[expect(clippy::too_many_arguments, reason = "called in one place")]
     pub(super) fn new(
         guard: EnterGuard,
-        start: Instant,
         hosts: Vec<NetHost>,
         lines: Vec<Line>,
         wan: Option<Wan>,
@@ -377,16 +374,13 @@ impl Net {
         let carried = vec![Carried::default(); links * 2 * classes.priorities.len()];
         Self {
             guard,
-            start,
             hosts,
             by_ip,
             lines,
             wan,
             classes,
-            queue: BinaryHeap::new(),
+            agenda: Agenda::new(),
             done: Duration::ZERO,
-            alarms: BinaryHeap::new(),
-            seq: 0,
             nat: BTreeMap::new(),
             nat_sweep_at: NAT_ENTRIES,
             troubles: BTreeMap::new(),
@@ -399,12 +393,13 @@ impl Net {
             turns: 0,
             instant: (Duration::ZERO, 0),
             egress: Vec::with_capacity(64),
+            draining: false,
             switched: Vec::new(),
         }
     }
 
     pub(super) fn now(&self) -> Duration {
-        self.start.elapsed()
+        clock::now()
     }
 
     /// Sends what the machines have to send, then does everything that is due at `now`; gives the next instant at which
@@ -424,11 +419,16 @@ impl Net {
             self.instant = (now, 0);
         }
         let marked = self.signal.take();
+        self.draining = marked;
         // Before anything is sent at `now`: lines see packets in the order of their instants.
         self.catch_up(now);
+        if self.signal.take_blocked() && self.senders.values().any(|s| s.deferred > 0) {
+            self.rearm();
+        }
         if marked {
             let mut egress = std::mem::take(&mut self.egress);
             self.guard.egress_all(&mut egress);
+            self.draining = false;
             for packet in egress.drain(..) {
                 self.transmit(now, packet);
             }
@@ -440,66 +440,33 @@ impl Net {
             && let Some(active) = router.poll(now)
         {
             self.switched.push((now, active));
+            self.rearm();
         }
         let router = self
             .wan
             .as_ref()
             .and_then(|w| w.router.as_ref())
             .and_then(Router::deadline);
-        let rung = ceil(now);
-        while self.alarms.peek().is_some_and(|Reverse(a)| *a <= rung) {
-            self.alarms.pop();
-        }
-        let alarm = self
-            .alarms
-            .peek()
-            .map(|Reverse(ms)| Duration::from_millis(*ms));
+        let alarm = self.agenda.alarm();
         [router, alarm].into_iter().flatten().min()
     }
 
     /// Does everything that is due, each thing as of its own instant: the driver may come late for it.
     pub(super) fn catch_up(&mut self, now: Duration) {
-        while self.queue.peek().is_some_and(|Reverse(e)| e.at <= now) {
-            let Reverse(entry) = self.queue.pop().expect("peeked");
+        while let Some((at, due)) = self.agenda.pop(now) {
             // A line's queue may want to be asked about an instant that is over.
-            self.done = self.done.max(entry.at);
-            self.perform(self.done, entry.due);
+            self.done = self.done.max(at);
+            self.perform(self.done, due);
         }
         self.done = now;
     }
 
-    fn push(&mut self, at: Duration, due: Due) {
-        self.push_late(at, at, due);
-    }
-
-    /// Something that happens at `at`, and changes nothing for the machines before `alarm`.
-    fn push_late(&mut self, at: Duration, alarm: Duration, due: Due) {
-        self.seq += 1;
-        let seq = self.seq;
-        self.queue.push(Reverse(Entry { at, seq, due }));
-        self.alarms.push(Reverse(ceil(alarm)));
-    }
-
-    /// A packet reaches its next hop at `at`.
-    ///
-    /// Where that is its receiver's access link, the delay there is drawn at once: nobody needs to look at the packet before
-    /// it can have arrived. This spares a turn for each packet of a store.
-    fn push_hop(&mut self, at: Duration, mut flight: Flight) {
-        let dst = &self.hosts[flight.flow.dst as usize];
-        let mut alarm = at;
-        if let (1 | 2, Zone::Store, Some(line)) = (flight.hop, dst.zone, dst.access)
-            && (flight.hop == 2 || self.hosts[flight.flow.src as usize].zone == Zone::Store)
-        {
-            let delay = self.lines[line].down.draw_delay();
-            flight.delay = Some(delay);
-            alarm = at + delay;
-        }
-        self.push_late(at, alarm, Due::Hop(flight));
-    }
-
     fn perform(&mut self, now: Duration, due: Due) {
         match due {
-            Due::Hop(flight) => self.forward(now, flight),
+            Due::Hop(mut flight) => {
+                self.undefer(&mut flight);
+                self.forward(now, flight);
+            }
             Due::Poll(line, way) => {
                 self.lines[line].polls[way as usize] = None;
                 while let Some((at, mut flight)) = self.lines[line].way(way).poll(now) {
@@ -519,7 +486,7 @@ impl Net {
         let timer = &mut self.lines[line].polls[way as usize];
         if timer.is_none_or(|earlier| at < earlier) {
             *timer = Some(at);
-            self.push(at, Due::Poll(line, way));
+            self.agenda.push(at, at, Due::Poll(line, way));
         }
     }
 
@@ -601,7 +568,16 @@ impl Net {
                 flow: flight.flow.number(),
                 payload: flight,
             };
-            let delay = offered.payload.delay.take();
+            let drawn = &mut offered.payload.drawn;
+            let delay = match offered.payload.hop {
+                0 => None,
+                1 => drawn
+                    .line
+                    .take()
+                    .filter(|(of, _)| *of == line)
+                    .map(|(_, delay)| delay),
+                _ => drawn.access.take(),
+            };
             match self.lines[line].way(way).offer_delayed(now, offered, delay) {
                 Offer::Arrives { at, mut payload } => {
                     self.account(now, line, way, class, bytes);
@@ -670,6 +646,8 @@ impl Net {
         });
         self.lines[line].up.degrade(now, change.clone());
         self.lines[line].down.degrade(now, change);
+        self.rearm();
+        self.signal.mark();
     }
 
     fn account_lost(&mut self, now: Duration, line: usize, way: Way, class: u8) {
@@ -707,23 +685,27 @@ impl Net {
         self.classes.by_port.get(&port).copied().unwrap_or(other)
     }
 
-    /// The line that the router chooses; `None` drops the packet.
+    /// The line that the router chooses for a class; `None` drops the packet.
+    fn line_up(&self, class: u8) -> Option<usize> {
+        let wan = self.wan.as_ref()?;
+        match wan.router.as_ref().map(Router::active) {
+            None | Some(Active::Primary) => Some(wan.primary),
+            Some(Active::Backup) => {
+                let blocked = |c: &Cap| c.exceeded && c.plan.throttle_to.is_none();
+                let is_free = !wan.cap.as_ref().is_some_and(blocked);
+                wan.backup.filter(|_| is_free && wan.allows(class))
+            }
+        }
+    }
+
+    /// Sends a packet over the router's line; `None` drops it.
     fn route_up(&mut self, now: Duration, flight: &mut Flight) -> Option<usize> {
         let class = self.class_of(flight.flow);
-        let wan = self.wan.as_ref()?;
-        let line = match wan.router.as_ref().map(Router::active) {
-            None | Some(Active::Primary) => wan.primary,
-            Some(Active::Backup) => {
-                if !wan.allowed.get(class as usize).copied().unwrap_or(false) {
-                    self.lines[wan.primary].refused += 1;
-                    return None;
-                }
-                let blocked = |c: &Cap| c.exceeded && c.plan.throttle_to.is_none();
-                if wan.cap.as_ref().is_some_and(blocked) {
-                    return None;
-                }
-                wan.backup?
+        let Some(line) = self.line_up(class) else {
+            if let Some(wan) = self.wan.as_ref().filter(|wan| !wan.allows(class)) {
+                self.lines[wan.primary].refused += 1;
             }
+            return None;
         };
         let connection = flight.flow.number();
         if self.nat.len() >= self.nat_sweep_at {
@@ -750,8 +732,12 @@ impl Net {
         if flight.readdressed.is_some() {
             return flight.readdressed;
         }
-        let connection = flight.flow.reversed().number();
-        match self.nat.get(&connection) {
+        self.line_down(flight.flow)
+    }
+
+    /// The line that a connection came over.
+    fn line_down(&self, flow: FlowId) -> Option<usize> {
+        match self.nat.get(&flow.reversed().number()) {
             Some(nat) => Some(nat.line),
             None => Some(self.wan.as_ref()?.primary),
         }
@@ -833,7 +819,7 @@ impl Net {
         if answers {
             return self.signal.mark();
         }
-        if cfg!(debug_assertions) && !self.signal.is_marked() {
+        if cfg!(debug_assertions) && !self.draining && !self.signal.is_marked() {
             let mut egress = Vec::new();
             self.guard.egress_all(&mut egress);
             assert!(
@@ -853,6 +839,9 @@ impl Net {
         } else if !s.payload.is_empty() {
             let sender = self.senders.entry(flow.number()).or_default();
             sender.sent = s.seq.wrapping_add(s.payload.len() as u32);
+            if sender.deferred > 0 && sender.is_held_back() {
+                self.rearm();
+            }
         }
     }
 
@@ -879,7 +868,7 @@ impl Net {
             if let Some((_, at)) =
                 link::tcp::attempt_from(flight.sent, from, link::tcp::Kind::Data, rtt)
             {
-                self.push(at, Due::Hop(Flight { hop: 0, ..flight }));
+                self.push_hop(at, Flight { hop: 0, ..flight });
             }
             return;
         }
@@ -908,7 +897,7 @@ impl Net {
         // A nanosecond later than now: an attempt at this very instant has just failed.
         let from = now + Duration::from_nanos(1);
         match link::tcp::attempt_from(head.sent, from, kind, rtt) {
-            Some((_, at)) => self.push(at, Due::Retransmit(flow, timer)),
+            Some((_, at)) => self.push_retransmission(at, flow, timer, head.sent, kind),
             None => {
                 // Who gives up is whoever waits for an acknowledgement: for a lost one that is its receiver.
                 let waits = match trouble.is_about_an_ack() {
@@ -1046,12 +1035,15 @@ impl Net {
     /// Tells the router how a probe ended.
     pub(super) fn probed(&mut self, answered: bool) {
         let now = self.now();
+        self.catch_up(now);
         if let Some(wan) = &mut self.wan
             && let Some(router) = &mut wan.router
         {
             let before = router.deadline();
             if let Some(active) = router.probed(now, answered) {
                 self.switched.push((now, active));
+                self.rearm();
+                return self.signal.mark();
             }
             if router.deadline() != before {
                 // The driver has to wake at another instant.
@@ -1074,6 +1066,7 @@ impl Net {
             }
             self.poll_later(line, way);
         }
+        self.rearm();
         self.signal.mark();
     }
 
@@ -1082,6 +1075,7 @@ impl Net {
         for way in [Way::Up, Way::Down] {
             self.poll_later(line, way);
         }
+        self.rearm();
         self.signal.mark();
     }
 
@@ -1154,11 +1148,14 @@ impl Net {
 
     /// The power of a machine is back.
     pub(super) fn power_on(&mut self, host: u16) {
+        let now = self.now();
+        self.catch_up(now);
         self.hosts[host as usize].powered = true;
     }
 
     /// Drains the kernels; what machines without power say is dropped in `transmit`.
     fn discard_egress(&mut self, now: Duration) {
+        self.catch_up(now);
         let mut egress = Vec::new();
         self.guard.egress_all(&mut egress);
         for packet in egress {
