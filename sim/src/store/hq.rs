@@ -7,13 +7,16 @@
 use std::{
     collections::BTreeSet,
     future::pending,
-    io::{self, Read as _},
+    io,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use backroom_collector::env::Env;
+use backroom_collector::{
+    core::codec::{self, CodecId, DecompressError},
+    env::Env,
+};
 use bytes::{Buf as _, Bytes};
 use http_body_util::Full;
 use hyper::{
@@ -227,22 +230,16 @@ fn decode_batch(mut body: &[u8]) -> Option<Vec<OrderId>> {
 
 /// Undoes the content coding; at most [`EXPORT_BYTES_MAX`].
 fn decompress(coding: Option<&[u8]>, wire: &Bytes) -> Result<Bytes, StatusCode> {
-    let mut raw = Vec::new();
-    let limit = EXPORT_BYTES_MAX as u64 + 1;
-    let read = match coding {
+    let codec = match coding {
         None | Some(b"identity") => return Ok(wire.clone()),
-        Some(b"zstd") => zstd::stream::read::Decoder::with_buffer(&wire[..])
-            .and_then(|decoder| decoder.take(limit).read_to_end(&mut raw)),
-        Some(b"gzip") => flate2::bufread::MultiGzDecoder::new(&wire[..])
-            .take(limit)
-            .read_to_end(&mut raw),
+        Some(b"zstd") => CodecId::Zstd,
+        Some(b"gzip") => CodecId::Gzip,
         Some(_) => return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE),
     };
-    match read {
-        Ok(bytes) if bytes <= EXPORT_BYTES_MAX => Ok(raw.into()),
-        Ok(_) => Err(StatusCode::PAYLOAD_TOO_LARGE),
-        Err(_) => Err(StatusCode::BAD_REQUEST),
-    }
+    codec::decompress(codec, wire, EXPORT_BYTES_MAX as u64).map_err(|error| match error {
+        DecompressError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        DecompressError::Malformed(_) => StatusCode::BAD_REQUEST,
+    })
 }
 
 #[cfg(test)]
