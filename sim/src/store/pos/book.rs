@@ -156,6 +156,11 @@ impl Book {
         self.sales.len()
     }
 
+    /// Whether a payment of this order was taken offline and waits to be settled.
+    pub(super) fn has_payment(&self, order: OrderId) -> bool {
+        self.payments.values().any(|stored| stored.order == order)
+    }
+
     /// Takes a payment offline if the limits allow it; gives its record.
     pub(super) fn take_offline(
         &mut self,
@@ -166,11 +171,7 @@ impl Book {
         if cents > limits.max_each || self.stored_cents + cents > limits.max_total {
             return None;
         }
-        if self
-            .payments
-            .values()
-            .any(|stored| stored.order == payment.order)
-        {
+        if self.has_payment(payment.order) {
             return None;
         }
         self.insert_payment(payment);
@@ -324,6 +325,19 @@ mod tests {
         book.close(2);
         assert!(book.take_offline(payment(6, 5_000), &limits()).is_some());
         assert_eq!(book.oldest_payment(), Some(payment(3, 5_000)));
+    }
+
+    /// Regression: a till stored a payment and crashed before it stored the sale. The broker delivered the order again, and
+    /// the till declined it, as a second payment of the same order.
+    #[test]
+    fn a_payment_is_known_before_its_sale() {
+        let record = Book::default().take_offline(payment(7, 1_000), &limits());
+        let mut book = Book::recover(&[record.expect("within the limits")]);
+        assert!(!book.knows(7), "the sale is not there");
+        assert!(book.has_payment(7));
+        assert!(book.take_offline(payment(7, 1_000), &limits()).is_none());
+        book.close(7);
+        assert!(!book.has_payment(7));
     }
 
     /// Regression: a sale could reach the ledger before the till had it on its disk.
