@@ -109,21 +109,39 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
             .collect(),
         ctx,
     });
-    till.ctx
-        .env
-        .spawn(uploader::upload_sales(Arc::clone(&till)));
-    till.ctx
-        .env
-        .spawn(uploader::settle_payments(Arc::clone(&till)));
+    let env = &till.ctx.env;
+    let sales = env.spawn(uploader::upload_sales(Arc::clone(&till)));
+    let payments = env.spawn(uploader::settle_payments(Arc::clone(&till)));
     let own = Arc::clone(&till);
     till.ctx.env.spawn(async move {
         own.publish_menu().await;
         orders::take(&own.ctx, own.boot, &own.mqtt, &own.telemetry).await;
     });
-    while let Some(delivery) = deliveries.recv().await {
-        till.take(delivery);
+    let orders = async {
+        while let Some(delivery) = deliveries.recv().await {
+            till.take(delivery);
+        }
+        pending().await
+    };
+    tokio::select! {
+        biased;
+        error = first_error(sales, payments) => Err(error),
+        () = orders => Ok(()),
     }
-    pending().await
+}
+
+/// The error of the task that fails first. A task whose step the scenario does not have ends without one.
+async fn first_error(
+    one: impl Future<Output = Option<io::Result<()>>>,
+    other: impl Future<Output = Option<io::Result<()>>>,
+) -> io::Error {
+    // What was aborted goes with its machine.
+    let one = async { one.await.unwrap_or(Ok(())) };
+    let other = async { other.await.unwrap_or(Ok(())) };
+    match tokio::try_join!(one, other) {
+        Err(error) => error,
+        Ok(_) => pending().await,
+    }
 }
 
 /// A till's program.
@@ -411,4 +429,24 @@ fn mix(id: OrderId) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    /// Regression: the task that brings sales to head office ended with a disk error, and the till went on without it.
+    #[tokio::test(start_paused = true)]
+    async fn a_till_ends_with_the_task_that_fails() {
+        let fails = || ready(Some(Err(io::ErrorKind::StorageFull.into())));
+        let error = first_error(pending(), fails()).await;
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        let error = first_error(fails(), ready(Some(Ok(())))).await;
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        let goes_on = first_error(ready(Some(Ok(()))), ready(None));
+        let limit = Duration::from_secs(1);
+        assert!(tokio::time::timeout(limit, goes_on).await.is_err());
+    }
 }
