@@ -9,8 +9,10 @@
 //! - [`config`]: quantities with units, the spanned reader, diagnostics, the configuration itself.
 //! - [`otlp`]: the wire format, walked without decoding.
 //! - [`shell`]: receivers, exporter and spool over an `Env`; [`shell::run`] is the one entry.
+//! - [`archive`]: export files.
 //! - [`cli`]: the command line, one file per verb.
 
+pub mod archive;
 pub mod cli;
 pub mod config;
 pub mod core;

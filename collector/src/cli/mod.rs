@@ -4,14 +4,18 @@
 //! output, diagnostics and progress to standard error. Exit codes: [`exit`]. Colours are written always, and taken out by
 //! `anstream` where they are not wanted (no terminal, `NO_COLOR`, `--color never`).
 
+mod buffer;
 mod check;
 pub mod exit;
 mod run;
 mod settings;
+mod show;
 
 use std::io::Write as _;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::env::OsEnv;
 
 /// Takes OpenTelemetry data, keeps what it acknowledged, and forwards it when the line allows.
 #[derive(Debug, Parser)]
@@ -38,6 +42,8 @@ enum Verb {
     Run(run::Args),
     /// Read a configuration as `run` would, and say everything that is wrong with it.
     Check(check::Args),
+    /// Look at a buffer, check it, and take out what is in it; the collector may be running or not.
+    Buffer(buffer::Args),
 }
 
 /// When to use colours.
@@ -73,7 +79,27 @@ pub fn main() -> u8 {
     match cli.verb {
         Verb::Run(args) => run::run(args),
         Verb::Check(args) => check::run(&args),
+        Verb::Buffer(args) => buffer::run(args),
     }
+}
+
+/// Runs a verb on a runtime of its own.
+fn block_on<F: Future<Output = u8>>(verb: impl FnOnce(OsEnv) -> F) -> u8 {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(format_args!("start: {error}"), exit::OS),
+    };
+    let env = match OsEnv::new() {
+        Ok(env) => env,
+        Err(error) => return fail(error, exit::OS),
+    };
+    let code = runtime.block_on(verb(env));
+    // Helper threads may hang in a disk that does not answer.
+    runtime.shutdown_background();
+    code
 }
 
 /// Writes to standard output; a reader that has gone away (`| head`) is no error.

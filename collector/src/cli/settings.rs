@@ -37,6 +37,32 @@ pub(super) struct Flags {
     listen: Option<SocketAddr>,
 }
 
+/// Which buffer is meant.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(super) struct Place {
+    /// Configuration file of the collector whose buffer is meant.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of the buffer; wins over the file.
+    #[arg(long, global = true, value_name = "DIR")]
+    buffer_dir: Option<PathBuf>,
+}
+
+impl Place {
+    /// Reads the file and applies the rest.
+    ///
+    /// # Errors
+    /// All that is wrong with the file.
+    pub(super) fn load(&self) -> Result<Settings, Report> {
+        let flags = Flags {
+            config: self.config.clone(),
+            buffer_dir: self.buffer_dir.clone(),
+            ..Flags::default()
+        };
+        flags.load()
+    }
+}
+
 /// Settings, and where each was written.
 #[derive(Debug)]
 pub(super) struct Settings {

@@ -8,6 +8,7 @@
 //! - [`accounting`]: accepted = delivered + stored + quarantined + dropped with a reason, per signal, at every instant.
 //! - [`verdict`]: what an answer means; [`destination`], [`backoff`]: when to try again; [`pacing`]: the share of the line.
 //! - [`metrics`]: what is counted, and how that is written for Prometheus and as OTLP.
+//! - [`selection`]: which batches an operator means.
 //! - [`codec`]: one zstd frame or one gzip member per batch.
 
 pub mod accounting;
@@ -21,6 +22,7 @@ pub mod notes;
 pub mod pacing;
 pub mod range;
 pub mod recovery;
+pub mod selection;
 pub mod spool;
 pub mod verdict;
 

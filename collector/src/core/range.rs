@@ -28,6 +28,12 @@ impl ItemRange {
         self.first.saturating_add(self.count)
     }
 
+    /// Whether all of `other` is in here.
+    pub fn contains(&self, other: &Self) -> bool {
+        let of = |range: &Self| (range.store, range.boot, range.class, range.signal);
+        of(self) == of(other) && self.first <= other.first && other.end() <= self.end()
+    }
+
     /// The first `count` items, and the rest.
     ///
     /// # Panics

@@ -2,18 +2,21 @@
 //!
 //! [`run`] is the one entry, for the binary and for a simulated machine alike. Every task is spawned in the machine's
 //! scope. The parts: `receiver` (OTLP/HTTP in), `store` (commits and seals), `exporter` with `client` (batches out),
-//! `admin` (health) with `metrics`, `recover` (from disk at the start). They meet in `shared`.
+//! `admin` (health) with `metrics`, `recover` (from disk at the start). They meet in `shared`. [`inspect`] and [`verify`] look at
+//! a buffer from outside.
 
 mod admin;
 mod body;
 mod client;
 mod exporter;
+pub mod inspect;
 mod metrics;
 mod observer;
 mod receiver;
 mod recover;
 mod shared;
 mod store;
+pub mod verify;
 
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -103,7 +106,9 @@ pub async fn run<E: Env>(
             None
         }
     };
-    let (spool, report) = recover::recover(&env, &config).await.map_err(buffer)?;
+    let (spool, report) = recover::recover(&env, &config, recover::Access::Own)
+        .await
+        .map_err(buffer)?;
     observer.recovered(&report);
 
     let listen = |source| Error::Listen {

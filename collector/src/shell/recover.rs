@@ -13,21 +13,37 @@ use crate::{
     env::{Disk, Env, File, Open},
 };
 
+/// Whose the files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Ours: what counts from now on is synced first.
+    Own,
+    /// Somebody may be working on them: they are only looked at, and may go away meanwhile.
+    Look,
+}
+
 /// Makes the spool of what is on disk. Nothing is written.
 ///
 /// # Errors
 /// If the directory cannot be listed. Whatever else goes wrong is in the report.
-pub(super) async fn recover<E: Env>(env: &E, config: &Config) -> io::Result<(Spool, Report)> {
+pub(super) async fn recover<E: Env>(
+    env: &E,
+    config: &Config,
+    access: Access,
+) -> io::Result<(Spool, Report)> {
     let dir = &config.buffer.dir;
     let disk = env.disk();
     let mut recovery = Recovery::new();
     let mut segments = Vec::new();
+    let is_gone =
+        |error: &io::Error| access == Access::Look && error.kind() == io::ErrorKind::NotFound;
     for entry in disk.read_dir(dir).await? {
         let id = FileId::from_name(&entry.name).filter(|_| !entry.is_dir);
         match id {
             Some(id) if id.kind == FileKind::Journal => {
                 match disk.read(&dir.join(&entry.name), JOURNAL_BYTES_MAX).await {
                     Ok(data) => recovery.journal(id.number, &data),
+                    Err(error) if is_gone(&error) => {}
                     Err(error) => recovery.unreadable(id, entry.bytes, &error.to_string()),
                 }
             }
@@ -44,13 +60,17 @@ pub(super) async fn recover<E: Env>(env: &E, config: &Config) -> io::Result<(Spo
                     continue;
                 }
                 // Only the process may have died: what is read back is not synced yet, and its journal will be released.
-                let is_synced = sync(disk, &path, dir).await.is_ok();
+                let is_synced = match access {
+                    Access::Own => sync(disk, &path, dir).await.is_ok(),
+                    Access::Look => true,
+                };
                 for suspect in suspects {
                     let place = suspect.place;
                     let payload = read_payload(disk, &path, place, &suspect.header).await;
                     recovery.verified(&suspect, is_synced && payload.is_ok());
                 }
             }
+            Err(error) if is_gone(&error) => {}
             Err(error) => recovery.unreadable(id, bytes, &error.to_string()),
         }
     }

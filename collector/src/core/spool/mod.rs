@@ -23,6 +23,7 @@
 //! `core::recovery` makes a spool from a disk.
 
 mod intake;
+mod listing;
 mod outbox;
 mod queue;
 mod seal;
@@ -37,6 +38,7 @@ use std::{
 use bytes::Bytes;
 
 pub use intake::{Admission, Commit};
+pub use listing::Unsealed;
 pub use outbox::{BatchRef, Left, Pick};
 pub(super) use queue::Queue;
 pub use queue::{ClassLimits, ClassStat};

@@ -1,0 +1,240 @@
+//! `buffer stat`: what waits, by class, and what the disk gives.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{Filter, Here};
+use crate::{
+    cli::{
+        exit, put,
+        show::{self, Table},
+    },
+    core::{
+        class::ClassName,
+        spool::{FileKind, Limits},
+    },
+    env::{Disk as _, Env as _},
+    otlp::Signal,
+    shell::inspect::{At, Stored, Survey},
+};
+
+/// Sum up what waits, by class, and what the disk gives.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    filter: Filter,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Sums over batches.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    batches: u64,
+    items: u64,
+    bytes: u64,
+    raw_bytes: u64,
+    oldest: Option<u64>,
+    newest: Option<u64>,
+}
+
+impl Sum {
+    fn of<'a>(stored: impl Iterator<Item = &'a Stored>) -> Self {
+        let mut sum = Self::default();
+        for stored in stored {
+            let header = &stored.header;
+            sum.batches += 1;
+            sum.items += header.range.count;
+            sum.bytes += u64::from(header.payload_bytes);
+            sum.raw_bytes += u64::from(header.raw_bytes);
+            sum.oldest = Some(sum.oldest.unwrap_or(u64::MAX).min(header.born_min));
+            sum.newest = sum.newest.max(Some(header.born_max));
+        }
+        sum
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "batches": self.batches,
+            "items": self.items,
+            "bytes": self.bytes,
+            "raw_bytes": self.raw_bytes,
+            "oldest": self.oldest.and_then(show::instant),
+            "newest": self.newest.and_then(show::instant),
+        })
+    }
+
+    fn row(&self, name: &str, now: u64) -> [String; 7] {
+        [
+            name.to_owned(),
+            show::number(self.batches),
+            show::number(self.items),
+            show::bytes(self.bytes),
+            show::bytes(self.raw_bytes),
+            show::age(now, self.oldest.unwrap_or(0)),
+            show::age(now, self.newest.unwrap_or(0)),
+        ]
+    }
+}
+
+pub(super) async fn run(here: &Here, args: &Args) -> u8 {
+    let now = here.now();
+    let selection = match args.filter.selection(now) {
+        Ok(selection) => selection,
+        Err(code) => return code,
+    };
+    let survey = match here.survey().await {
+        Ok(survey) => survey,
+        Err(code) => return code,
+    };
+    let free = here.env.disk().free_bytes(&survey.dir).await.ok();
+    let selected = || {
+        let stored = survey.stored.iter();
+        stored.filter(|stored| selection.touches(&stored.header))
+    };
+    let signals = Signal::ALL.map(|signal| {
+        let of_signal = selected().filter(|stored| stored.header.range.signal == signal);
+        (signal, Sum::of(of_signal))
+    });
+    let limits = Limits::new(&here.config);
+    // Those of the configuration, and those that are stored though it does not know them any more.
+    let configured = limits.classes.iter().map(|class| class.name);
+    let stored_classes = survey.stored.iter().map(|stored| stored.header.range.class);
+    let names: BTreeSet<ClassName> = configured.chain(stored_classes).collect();
+    let classes: Vec<(ClassName, Sum)> = names
+        .into_iter()
+        .map(|class| {
+            let of_class = selected().filter(|stored| stored.header.range.class == class);
+            (class, Sum::of(of_class))
+        })
+        .collect();
+    let total = Sum::of(selected());
+    let journal = Sum::of(selected().filter(|stored| matches!(stored.at, At::Journal(_))));
+    let of_kind = |kind: Option<FileKind>| -> u64 {
+        let files = survey.files.iter();
+        let files = files.filter(|file| file.id.map(|id| id.kind) == kind);
+        files.map(|file| file.bytes).sum()
+    };
+    let report = &survey.report;
+    let (store, boot) = survey.identity;
+    let damaged: u64 = report.damaged_items.iter().sum();
+    if args.json {
+        let object =
+            |sums: &mut dyn Iterator<Item = (String, Value)>| Value::Object(sums.collect());
+        let by_signal = object(
+            &mut signals
+                .iter()
+                .map(|(s, sum)| (s.name().to_owned(), sum.json())),
+        );
+        let by_class = object(&mut classes.iter().map(|(c, sum)| (c.to_string(), sum.json())));
+        let value = json!({
+            "dir": survey.dir,
+            // The boot that a start would be; the one before is the last that wrote.
+            "store": format!("{store:016x}"),
+            "boots": boot - 1,
+            "classes": by_class,
+            "signals": by_signal,
+            "total": total.json(),
+            "unsealed_items": journal.items,
+            "quarantined_items": survey.quarantined.len(),
+            "damaged_items": damaged,
+            "torn_items": report.torn_items,
+            "unknown_bytes": report.unknown_bytes,
+            "unreadable_files": report.unreadable,
+            "disk": {
+                "bytes": survey.disk_bytes(),
+                "quota_bytes": limits.disk_bytes,
+                "free_bytes": free,
+                "batches_bytes": of_kind(Some(FileKind::Batches)),
+                "journal_bytes": of_kind(Some(FileKind::Journal)),
+                "quarantine_bytes": of_kind(Some(FileKind::Quarantine)),
+                "other_bytes": of_kind(None),
+            },
+        });
+        put(&format!("{value:#}\n"));
+        return exit::OK;
+    }
+    let mut table = Table::new(&[
+        "CLASS", ">BATCHES", ">ITEMS", ">BYTES", ">RAW", ">OLDEST", ">NEWEST",
+    ]);
+    for (class, sum) in &classes {
+        table.row(sum.row(class.as_str(), now));
+    }
+    table.row(total.row("total", now));
+    put(&table.to_string());
+    put(&format!(
+        "\n{}",
+        facts(&survey, &limits, free, journal.items, damaged)
+    ));
+    exit::OK
+}
+
+/// What is not by signal, a line each.
+fn facts(
+    survey: &Survey,
+    limits: &Limits,
+    free: Option<u64>,
+    unsealed: u64,
+    damaged: u64,
+) -> String {
+    let (store, boot) = survey.identity;
+    let used = survey.disk_bytes();
+    let share = used as f64 * 100.0 / limits.disk_bytes.max(1) as f64;
+    let free = free.map_or_else(|| "unknown".to_owned(), show::bytes);
+    let mut lines = vec![
+        ("buffer", survey.dir.display().to_string()),
+        (
+            "store",
+            format!("{store:016x}, {}", show::count(boot - 1, "start")),
+        ),
+        (
+            "disk",
+            format!(
+                "{} of {} ({share:.1} %), {free} free on the file system",
+                show::bytes(used),
+                show::bytes(limits.disk_bytes)
+            ),
+        ),
+    ];
+    let report = &survey.report;
+    let mut if_any = |name, n: u64, text: String| {
+        if n > 0 {
+            lines.push((name, text));
+        }
+    };
+    let items = |n| show::count(n, "item");
+    if_any(
+        "unsealed",
+        unsealed,
+        format!("{} in the journals only", items(unsealed)),
+    );
+    let quarantined = survey.quarantined.len() as u64;
+    if_any("quarantine", quarantined, items(quarantined));
+    if_any(
+        "damaged",
+        damaged,
+        format!("{}: see `buffer verify`", items(damaged)),
+    );
+    if_any(
+        "torn",
+        report.torn_items,
+        format!("{} that were never acknowledged", items(report.torn_items)),
+    );
+    if_any(
+        "unreadable",
+        report.unknown_bytes,
+        format!(
+            "{} are no frame: see `buffer verify`",
+            show::bytes(report.unknown_bytes)
+        ),
+    );
+    for file in &report.unreadable {
+        lines.push(("unreadable", file.clone()));
+    }
+    lines
+        .iter()
+        .map(|(name, text)| format!("{name:<12}{text}\n"))
+        .collect()
+}

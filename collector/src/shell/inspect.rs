@@ -1,0 +1,198 @@
+//! A buffer from outside: what stands in its files, read only, while a collector works on them or not.
+//!
+//! It makes the very spool that a starting collector would make (`core::recovery`), so that a tool and the collector cannot
+//! disagree about what is stored; nothing is locked, written or synced. Files that appear or go meanwhile are no trouble:
+//! what is seen is a moment's picture. Next: `recover`, which reads the files.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+
+use super::recover::{self, Access};
+use crate::{
+    config::Config,
+    core::{
+        codec::{DecompressError, decompress},
+        frame::{Found, Header, Kind, Place},
+        recovery::Report,
+        spool::{FileId, FileKind},
+    },
+    env::{Disk, Env},
+};
+
+/// How often the files are read again when one of them went away meanwhile.
+const PICTURES_MAX: u32 = 3;
+
+/// A file of the buffer.
+#[derive(Clone, Debug)]
+pub struct StoredFile {
+    /// Its name as a file of ours; `None` for any other.
+    pub id: Option<FileId>,
+    /// Its name.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Batches in it, those that are finished included; requests of a journal.
+    pub frames: u64,
+}
+
+/// Something that waits for delivery.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// Who it is, and when it came.
+    pub header: Header,
+    /// Where it is.
+    pub at: At,
+}
+
+/// Where a batch is.
+#[derive(Clone, Debug)]
+pub enum At {
+    /// Sealed.
+    Segment(Place),
+    /// In a journal only; these are its requests.
+    Journal(Vec<Bytes>),
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// `buffer.dir`.
+    pub dir: PathBuf,
+    /// The store's number, and its starts so far.
+    pub identity: (u64, u64),
+    /// All files, by name.
+    pub files: Vec<StoredFile>,
+    /// What waits, in the order of its files; what is in a journal only comes last.
+    pub stored: Vec<Stored>,
+    /// Items that were refused one by one.
+    pub quarantined: Vec<(Place, Header)>,
+    /// What a start would say.
+    pub report: Report,
+}
+
+impl Survey {
+    /// Bytes of all files.
+    pub fn disk_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// The requests of a stored batch, joined and decompressed.
+    ///
+    /// # Errors
+    /// `NotFound` if it has been delivered meanwhile, `InvalidData` if it is damaged.
+    pub async fn body<D: Disk>(&self, disk: &D, stored: &Stored) -> io::Result<Bytes> {
+        match &stored.at {
+            At::Journal(pieces) => Ok(pieces.concat().into()),
+            At::Segment(place) => {
+                let path = segment_path(&self.dir, *place);
+                let payload = recover::read_payload(disk, &path, *place, &stored.header).await?;
+                let header = &stored.header;
+                let limit = header.raw_bytes.into();
+                decompress(header.codec, &payload, limit).map_err(|error: DecompressError| {
+                    io::Error::new(io::ErrorKind::InvalidData, error)
+                })
+            }
+        }
+    }
+}
+
+fn segment_path(dir: &Path, place: Place) -> PathBuf {
+    let kind = FileKind::Batches;
+    let number = place.file;
+    dir.join(FileId { kind, number }.name())
+}
+
+/// Looks at the buffer of a configuration.
+///
+/// # Errors
+/// If the directory cannot be listed.
+pub async fn survey<E: Env>(env: &E, config: &Config) -> io::Result<Survey> {
+    let mut picture = 1;
+    loop {
+        let survey = picture_of(env, config).await?;
+        match survey {
+            // A file that went away held what was delivered meanwhile, or sealed into another one: look again.
+            (_, true) if picture < PICTURES_MAX => picture += 1,
+            (survey, _) => return Ok(survey),
+        }
+    }
+}
+
+/// A picture, and whether a file went away while it was taken.
+async fn picture_of<E: Env>(env: &E, config: &Config) -> io::Result<(Survey, bool)> {
+    let (disk, dir) = (env.disk(), &config.buffer.dir);
+    let mut files: Vec<StoredFile> = disk
+        .read_dir(dir)
+        .await?
+        .into_iter()
+        .filter(|entry| !entry.is_dir)
+        .map(|entry| StoredFile {
+            id: FileId::from_name(&entry.name),
+            name: entry.name,
+            bytes: entry.bytes,
+            frames: 0,
+        })
+        .collect();
+    let (spool, report) = recover::recover(env, config, Access::Look).await?;
+    let mut survey = Survey {
+        dir: dir.clone(),
+        identity: spool.identity(),
+        files: Vec::new(),
+        stored: Vec::new(),
+        quarantined: Vec::new(),
+        report,
+    };
+    let mut is_stale = false;
+    for file in &mut files {
+        let Some(id) = file.id.filter(|id| id.kind != FileKind::Journal) else {
+            continue;
+        };
+        let path = dir.join(&file.name);
+        let found = match recover::read_headers(disk, &path, id, file.bytes).await {
+            Ok(found) => found,
+            Err(error) => {
+                is_stale |= error.kind() == io::ErrorKind::NotFound;
+                continue;
+            }
+        };
+        for item in found {
+            let Found::Frame {
+                offset,
+                header,
+                is_whole: true,
+            } = item
+            else {
+                continue;
+            };
+            let place = Place {
+                file: id.number,
+                offset,
+            };
+            match header.kind {
+                Kind::Batch if header.range.count > 0 => {
+                    file.frames += 1;
+                    if spool.is_waiting(place) {
+                        let at = At::Segment(place);
+                        survey.stored.push(Stored { header, at });
+                    }
+                }
+                Kind::Quarantined => {
+                    file.frames += 1;
+                    survey.quarantined.push((place, header));
+                }
+                _ => {}
+            }
+        }
+    }
+    let unsealed = spool.unsealed_batches().into_iter().map(|unsealed| Stored {
+        header: unsealed.header,
+        at: At::Journal(unsealed.pieces),
+    });
+    survey.stored.extend(unsealed);
+    survey.files = files;
+    Ok((survey, is_stale))
+}
