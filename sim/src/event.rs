@@ -171,6 +171,8 @@ pub enum DropReason {
     Refused,
     /// Damaged on disk.
     Damaged,
+    /// Taken out of the buffer by an operator.
+    Removed,
     /// In memory when its machine crashed.
     Crash,
 }

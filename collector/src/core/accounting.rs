@@ -15,11 +15,22 @@ pub enum DropReason {
     Refused,
     /// Damaged on disk.
     Damaged,
+    /// Removed from the buffer by an operator.
+    Purged,
+    /// Moved to another place by an operator.
+    Exported,
 }
 
 impl DropReason {
     /// All reasons.
-    pub const ALL: [Self; 4] = [Self::BufferFull, Self::TooOld, Self::Refused, Self::Damaged];
+    pub const ALL: [Self; 6] = [
+        Self::BufferFull,
+        Self::TooOld,
+        Self::Refused,
+        Self::Damaged,
+        Self::Purged,
+        Self::Exported,
+    ];
 
     /// The reason as metrics name it.
     pub fn name(self) -> &'static str {
@@ -28,6 +39,8 @@ impl DropReason {
             Self::TooOld => "too_old",
             Self::Refused => "refused",
             Self::Damaged => "damaged",
+            Self::Purged => "purged",
+            Self::Exported => "exported",
         }
     }
 }

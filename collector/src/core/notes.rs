@@ -1,8 +1,9 @@
 //! What a journal remembers about batches: which are finished, and how far each numbering has been sealed.
 //!
 //! Checkpoint payload: `n: u32`, n watermarks of (boot u64, class 16 bytes, sealed u64), `m: u32`, m finished batches of
-//! (segment u64, offset u64), `k: u32`, k failed writes of (file u64, commit or offset u64).
-//! Note payload: entries of (segment u64, offset u64, boot u64, class 16 bytes, end u64). Little endian.
+//! (segment u64, offset u64), `k: u32`, k failed writes of (file u64, commit or offset u64), then the ledger.
+//! Note payload: `n: u32`, n entries of (segment u64, offset u64, boot u64, class 16 bytes, end u64), then what changed in
+//! the ledger. Little endian. An offset of all ones stands for the whole file; `end` is 0 where nothing was sealed.
 //! Next: `recovery`, which reads both.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,7 @@ pub struct Note {
     pub place: Place,
     /// The numbering of its items.
     pub numbering: Numbering,
-    /// One past its last item.
+    /// One past its last item; 0 where that says nothing about what was sealed.
     pub end: u64,
 }
 
@@ -36,6 +37,24 @@ impl Note {
             end: range.end(),
         }
     }
+}
+
+impl Note {
+    /// The note that what stands at a place, or in a [`whole`] file, is in the ledger of losses.
+    pub fn of_place(place: Place, class: ClassName) -> Self {
+        let numbering = (0, class);
+        Self {
+            place,
+            numbering,
+            end: 0,
+        }
+    }
+}
+
+/// The place that stands for a whole file.
+pub fn whole(file: u64) -> Place {
+    let offset = u64::MAX;
+    Place { file, offset }
 }
 
 /// What is known at the start of a journal segment.
@@ -53,8 +72,10 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Adds a note.
     pub fn add(&mut self, note: &Note) {
-        let sealed = self.sealed.entry(note.numbering).or_default();
-        *sealed = note.end.max(*sealed);
+        if note.end > 0 {
+            let sealed = self.sealed.entry(note.numbering).or_default();
+            *sealed = note.end.max(*sealed);
+        }
         self.finished.insert(note.place);
     }
 
@@ -87,8 +108,8 @@ impl Checkpoint {
         out
     }
 
-    /// Reads a checkpoint's payload; `None` if it is not one.
-    pub fn decode(payload: &[u8]) -> Option<Self> {
+    /// Reads a checkpoint, and returns it with the rest of the payload; `None` if it is not one.
+    pub fn decode(payload: &[u8]) -> Option<(Self, &[u8])> {
         let mut at = payload;
         let mut checkpoint = Self::default();
         for _ in 0..take_u32(&mut at)? {
@@ -104,7 +125,7 @@ impl Checkpoint {
             let [file, what] = take(&mut at)?;
             checkpoint.failed.insert((file, what));
         }
-        at.is_empty().then_some(checkpoint)
+        Some((checkpoint, at))
     }
 }
 
@@ -112,7 +133,8 @@ const NOTE_BYTES: usize = 48;
 
 /// The payload of a note frame.
 pub fn encode_notes(notes: &[Note]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(notes.len() * NOTE_BYTES);
+    let mut out = Vec::with_capacity(4 + notes.len() * NOTE_BYTES);
+    out.extend((notes.len() as u32).to_le_bytes());
     for note in notes {
         let Place { file, offset } = note.place;
         put(&mut out, &[file, offset]);
@@ -122,11 +144,11 @@ pub fn encode_notes(notes: &[Note]) -> Vec<u8> {
     out
 }
 
-/// Reads a note frame's payload; `None` if it is not one.
-pub fn decode_notes(payload: &[u8]) -> Option<Vec<Note>> {
+/// Reads notes, and returns them with the rest of the payload; `None` if they are none.
+pub fn decode_notes(payload: &[u8]) -> Option<(Vec<Note>, &[u8])> {
     let mut at = payload;
     let mut notes = Vec::new();
-    while !at.is_empty() {
+    for _ in 0..take_u32(&mut at)? {
         let [file, offset] = take(&mut at)?;
         let numbering = take_numbering(&mut at)?;
         let [end] = take(&mut at)?;
@@ -136,7 +158,7 @@ pub fn decode_notes(payload: &[u8]) -> Option<Vec<Note>> {
             end,
         });
     }
-    Some(notes)
+    Some((notes, at))
 }
 
 fn put_numbering(out: &mut Vec<u8>, (boot, class): Numbering) {
@@ -151,19 +173,19 @@ fn take_numbering(at: &mut &[u8]) -> Option<Numbering> {
     Some((boot, ClassName::from_bytes(*name)?))
 }
 
-fn put(out: &mut Vec<u8>, values: &[u64]) {
+pub(super) fn put(out: &mut Vec<u8>, values: &[u64]) {
     for value in values {
         out.extend(value.to_le_bytes());
     }
 }
 
-fn take_u32(at: &mut &[u8]) -> Option<u32> {
+pub(super) fn take_u32(at: &mut &[u8]) -> Option<u32> {
     let (head, rest) = at.split_first_chunk()?;
     *at = rest;
     Some(u32::from_le_bytes(*head))
 }
 
-fn take<const N: usize>(at: &mut &[u8]) -> Option<[u64; N]> {
+pub(super) fn take<const N: usize>(at: &mut &[u8]) -> Option<[u64; N]> {
     let mut values = [0; N];
     for value in &mut values {
         let (head, rest) = at.split_first_chunk()?;
@@ -186,7 +208,8 @@ mod tests {
             end: 100 + offset,
         };
         let notes = vec![note(32), note(640)];
-        assert_eq!(decode_notes(&encode_notes(&notes)), Some(notes.clone()));
+        let payload = [&encode_notes(&notes)[..], b"rest"].concat();
+        assert_eq!(decode_notes(&payload), Some((notes.clone(), &b"rest"[..])));
         let mut checkpoint = Checkpoint::default();
         for note in &notes {
             checkpoint.add(note);
@@ -194,7 +217,7 @@ mod tests {
         checkpoint.failed.insert((8, 30));
         assert_eq!(checkpoint.sealed[&(2, Signal::Logs.into())], 740);
         let payload = checkpoint.encode();
-        assert_eq!(Checkpoint::decode(&payload), Some(checkpoint));
+        assert_eq!(Checkpoint::decode(&payload), Some((checkpoint, &[][..])));
         for cut in 0..payload.len() {
             assert_eq!(Checkpoint::decode(&payload[..cut]), None);
         }

@@ -26,9 +26,10 @@ use super::{
     accounting::DropReason,
     class::ClassName,
     frame::{self, Found, Header, Kind, Place},
-    notes::{Checkpoint, Numbering, decode_notes},
+    ledger::Ledger,
+    notes::{Checkpoint, Note, Numbering, decode_notes, whole},
     range::ItemRange,
-    spool::{Event, FileId, FileKind, Journal, Limits, Segment, Spool},
+    spool::{FileId, FileKind, Journal, Limits, Lost, Segment, Spool},
 };
 use crate::otlp::Signal;
 
@@ -69,7 +70,7 @@ pub struct Suspect {
 
 #[derive(Debug)]
 struct Request {
-    journal: u64,
+    place: Place,
     header: Header,
     /// `None` if it is damaged.
     body: Option<Bytes>,
@@ -86,6 +87,8 @@ struct FoundSegment {
 #[derive(Debug, Default)]
 pub struct Recovery {
     checkpoint: Checkpoint,
+    ledger: Ledger,
+    unix_now: u64,
     requests: BTreeMap<Numbering, Vec<Request>>,
     /// First item and end of the requests of each numbering.
     spans: BTreeMap<Numbering, (u64, u64)>,
@@ -102,7 +105,9 @@ pub struct Recovery {
     /// Batches that are damaged, and that a journal has too.
     bad: BTreeMap<Numbering, Vec<Header>>,
     /// Batches at the end of a cut file that no journal has.
-    torn: Vec<ItemRange>,
+    torn: Vec<(Place, Header)>,
+    /// What is lost, and is not in the ledger yet.
+    damaged: Vec<(Place, Header)>,
     /// Whether a batch may have stood where now nothing can be read.
     has_holes: bool,
     stores: BTreeMap<u64, u64>,
@@ -119,6 +124,11 @@ impl Recovery {
     /// Nothing found yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The wall clock, unix nanoseconds: when what is found damaged was lost, as far as anybody knows.
+    pub fn set_clock(&mut self, unix_now: u64) {
+        self.unix_now = unix_now;
     }
 
     /// A journal segment's bytes.
@@ -147,8 +157,12 @@ impl Recovery {
                 Kind::Request if header.range.count > 0 => {
                     let start = payload.as_ptr() as usize - data.as_ptr() as usize;
                     let body = is_intact.then(|| data.slice(start..start + payload.len()));
+                    let place = Place {
+                        file: number,
+                        offset,
+                    };
                     let request = Request {
-                        journal: number,
+                        place,
                         header,
                         body,
                     };
@@ -160,13 +174,15 @@ impl Recovery {
                     self.requests.entry(numbering).or_default().push(request);
                 }
                 Kind::Note if is_intact => {
-                    for note in decode_notes(payload).into_iter().flatten() {
-                        self.checkpoint.add(&note);
+                    if let Some((notes, rest)) = decode_notes(payload) {
+                        notes.iter().for_each(|note| self.checkpoint.add(note));
+                        self.ledger.read(rest);
                     }
                 }
                 Kind::Checkpoint if is_intact => {
-                    if let Some(checkpoint) = Checkpoint::decode(payload) {
+                    if let Some((checkpoint, rest)) = Checkpoint::decode(payload) {
                         self.checkpoint.merge(checkpoint);
+                        self.ledger.read(rest);
                     }
                 }
                 _ => {}
@@ -197,6 +213,9 @@ impl Recovery {
         self.settle();
         self.file = self.file.max(number);
         self.report.segments += 1;
+        // All of it was dropped, and the file was to go.
+        let is_gone = self.checkpoint.finished.contains(&whole(number));
+        let found = if is_gone { &[][..] } else { found };
         let mut batches = Vec::new();
         let mut suspects = Vec::new();
         for (index, item) in found.iter().enumerate() {
@@ -228,7 +247,7 @@ impl Recovery {
                     } else if !self.checkpoint.finished.contains(&place)
                         && !self.checkpoint.failed.contains(&(number, offset))
                     {
-                        self.torn.push(header.range);
+                        self.torn.push((place, header));
                     }
                 }
                 Found::Frame { header, .. } => self.meet(&header),
@@ -254,10 +273,6 @@ impl Recovery {
     fn meet(&mut self, header: &Header) {
         *self.stores.entry(header.range.store).or_default() += 1;
         self.boot = self.boot.max(header.range.boot);
-    }
-
-    fn damaged(&mut self, signal: Signal, items: u64) {
-        self.report.damaged_items[signal.index()] += items;
     }
 
     fn journal_has(&self, header: &Header) -> bool {
@@ -340,6 +355,12 @@ impl Recovery {
         spool.next_file = self.file.saturating_add(1);
         spool.other_bytes = self.other_bytes;
         spool.quarantine_bytes = self.quarantine_bytes;
+        spool.unix_now = self.unix_now;
+        let rows_max = spool.limits.ledger_rows_max();
+        spool.ledger = std::mem::take(&mut self.ledger).with_rows_max(rows_max);
+        spool
+            .ledger
+            .retain(|file| self.segments.contains_key(&file));
         spool.sealed = std::mem::take(&mut self.checkpoint.sealed);
         spool
             .sealed
@@ -347,7 +368,7 @@ impl Recovery {
         for (number, bytes) in &self.journals {
             let journal = Journal {
                 bytes: *bytes,
-                unsealed: 0,
+                ..Journal::default()
             };
             spool.journals.insert(*number, journal);
         }
@@ -365,22 +386,29 @@ impl Recovery {
             spool.retire_if_empty(number);
         }
         self.add_requests(&mut spool, now);
-        for range in std::mem::take(&mut self.torn) {
+        for (place, header) in std::mem::take(&mut self.torn) {
             // Unless its sync failed and it was sealed again elsewhere.
-            if !self.ranges.contains_key(&range) {
-                self.damaged(range.signal, range.count);
+            if !self.ranges.contains_key(&header.range) {
+                self.damaged.push((place, header));
             }
         }
-        for signal in Signal::ALL {
-            let items = self.report.damaged_items[signal.index()];
-            if items > 0 {
-                spool.accounting.recover(signal, items);
-                spool.accounting.drop(signal, items, DropReason::Damaged);
-                spool.events.push(Event::Dropped {
-                    signal,
-                    items,
-                    reason: DropReason::Damaged,
-                });
+        for (place, header) in std::mem::take(&mut self.damaged) {
+            let ItemRange {
+                signal,
+                class,
+                count,
+                ..
+            } = header.range;
+            self.report.damaged_items[signal.index()] += count;
+            spool.accounting.recover(signal, count);
+            spool.lose(place.file, Lost::of(&header, count, DropReason::Damaged));
+            // Once in the ledger is enough.
+            spool.notes.push(Note::of_place(place, class));
+            if let Some(journal) = spool.journals.get_mut(&place.file) {
+                journal.ledgered.insert(place.offset);
+            }
+            if let Some(segment) = spool.segments.get_mut(&place.file) {
+                segment.finished.insert(place.offset);
             }
         }
         (spool, self.report)
@@ -404,13 +432,19 @@ impl Recovery {
                     continue;
                 }
                 let Some(body) = request.body else {
+                    if self.checkpoint.finished.contains(&request.place) {
+                        if let Some(journal) = spool.journals.get_mut(&request.place.file) {
+                            journal.ledgered.insert(request.place.offset);
+                        }
+                        continue;
+                    }
                     let commit = request.header.commit;
-                    let has_failed = spool.failed_writes.contains(&(request.journal, commit));
+                    let has_failed = spool.failed_writes.contains(&(request.place.file, commit));
                     // The last commit of a boot may have been cut short by its crash, before the ack.
                     if has_failed || self.last_commit.get(&range.boot) == Some(&commit) {
                         self.report.torn_items += range.count;
                     } else {
-                        self.damaged(range.signal, range.count);
+                        self.damaged.push((request.place, request.header));
                     }
                     continue;
                 };
@@ -418,11 +452,11 @@ impl Recovery {
                 self.report.requests += 1;
                 self.report.items[range.signal.index()] += range.count;
                 spool.accounting.recover(range.signal, range.count);
-                if let Some(journal) = spool.journals.get_mut(&request.journal) {
+                if let Some(journal) = spool.journals.get_mut(&request.place.file) {
                     journal.unsealed += 1;
                 }
                 let born = request.header.born_min;
-                spool.grow_batch(now, request.journal, range, body, born);
+                spool.grow_batch(now, request.place.file, range, body, born);
             }
             spool.close_batch(numbering.1);
         }

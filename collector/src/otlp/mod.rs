@@ -12,12 +12,14 @@
 pub mod json;
 pub mod response;
 mod schema;
+mod services;
 mod signal;
 mod split;
 #[cfg(test)]
 mod tests;
 mod walk;
 
+pub use services::count_services;
 pub use signal::Signal;
 pub(crate) use split::put_varint;
 pub use split::split_items;

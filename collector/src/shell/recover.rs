@@ -34,6 +34,7 @@ pub(super) async fn recover<E: Env>(
     let dir = &config.buffer.dir;
     let disk = env.disk();
     let mut recovery = Recovery::new();
+    recovery.set_clock(env.unix_time().as_nanos() as u64);
     let mut segments = Vec::new();
     let is_gone =
         |error: &io::Error| access == Access::Look && error.kind() == io::ErrorKind::NotFound;

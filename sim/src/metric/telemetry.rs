@@ -403,6 +403,7 @@ pub fn reason_name(reason: DropReason) -> &'static str {
         DropReason::TooOld => "too-old",
         DropReason::Refused => "refused",
         DropReason::Damaged => "damaged",
+        DropReason::Removed => "removed",
         DropReason::Crash => "crash",
     }
 }

@@ -81,6 +81,9 @@ impl Observer for Recording {
             accounting::DropReason::TooOld => DropReason::TooOld,
             accounting::DropReason::Refused => DropReason::Refused,
             accounting::DropReason::Damaged => DropReason::Damaged,
+            accounting::DropReason::Purged | accounting::DropReason::Exported => {
+                DropReason::Removed
+            }
         };
         self.recorder
             .record(Event::TelemetryDropped { items, reason });

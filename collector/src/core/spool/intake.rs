@@ -1,5 +1,7 @@
 //! Requests into the journal: admission against the quota, and group commits. Next: `seal`.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::{
@@ -13,10 +15,11 @@ use crate::{
         class::ClassName,
         codec::CodecId,
         frame::{self, Header, Kind, Place},
-        notes::{Checkpoint, Note, encode_notes},
+        ledger::{self, Services},
+        notes::{Checkpoint, Note, encode_notes, whole},
         range::ItemRange,
     },
-    otlp::Signal,
+    otlp::{Signal, count_services},
 };
 
 /// Whether a request is taken in.
@@ -54,12 +57,29 @@ pub(in crate::core) struct Committing {
     requests: Vec<(ItemRange, Pending)>,
     notes: Vec<Note>,
     emptied: Vec<u64>,
+    pub(super) leaving: BTreeMap<u64, u64>,
+}
+
+/// Whose items a request holds; what it does not tell is nobody's.
+fn services_of(signal: Signal, body: &[u8], items: u64) -> Services {
+    let mut services = Services::default();
+    let mut left = items;
+    for (service, count) in count_services(signal, body) {
+        let count = count.min(left);
+        services.add(service, count);
+        left -= count;
+    }
+    if left > 0 {
+        services.add("", left);
+    }
+    services
 }
 
 impl Spool {
     /// Takes in a request of `items` items (at least 1), born at `born` (unix nanoseconds).
     pub fn append(&mut self, signal: Signal, items: u64, body: Bytes, born: u64) -> Admission {
         assert!(items > 0, "a request without items needs no place");
+        self.unix_now = born;
         let class = self.class_of(signal);
         let bytes = body.len() as u64;
         if self.lack(class, bytes).is_some() {
@@ -70,6 +90,15 @@ impl Spool {
             if on_full == OnFull::DropNewest {
                 let reason = DropReason::BufferFull;
                 self.accounting.discard(signal, items, reason);
+                self.ledger.record(&ledger::Drop {
+                    signal,
+                    class,
+                    reason,
+                    items,
+                    services: &services_of(signal, &body, items),
+                    born: (born, born),
+                    at: born,
+                });
                 self.events.push(Event::Dropped {
                     signal,
                     items,
@@ -117,7 +146,11 @@ impl Spool {
 
     /// Whether there is something to commit.
     pub fn wants_commit(&self) -> bool {
-        let is_idle = self.pending.is_empty() && self.notes.is_empty() && !self.wants_journal;
+        let is_idle = self.pending.is_empty()
+            && self.notes.is_empty()
+            && self.leaving.is_empty()
+            && !self.ledger.is_dirty()
+            && !self.wants_journal;
         self.committing.is_none() && !is_idle
     }
 
@@ -146,21 +179,27 @@ impl Spool {
         let commit = self.next_commit;
         self.next_commit += 1;
 
+        let sums = Signal::ALL.map(|signal| self.lifetime(signal));
+        // The room of what was dropped is given to requests only when it is noted, and the file is gone.
+        let is_for_room = !self.leaving.is_empty();
         let mut out = Vec::with_capacity((self.pending_bytes.min(COMMIT_BYTES) + 4096) as usize);
         if is_new {
-            let payload = self.checkpoint().encode();
+            let mut payload = self.checkpoint().encode();
+            payload.extend(self.ledger.encode(sums));
             let header = self.header(Kind::Checkpoint, commit, payload.len());
             frame::append(&mut out, base, header, &payload);
         }
         let notes = std::mem::take(&mut self.notes);
-        if !notes.is_empty() {
-            let payload = encode_notes(&notes);
+        if !notes.is_empty() || self.ledger.has_changes() {
+            // In one frame, so that a batch is finished and counted, or neither.
+            let mut payload = encode_notes(&notes);
+            payload.extend(self.ledger.encode_changes(sums));
             let header = self.header(Kind::Note, commit, payload.len());
             frame::append(&mut out, base, header, &payload);
         }
         let mut requests = Vec::new();
         let mut raw_bytes = 0;
-        while let Some(next) = self.pending.front() {
+        while let Some(next) = self.pending.front().filter(|_| !is_for_room) {
             raw_bytes += next.body.len() as u64;
             if raw_bytes > COMMIT_BYTES && !requests.is_empty() {
                 break;
@@ -205,6 +244,7 @@ impl Spool {
             requests,
             notes,
             emptied: std::mem::take(&mut self.emptied),
+            leaving: std::mem::take(&mut self.leaving),
         });
         Some(result)
     }
@@ -223,6 +263,10 @@ impl Spool {
         for number in done.emptied {
             self.discard_segment(number);
         }
+        let kind = FileKind::Batches;
+        let leaving = done.leaving.into_iter();
+        self.garbage
+            .extend(leaving.map(|(number, bytes)| (FileId { kind, number }, bytes)));
         for (_, request) in &done.requests {
             self.queue_mut(request.class).incoming_bytes -= request.body.len() as u64;
         }
@@ -234,6 +278,8 @@ impl Spool {
             }
         } else {
             self.journal = None;
+            // The next one is a new segment, and begins with all of the ledger.
+            self.wants_journal = true;
             if done.is_new {
                 // Nothing in it was ever acknowledged.
                 self.journals.remove(&done.journal);
@@ -264,6 +310,7 @@ impl Spool {
         born: u64,
     ) {
         let bytes = body.len() as u64;
+        let services = services_of(range.signal, &body, range.count);
         let queue = self.queue_mut(range.class);
         let limit = queue.batch_bytes;
         if let Some(open) = &queue.open {
@@ -281,15 +328,17 @@ impl Spool {
             .open
             .get_or_insert_with(|| Open {
                 range: ItemRange { count: 0, ..range },
+                services: Services::default(),
                 pieces: Vec::new(),
                 raw_bytes: 0,
                 born_min: born,
                 born_max: born,
                 since: now,
-                journals: std::collections::BTreeMap::new(),
+                journals: BTreeMap::new(),
             });
         open.range.count += range.count;
         open.pieces.push(body);
+        open.services.merge(&services);
         open.raw_bytes += bytes;
         open.born_min = open.born_min.min(born);
         open.born_max = open.born_max.max(born);
@@ -317,9 +366,21 @@ impl Spool {
                 .map(place)
                 .filter(move |place| !failed(place))
         });
+        let ledgered = self.journals.iter().flat_map(|(file, journal)| {
+            let place = |offset: &u64| Place {
+                file: *file,
+                offset: *offset,
+            };
+            journal.ledgered.iter().map(place)
+        });
+        // A file whose removal is not durable may come back.
+        let garbage = self.garbage.keys().filter(|f| f.kind == FileKind::Batches);
+        let gone = garbage
+            .map(|f| f.number)
+            .chain(self.leaving.keys().copied());
         Checkpoint {
             sealed: self.sealed.clone(),
-            finished: finished.collect(),
+            finished: finished.chain(ledgered).chain(gone.map(whole)).collect(),
             failed: self.failed_writes.clone(),
         }
     }

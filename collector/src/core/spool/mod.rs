@@ -46,10 +46,11 @@ pub use seal::{Placement, SealWork};
 
 use super::{
     Mono,
-    accounting::{Accounting, DropReason},
+    accounting::{Accounting, DropReason, Items},
     class::ClassName,
     codec::CodecId,
     frame::{Header, Place},
+    ledger::{self, Ledger, Services},
     notes::{Note, Numbering},
     range::ItemRange,
 };
@@ -89,10 +90,23 @@ const COMMIT_BYTES: u64 = 8 << 20;
 /// Batches in one segment: bounds its index in memory.
 const SEGMENT_BATCHES: usize = 4096;
 
-/// Kept free for notes, checkpoints and footers, so that a full buffer can still be emptied.
+/// Kept free for notes and footers, so that a full buffer can still be emptied; beside what a checkpoint may take.
 const RESERVE_BYTES: u64 = 16 << 10;
 
+/// Bytes of a row of the ledger, about.
+const LEDGER_ROW_BYTES: u64 = 128;
+
 impl Limits {
+    /// Rows of the ledger: an eighth of a journal segment at most, for each begins with all of them.
+    pub(super) fn ledger_rows_max(&self) -> usize {
+        (self.journal_bytes / 8 / LEDGER_ROW_BYTES).clamp(16, 1024) as usize
+    }
+
+    /// Bytes that only notes, checkpoints and footers may take.
+    fn reserve_bytes(&self) -> u64 {
+        RESERVE_BYTES + (self.journal_bytes / 4).min(1 << 20)
+    }
+
     /// Most that the quarantine takes: its items are never sent, and must not take the room of those that will be.
     pub fn quarantine_bytes(&self) -> u64 {
         self.disk_bytes / 8
@@ -247,6 +261,8 @@ pub(super) struct Journal {
     pub(super) bytes: u64,
     /// Requests that are not in a sealed batch.
     pub(super) unsealed: u64,
+    /// Offsets of damaged requests that are in the ledger.
+    pub(super) ledgered: BTreeSet<u64>,
 }
 
 /// A batch that grows.
@@ -254,6 +270,7 @@ pub(super) struct Journal {
 pub(super) struct Open {
     pub(super) range: ItemRange,
     pub(super) pieces: Vec<Bytes>,
+    pub(super) services: Services,
     pub(super) raw_bytes: u64,
     pub(super) born_min: u64,
     pub(super) born_max: u64,
@@ -304,6 +321,8 @@ pub struct Spool {
     pub(super) suspended: BTreeMap<Place, outbox::Suspended>,
     /// Segments without batches whose last notes are not written yet.
     pub(super) emptied: Vec<u64>,
+    /// Segments that were dropped, with their bytes: they go once that is noted, and then others get their room.
+    pub(super) leaving: BTreeMap<u64, u64>,
 
     pub(super) garbage: BTreeMap<FileId, u64>,
     /// Those of `garbage` that could not be removed when that was tried.
@@ -315,12 +334,16 @@ pub struct Spool {
     /// The quarantine file that is written to, and its length.
     pub(super) quarantine: Option<(u64, u64)>,
     pub(super) accounting: Accounting,
+    pub(super) ledger: Ledger,
+    /// The latest wall clock that was told, unix nanoseconds.
+    pub(super) unix_now: u64,
     pub(super) events: Vec<Event>,
 }
 
 impl Spool {
     /// An empty spool: boot 1 of a store with that number.
     pub fn new(limits: Limits, store: u64) -> Self {
+        let ledger = Ledger::new(limits.ledger_rows_max());
         let mut spool = Self {
             limits,
             store,
@@ -344,12 +367,15 @@ impl Spool {
             sending: BTreeMap::new(),
             suspended: BTreeMap::new(),
             emptied: Vec::new(),
+            leaving: BTreeMap::new(),
             garbage: BTreeMap::new(),
             stuck: BTreeSet::new(),
             other_bytes: 0,
             quarantine_bytes: 0,
             quarantine: None,
             accounting: Accounting::default(),
+            ledger,
+            unix_now: 0,
             events: Vec::new(),
         };
         let classes: Vec<ClassName> = spool.limits.classes.iter().map(|c| c.name).collect();
@@ -359,7 +385,25 @@ impl Spool {
         spool
     }
 
-    /// The account of all items.
+    /// The account of one signal over all starts of the collector on this buffer; `recovered` is that of this start.
+    pub fn lifetime(&self, signal: Signal) -> Items {
+        let (before, now) = (self.ledger.before(signal), self.accounting.items(signal));
+        let mut items = *now;
+        items.accepted += before.accepted;
+        items.delivered += before.delivered;
+        items.quarantined += before.quarantined;
+        for (dropped, before) in items.dropped.iter_mut().zip(before.dropped) {
+            *dropped += before;
+        }
+        items
+    }
+
+    /// What was lost, over all starts: durable with the next commit.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The account of all items since this start.
     pub fn accounting(&self) -> &Accounting {
         &self.accounting
     }
@@ -403,7 +447,14 @@ impl Spool {
     pub fn disk_bytes(&self) -> u64 {
         let garbage = self.garbage.iter();
         let going = garbage.filter(|(file, _)| !self.stuck.contains(file));
-        self.kept_bytes() + going.map(|(_, bytes)| bytes).sum::<u64>()
+        let noted = self.committing.iter().flat_map(|c| &c.leaving);
+        let leaving: u64 = self
+            .leaving
+            .iter()
+            .chain(noted)
+            .map(|(_, bytes)| bytes)
+            .sum();
+        self.kept_bytes() + leaving + going.map(|(_, bytes)| bytes).sum::<u64>()
     }
 
     /// Files that stay, and those that should not but cannot be removed.
@@ -456,15 +507,33 @@ impl Spool {
         number
     }
 
-    pub(super) fn drop_items(&mut self, signal: Signal, items: u64, reason: DropReason) {
-        if items > 0 {
-            self.accounting.drop(signal, items, reason);
-            self.events.push(Event::Dropped {
-                signal,
-                items,
-                reason,
-            });
+    /// Drops items of a segment, or of a journal, and enters them into the ledger.
+    pub(in crate::core) fn lose(&mut self, file: u64, lost: Lost) {
+        let Lost {
+            signal,
+            class,
+            reason,
+            items,
+            born,
+        } = lost;
+        if items == 0 {
+            return;
         }
+        self.accounting.drop(signal, items, reason);
+        self.events.push(Event::Dropped {
+            signal,
+            items,
+            reason,
+        });
+        self.ledger.record(&ledger::Drop {
+            signal,
+            class,
+            reason,
+            items,
+            services: &self.ledger.services_of(file),
+            born,
+            at: self.unix_now,
+        });
     }
 
     /// Journal segments whose requests are all sealed, once a younger checkpoint is synced.
@@ -483,6 +552,29 @@ impl Spool {
             let kind = FileKind::Journal;
             self.garbage.insert(FileId { kind, number }, journal.bytes);
             self.failed_writes.retain(|(file, _)| *file != number);
+        }
+    }
+}
+
+/// Items that are dropped; `born` is the birth of the oldest and the youngest.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::core) struct Lost {
+    pub(in crate::core) signal: Signal,
+    pub(in crate::core) class: ClassName,
+    pub(in crate::core) reason: DropReason,
+    pub(in crate::core) items: u64,
+    pub(in crate::core) born: (u64, u64),
+}
+
+impl Lost {
+    /// So many items of a batch or a request.
+    pub(in crate::core) fn of(header: &Header, items: u64, reason: DropReason) -> Self {
+        Self {
+            signal: header.range.signal,
+            class: header.range.class,
+            reason,
+            items,
+            born: (header.born_min, header.born_max),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ops::Bound};
 
-use super::{BatchInfo, Entry, Event, FileId, FileKind, Placement, Segment, Spool};
+use super::{BatchInfo, Entry, Event, FileId, FileKind, Lost, Placement, Segment, Spool};
 use crate::{
     config::Order,
     core::{
@@ -11,7 +11,7 @@ use crate::{
         class::ClassName,
         codec::CodecId,
         frame::{self, Header, Kind, Place},
-        notes::Note,
+        notes::{Note, whole},
         range::ItemRange,
     },
     otlp::Signal,
@@ -78,6 +78,7 @@ impl Spool {
     /// ends, but not before the one picked last (start-time fair queueing, Goyal, Vin and Cheng 1996). So none waits for
     /// another one's backlog, and one that had nothing to send cannot claim the time it was silent.
     pub fn pick(&mut self, now: Mono, unix_now: u64) -> Pick {
+        self.unix_now = unix_now;
         let mut order: Vec<(u64, ClassName)> = self
             .queues
             .iter()
@@ -160,8 +161,8 @@ impl Spool {
                 Order::NewestFirst => entries.rev().any(&mut consider),
             };
             for entry in expired {
-                let range = entry.header.range;
-                self.drop_items(range.signal, range.count, DropReason::TooOld);
+                let items = entry.header.range.count;
+                self.lose(number, Lost::of(&entry.header, items, DropReason::TooOld));
                 self.finish(number, &entry);
             }
             if let Some((place, entry)) = picked {
@@ -198,9 +199,17 @@ impl Spool {
             .collect();
         segment.entries = Some(entries);
         segment.spent = 0;
+        let (class, born) = (segment.class, (segment.born_min, segment.born_max));
         for (index, signal) in Signal::ALL.into_iter().enumerate() {
             let (before, after) = (before[index], found.items[index]);
-            self.drop_items(signal, before.saturating_sub(after), DropReason::Damaged);
+            let lost = Lost {
+                signal,
+                class,
+                reason: DropReason::Damaged,
+                items: before.saturating_sub(after),
+                born,
+            };
+            self.lose(file.number, lost);
             if after > before {
                 self.accounting.recover(signal, after - before);
             }
@@ -238,7 +247,8 @@ impl Spool {
         let rejected = rejected.min(range.count);
         self.accounting
             .deliver(range.signal, range.count - rejected);
-        self.drop_items(range.signal, rejected, DropReason::Refused);
+        let lost = Lost::of(&entry.header, rejected, DropReason::Refused);
+        self.lose(batch.place.file, lost);
         self.events
             .push(Event::Delivered(BatchInfo::of(&entry.header)));
         self.finish(batch.place.file, &entry);
@@ -316,7 +326,8 @@ impl Spool {
         self.accounting.quarantine(range.signal, quarantined);
         self.accounting
             .deliver(range.signal, range.count - quarantined - rejected);
-        self.drop_items(range.signal, rejected, DropReason::Refused);
+        let lost = Lost::of(&entry.header, rejected, DropReason::Refused);
+        self.lose(batch.place.file, lost);
         self.events
             .push(Event::Delivered(BatchInfo::of(&entry.header)));
         self.finish(batch.place.file, &entry);
@@ -345,8 +356,8 @@ impl Spool {
             return;
         };
         if let Some(reason) = doomed {
-            let range = entry.header.range;
-            self.drop_items(range.signal, range.count, reason);
+            let items = entry.header.range.count;
+            self.lose(number, Lost::of(&entry.header, items, reason));
             self.finish(number, &entry);
         } else if let Some(suspended) = suspended {
             self.suspended.insert(batch.place, suspended);
@@ -356,8 +367,9 @@ impl Spool {
     /// The batch could not be read: its payload is not what was stored.
     pub fn damaged(&mut self, batch: &BatchRef) {
         if let Some(entry) = self.end_send(batch) {
-            let range = entry.header.range;
-            self.drop_items(range.signal, range.count, DropReason::Damaged);
+            let items = entry.header.range.count;
+            let lost = Lost::of(&entry.header, items, DropReason::Damaged);
+            self.lose(batch.place.file, lost);
             self.finish(batch.place.file, &entry);
         }
     }
@@ -420,7 +432,7 @@ impl Spool {
             return;
         };
         segment.doomed = Some(reason);
-        let class = segment.class;
+        let (class, born) = (segment.class, (segment.born_min, segment.born_max));
         let mut dropped = segment.items;
         for entry in &under_way {
             dropped[entry.header.range.signal.index()] -= entry.header.range.count;
@@ -437,7 +449,14 @@ impl Spool {
             .segment
             .take_if(|written| *written == number);
         for (signal, items) in Signal::ALL.into_iter().zip(dropped) {
-            self.drop_items(signal, items, reason);
+            let lost = Lost {
+                signal,
+                class,
+                reason,
+                items,
+                born,
+            };
+            self.lose(number, lost);
         }
         let suspended: Vec<Place> = self
             .suspended
@@ -448,8 +467,28 @@ impl Spool {
             self.suspended.remove(&place);
         }
         if under_way.is_empty() {
-            // Its batches need no notes: if the file comes back after a crash, they are sent after all.
-            self.discard_segment(number);
+            self.notes.push(Note::of_place(whole(number), class));
+            // Journals may still hold its requests, and they must not come back either: what was sealed is told, too.
+            let sealed = self.sealed.iter().filter(|((_, of), _)| *of == class);
+            self.notes.extend(sealed.map(|(numbering, end)| Note {
+                place: whole(number),
+                numbering: *numbering,
+                end: *end,
+            }));
+            let bytes = self.take_segment(number).expect("looked up above");
+            self.leaving.insert(number, bytes);
+            return;
+        }
+        // What is under way keeps the file for a moment; the others must not come back from it.
+        let segment = self.segments.get_mut(&number).expect("looked up above");
+        for entry in segment.entries.iter().flatten() {
+            let place = Place {
+                file: number,
+                offset: entry.offset,
+            };
+            if !self.sending.contains_key(&place) && segment.finished.insert(entry.offset) {
+                self.notes.push(Note::new(place, &entry.header.range));
+            }
         }
     }
 }

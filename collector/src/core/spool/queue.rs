@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{FileId, FileKind, Open, RESERVE_BYTES, Segment, Spool};
+use super::{FileId, FileKind, Open, Segment, Spool};
 use crate::{
     config::{Config, OnFull},
     core::{accounting::DropReason, class::ClassName, frame},
@@ -196,7 +196,7 @@ impl Spool {
     /// Bytes that all segments together may take, as long as the other files are as large as they are.
     fn pool_bytes(&self) -> u64 {
         // One journal segment is written to while the one before waits for its last requests to be sealed.
-        let others = RESERVE_BYTES + self.other_bytes + 2 * self.limits.journal_bytes;
+        let others = self.limits.reserve_bytes() + self.other_bytes + 2 * self.limits.journal_bytes;
         self.limits.disk_bytes.saturating_sub(others)
     }
 
@@ -254,7 +254,7 @@ impl Spool {
             .iter()
             .map(|(class, queue)| self.usage_bytes(*class, queue) - queue.bytes)
             .sum();
-        let needed = self.kept_bytes() + journal + all_later + later + RESERVE_BYTES;
+        let needed = self.kept_bytes() + journal + all_later + later + self.limits.reserve_bytes();
         let fits = needed <= self.limits.disk_bytes;
         if self
             .limits
@@ -311,6 +311,7 @@ impl Spool {
     ///
     /// A segment is closed when it spans an eighth of its class's time to live, so space comes back that much late at most.
     pub fn expire(&mut self, unix_now: u64) {
+        self.unix_now = unix_now;
         let busy = self.sealing_segment();
         let expired: Vec<u64> = self
             .expiries()
@@ -359,16 +360,23 @@ impl Spool {
         }
     }
 
-    /// Takes a segment out: its file is not needed any more.
+    /// A segment's file is not needed any more.
     pub(super) fn discard_segment(&mut self, number: u64) {
-        if let Some(segment) = self.segments.remove(&number) {
-            let queue = self.queue_mut(segment.class);
-            queue.files.remove(&number);
-            queue.bytes -= segment.bytes;
+        if let Some(bytes) = self.take_segment(number) {
             let kind = FileKind::Batches;
-            self.garbage.insert(FileId { kind, number }, segment.bytes);
-            self.failed_writes.retain(|(file, _)| *file != number);
+            self.garbage.insert(FileId { kind, number }, bytes);
         }
+    }
+
+    /// Takes a segment out; returns the bytes of its file.
+    pub(super) fn take_segment(&mut self, number: u64) -> Option<u64> {
+        let segment = self.segments.remove(&number)?;
+        let queue = self.queue_mut(segment.class);
+        queue.files.remove(&number);
+        queue.bytes -= segment.bytes;
+        self.failed_writes.retain(|(file, _)| *file != number);
+        self.ledger.forget(number);
+        Some(segment.bytes)
     }
 }
 

@@ -215,6 +215,7 @@ impl Spool {
             .get_mut(&number)
             .expect("kept while it is written");
         segment.add(&entry.header);
+        self.ledger.sealed(number, &open.services);
         if let Some(entries) = &mut segment.entries {
             entries.push(entry);
         }
