@@ -111,9 +111,9 @@ pub struct Intake {
 struct Address(mpsc::Sender<SocketAddr>);
 
 impl Observer for Address {
-    fn listening(&self, http: SocketAddr) {
+    fn listening(&self, http: Option<SocketAddr>, _grpc: Option<SocketAddr>) {
         // Nobody waits for a second one.
-        let _ = self.0.send(http);
+        let _ = http.map(|http| self.0.send(http));
     }
 }
 
@@ -129,7 +129,8 @@ impl Intake {
         std::fs::create_dir_all(parent)?;
         let dir = tempfile::tempdir_in(parent)?;
         let mut config = Config::default();
-        config.listen.http = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        config.listen.http = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        config.listen.grpc = None;
         config.buffer.dir = dir.path().join("buffer");
         config.buffer.disk = ByteSize(2 << 30);
         // Whoever measures intake does not want to measure a full buffer.

@@ -212,7 +212,7 @@ async fn a_failed_sync_acknowledges_nothing() {
     let (_keep, dir) = buffer();
     let sink = Sink::closed(&env).await;
     let (told, faults) = start(&dir, &sink);
-    let address = told.listening().await;
+    let (address, _) = told.listening().await;
     let mut client = common::Client::connect(address).await;
     assert_eq!(client.post_spans(0..10).await.unwrap().status, 200);
     told.wait("sealed", |told| told.sealed_items() == 10).await;
@@ -245,7 +245,7 @@ async fn health_stays_bad_while_batches_fail() {
     let (_keep, dir) = buffer();
     let sink = Sink::closed(&env).await;
     let (told, faults) = start(&dir, &sink);
-    let address = told.listening().await;
+    let (address, _) = told.listening().await;
     let mut client = common::Client::connect(address).await;
     faults.batches.store(true, Ordering::Relaxed);
     assert_eq!(client.post_spans(0..10).await.unwrap().status, 200);
@@ -270,7 +270,7 @@ async fn a_disk_without_space_still_delivers() {
     let (_keep, dir) = buffer();
     let sink = Sink::closed(&env).await;
     let (told, faults) = start(&dir, &sink);
-    let address = told.listening().await;
+    let (address, _) = told.listening().await;
     let mut client = common::Client::connect(address).await;
     for first in (0..100).step_by(10) {
         let answer = client.post_spans(first..first + 10).await;

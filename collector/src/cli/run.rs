@@ -135,10 +135,16 @@ impl Observer for Notices {
         }
     }
 
-    fn listening(&self, http: SocketAddr) {
+    fn listening(&self, http: Option<SocketAddr>, grpc: Option<SocketAddr>) {
+        let listening = match (http, grpc) {
+            (Some(http), Some(grpc)) => format!("listening on {http}, gRPC on {grpc}"),
+            (Some(http), None) => format!("listening on {http}"),
+            (None, Some(grpc)) => format!("listening for gRPC alone on {grpc}"),
+            (None, None) => "listening nowhere".to_owned(),
+        };
         let found = self.found.lock().map(|found| found.clone());
         eprintln!(
-            "backroom-collector {}: listening on {http}, buffer {} ({}), {}",
+            "backroom-collector {}: {listening}, buffer {} ({}), {}",
             env!("CARGO_PKG_VERSION"),
             self.buffer.display(),
             found.unwrap_or_default(),

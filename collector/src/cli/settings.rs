@@ -35,6 +35,9 @@ pub(super) struct Flags {
     /// Address to listen on for OTLP/HTTP; wins over the file.
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
+    /// Address to listen on for OTLP/gRPC; wins over the file.
+    #[arg(long, value_name = "IP:PORT")]
+    listen_grpc: Option<SocketAddr>,
 }
 
 /// Which buffer is meant.
@@ -123,7 +126,11 @@ impl Flags {
         }
         if let Some(address) = self.listen {
             say("listen.http", &address.to_string(), "--listen");
-            config.listen.http = address;
+            config.listen.http = Some(address);
+        }
+        if let Some(address) = self.listen_grpc {
+            say("listen.grpc", &address.to_string(), "--listen-grpc");
+            config.listen.grpc = Some(address);
         }
         Ok(settings)
     }

@@ -84,7 +84,13 @@ static LISTEN: Shape = Shape {
             "http",
             Ty::Word(&ADDRESS),
             "\"127.0.0.1:4318\"",
-            "OTLP/HTTP: address and port.",
+            "OTLP/HTTP, health and metrics: address and port, or off.",
+        ),
+        Key::or(
+            "grpc",
+            Ty::Word(&ADDRESS),
+            "\"127.0.0.1:4317\"",
+            "OTLP/gRPC: address and port, or off.",
         ),
         Key::or(
             "body_bytes_max",
@@ -235,9 +241,9 @@ static RETRY: Shape = Shape {
 
 static ADDRESS: Grammar = Grammar {
     name: "an address and port",
-    doc: "an IP address, a colon and a port, such as 127.0.0.1:4318",
-    pattern: r"^.+:[0-9]+$",
-    examples: &["127.0.0.1:4318", "[::1]:4318"],
+    doc: "an IP address, a colon and a port, such as 127.0.0.1:4318; or off",
+    pattern: r"^(off|.+:[0-9]+)$",
+    examples: &["127.0.0.1:4318", "[::1]:4318", "off"],
     units: &[],
     check: |text| address(text).map(drop),
 };
@@ -313,7 +319,8 @@ impl Default for Config {
 impl Default for Listen {
     fn default() -> Self {
         Self {
-            http: SocketAddr::from((Ipv4Addr::LOCALHOST, 4318)),
+            http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 4318))),
+            grpc: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 4317))),
             body_bytes_max: ByteSize(8 << 20),
             inflight_bytes_max: ByteSize(32 << 20),
         }
@@ -434,6 +441,7 @@ pub fn read(node: &Node, place: &str, reader: Reader, sink: &Sink) -> Config {
     };
     if let Some(f) = fields.fields("listen") {
         set(&mut config.listen.http, f.text("http", address));
+        set(&mut config.listen.grpc, f.text("grpc", address));
         set(
             &mut config.listen.body_bytes_max,
             f.text("body_bytes_max", positive_size),
@@ -559,14 +567,18 @@ fn header_error(name: &str, value: &str) -> Option<&'static str> {
     None
 }
 
-fn address(text: &str) -> Result<SocketAddr, TextError> {
-    text.parse().map_err(|_| {
+/// Where to listen; `None` is off.
+fn address(text: &str) -> Result<Option<SocketAddr>, TextError> {
+    if text == "off" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
         TextError::value(
             Part::whole(text).range(),
             "`{key}` is not an address and port",
-            "expected IP:PORT",
+            "expected IP:PORT, or off",
         )
-        .help(String::from("write \"127.0.0.1:4318\""))
+        .help(String::from("write \"127.0.0.1:4318\", or \"off\""))
     })
 }
 

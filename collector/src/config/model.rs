@@ -30,8 +30,10 @@ pub struct Config {
 /// Listeners.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listen {
-    /// OTLP/HTTP; `127.0.0.1:4318` unless told otherwise.
-    pub http: SocketAddr,
+    /// OTLP/HTTP; `127.0.0.1:4318` unless told otherwise, `None` is off.
+    pub http: Option<SocketAddr>,
+    /// OTLP/gRPC; `127.0.0.1:4317` unless told otherwise, `None` is off.
+    pub grpc: Option<SocketAddr>,
     /// Largest request body after decompression; 8 MiB.
     pub body_bytes_max: ByteSize,
     /// All requests in flight together, after decompression; 32 MiB. Beyond it 503 with Retry-After.

@@ -13,6 +13,7 @@ const FULL: &str = r#"
 endpoint = { url = "http://hq.example:4318/", headers = { x-store = "0412" }, timeout = "10s" }
 [listen]
 http = "0.0.0.0:4318"
+grpc = "off"
 body_bytes_max = "4MiB"
 [buffer]
 dir = "/var/lib/backroom"
@@ -50,7 +51,8 @@ fn a_full_file_is_read_and_an_empty_one_is_the_default() {
         [(String::from("x-store"), String::from("0412"))]
     );
     assert_eq!(endpoint.timeout, Duration::from_secs(10));
-    assert_eq!(config.listen.http.port(), 4318);
+    assert_eq!(config.listen.http.map(|http| http.port()), Some(4318));
+    assert_eq!(config.listen.grpc, None);
     assert_eq!(config.buffer.disk, ByteSize(512 << 20));
     assert_eq!(config.buffer.durability, Durability::Os);
     let day = Duration::from_secs(86400);

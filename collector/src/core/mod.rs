@@ -9,6 +9,7 @@
 //! - [`ledger`]: what was lost, by service and day; durable, with the account over all starts.
 //! - [`verdict`]: what an answer means; [`destination`], [`backoff`]: when to try again; [`pacing`]: the share of the line.
 //! - [`metrics`]: what is counted, and how that is written for Prometheus and as OTLP.
+//! - [`pressure`]: when a refused sender should come again.
 //! - [`selection`]: which batches an operator means.
 //! - [`codec`]: one zstd frame or one gzip member per batch.
 
@@ -22,6 +23,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod notes;
 pub mod pacing;
+pub mod pressure;
 pub mod range;
 pub mod recovery;
 pub mod selection;

@@ -151,6 +151,7 @@ pub fn parse_retry_after(value: &str, unix_now: Duration) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::otlp::response::{Code, Status};
 
     fn check(status: u16, content_type: &str, body: &[u8], expect: &str) {
         let answer = Answer {
@@ -175,8 +176,12 @@ mod tests {
     #[test]
     fn table() {
         let protobuf = response::PROTOBUF;
-        let status = response::encode_status(3, "bad trace id");
-        let encoding = response::encode_status(3, "unsupported \"Content-Encoding\": zstd");
+        let status = Status::new(Code::InvalidArgument, "bad trace id").to_protobuf();
+        let encoding = Status::new(
+            Code::InvalidArgument,
+            "unsupported \"Content-Encoding\": zstd",
+        )
+        .to_protobuf();
         check(200, protobuf, b"", "delivered -0");
         check(202, protobuf, &[0x0a, 0x02, 0x08, 0x07], "delivered -7");
         check(200, "text/html", b"<html>", "suspend");

@@ -7,8 +7,10 @@
 //! - [`Signal`]: traces, metrics, logs, and their paths.
 //! - [`count_items`], [`split_items`]: the walk, and the cut of a request in two.
 //! - [`response`]: what a receiver answers and how an answer is read.
+//! - [`grpc`]: paths, frames and headers of OTLP/gRPC.
 //! - [`json`]: OTLP/JSON and back.
 
+pub mod grpc;
 pub mod json;
 pub mod response;
 mod schema;

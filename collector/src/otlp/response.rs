@@ -3,6 +3,8 @@
 //! An answer only counts as one if it is OTLP: a captive portal also says 200. What follows from an answer is decided in
 //! `core::verdict`.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use super::{
@@ -16,24 +18,88 @@ pub const PROTOBUF: &str = "application/x-protobuf";
 /// Content type of JSON bodies.
 pub const JSON: &str = "application/json";
 
-/// gRPC's code for a request that will never be taken.
-pub const INVALID_ARGUMENT: u32 = 3;
-/// gRPC's code for a limit that was reached.
-pub const RESOURCE_EXHAUSTED: u32 = 8;
-/// gRPC's code for what is not built in.
-pub const UNIMPLEMENTED: u32 = 12;
-/// gRPC's code for a condition that passes.
-pub const UNAVAILABLE: u32 = 14;
+/// gRPC's codes, as far as a receiver of ours gives them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Code {
+    /// A request that will never be taken.
+    InvalidArgument = 3,
+    /// It took longer than the sender wants to wait.
+    DeadlineExceeded = 4,
+    /// A limit that was reached: for good, or with a `RetryInfo` for the moment.
+    ResourceExhausted = 8,
+    /// What is not built in.
+    Unimplemented = 12,
+    /// A broken protocol.
+    Internal = 13,
+    /// A condition that passes.
+    Unavailable = 14,
+    /// No token, or a wrong one.
+    Unauthenticated = 16,
+}
 
-/// Encodes a `google.rpc.Status`, the body of every OTLP/HTTP error.
-pub fn encode_status(code: u32, message: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(message.len() + 8);
-    out.push(1 << 3 | VARINT);
-    put_varint(&mut out, u64::from(code));
-    out.push(2 << 3 | LENGTH_DELIMITED);
-    put_varint(&mut out, message.len() as u64);
-    out.extend_from_slice(message.as_bytes());
-    out
+/// A `google.rpc.Status`: the body of every OTLP/HTTP error, and the details of a gRPC error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// What kind of error it is.
+    pub code: Code,
+    /// For a person.
+    pub message: String,
+    /// When to try again, as a `google.rpc.RetryInfo`; `None` where trying again is of no use.
+    pub retry: Option<Duration>,
+}
+
+const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
+
+impl Status {
+    /// One without a time to try again.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            retry: None,
+        }
+    }
+
+    /// Encodes it as protobuf.
+    pub fn to_protobuf(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.message.len() + 80);
+        put_number(&mut out, 1, self.code as u64);
+        put_blob(&mut out, 2, self.message.as_bytes());
+        if let Some(retry) = self.retry {
+            let (mut delay, mut info, mut any) = (Vec::new(), Vec::new(), Vec::new());
+            put_number(&mut delay, 1, retry.as_secs());
+            put_number(&mut delay, 2, retry.subsec_nanos().into());
+            put_blob(&mut info, 1, &delay);
+            put_blob(&mut any, 1, RETRY_INFO.as_bytes());
+            put_blob(&mut any, 2, &info);
+            put_blob(&mut out, 3, &any);
+        }
+        out
+    }
+
+    /// Writes it as JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        let mut status = serde_json::json!({"code": self.code as u32, "message": self.message});
+        if let Some(retry) = self.retry {
+            let delay = format!("{}s", retry.as_secs_f64());
+            status["details"] = serde_json::json!([{"@type": RETRY_INFO, "retryDelay": delay}]);
+        }
+        status.to_string().into_bytes()
+    }
+}
+
+fn put_number(out: &mut Vec<u8>, tag: u8, number: u64) {
+    if number > 0 {
+        out.push(tag << 3 | VARINT);
+        put_varint(out, number);
+    }
+}
+
+fn put_blob(out: &mut Vec<u8>, tag: u8, blob: &[u8]) {
+    out.push(tag << 3 | LENGTH_DELIMITED);
+    put_varint(out, blob.len() as u64);
+    out.extend_from_slice(blob);
 }
 
 /// Reads the message of a `google.rpc.Status`, for a person to read; `None` if it is not one.
@@ -212,11 +278,21 @@ mod tests {
 
     #[test]
     fn status_is_written_and_read() {
-        let status = encode_status(INVALID_ARGUMENT, "invalid varint at byte 300");
-        assert_eq!(
-            status_message(&status).as_deref(),
-            Some("invalid varint at byte 300")
-        );
+        let mut status = Status::new(Code::Unavailable, "the \"buffer\" is full");
+        for retry in [None, Some(Duration::from_millis(2500))] {
+            status.retry = retry;
+            let body = status.to_protobuf();
+            assert_eq!(status_message(&body).as_ref(), Some(&status.message));
+            let json: serde_json::Value = serde_json::from_slice(&status.to_json()).unwrap();
+            assert_eq!(json["code"], 14);
+            assert_eq!(json["message"], status.message.as_str());
+            assert_eq!(json["details"].is_array(), retry.is_some());
+        }
+        let json = String::from_utf8(status.to_json()).unwrap();
+        assert!(json.contains(r#""retryDelay":"2.5s""#), "{json}");
+        // Status.details (3), Any.value (2), RetryInfo.retry_delay (1): 2 s and 500,000,000 ns.
+        let delay = b"\x12\x0a\x0a\x08\x08\x02\x10\x80\xca\xb5\xee\x01";
+        assert!(status.to_protobuf().ends_with(delay));
         assert_eq!(status_message(b"<html>"), None);
     }
 }

@@ -1,12 +1,11 @@
 //! Receivers, exporter and store over an [`Env`]: performs what `core` decides.
 //!
 //! [`run`] is the one entry, for the binary and for a simulated machine alike. Every task is spawned in the machine's
-//! scope. The parts: `receiver` (OTLP/HTTP in), `store` (commits and seals), `exporter` with `client` (batches out),
+//! scope. The parts: `receiver` (OTLP in), `store` (commits and seals), `exporter` with `client` (batches out),
 //! `admin` (health) with `metrics`, `recover` (from disk at the start). They meet in `shared`. [`inspect`] and [`verify`] look at
 //! a buffer from outside.
 
 mod admin;
-mod body;
 mod client;
 mod exporter;
 pub mod inspect;
@@ -22,6 +21,7 @@ use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 pub use client::request_wire_bytes;
 pub use observer::{Observer, Quiet};
+use receiver::{Doors, Road};
 
 use crate::{
     config::Config,
@@ -53,9 +53,11 @@ pub enum Error {
         dir: PathBuf,
     },
     /// The address cannot be listened on.
-    #[error("listen on {address}: {source}; set listen.http to a free address")]
+    #[error("listen on {address}: {source}; set {key} to a free address, or to \"off\"")]
     Listen {
-        /// `listen.http`.
+        /// `listen.http` or `listen.grpc`.
+        key: &'static str,
+        /// What it says.
         address: SocketAddr,
         /// What the operating system says.
         source: io::Error,
@@ -111,12 +113,22 @@ pub async fn run<E: Env>(
         .map_err(buffer)?;
     observer.recovered(&report);
 
-    let listen = |source| Error::Listen {
-        address: config.listen.http,
-        source,
-    };
-    let listener = env.listen(config.listen.http).await.map_err(listen)?;
-    let address = listener.local_addr().map_err(listen)?;
+    let (mut doors, mut listeners) = (Doors::default(), Vec::new());
+    let (http, grpc) = (config.listen.http, config.listen.grpc);
+    for (road, key, address, door) in [
+        (Road::Http, "listen.http", http, &mut doors.http),
+        (Road::Grpc, "listen.grpc", grpc, &mut doors.grpc),
+    ] {
+        let Some(address) = address else { continue };
+        let failed = |source| Error::Listen {
+            key,
+            address,
+            source,
+        };
+        let listener = env.listen(address).await.map_err(failed)?;
+        *door = Some(listener.local_addr().map_err(failed)?);
+        listeners.push((road, listener));
+    }
 
     let shared = shared::Shared::new(env.clone(), config, observer.clone(), spool);
     let commit = env.spawn(store::commit(shared.clone()));
@@ -127,9 +139,9 @@ pub async fn run<E: Env>(
             tasks.push(env.spawn(exporter::work(shared.clone(), target.clone())));
         }
     }
-    observer.listening(address);
+    observer.listening(doors.http, doors.grpc);
     shared.settle();
-    receiver::serve(shared.clone(), listener, shutdown).await;
+    receiver::serve(shared.clone(), doors, listeners, shutdown).await;
 
     let deadline = tokio::time::Instant::now() + SHUTDOWN;
     shared.stop();

@@ -20,8 +20,8 @@ pub trait Observer: Send + Sync + 'static {
     /// The buffer was recovered.
     fn recovered(&self, report: &Report) {}
 
-    /// The receiver is bound.
-    fn listening(&self, http: SocketAddr) {}
+    /// The receivers are bound, those that are not off.
+    fn listening(&self, http: Option<SocketAddr>, grpc: Option<SocketAddr>) {}
 
     /// Items changed their place: accepted, delivered, dropped.
     fn accounting(&self, accounting: &Accounting) {}

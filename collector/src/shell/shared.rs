@@ -22,6 +22,7 @@ use crate::{
         destination::Destination,
         metrics::{Counters, Trend},
         pacing::Pacer,
+        pressure::Pressure,
         spool::{Backlog, Event, FileId, Spool},
     },
     env::Env,
@@ -55,6 +56,8 @@ pub(super) struct State {
     pub(super) waiters: VecDeque<oneshot::Sender<bool>>,
     pub(super) destination: Destination,
     pub(super) pacer: Pacer,
+    /// How fast room is made.
+    pub(super) pressure: Pressure,
     /// The best codec that the destination is known to take.
     pub(super) accepts: CodecId,
     /// Answers in a row that did not come in time on an open connection.
@@ -104,6 +107,7 @@ impl<E: Env> Shared<E> {
             waiters: VecDeque::new(),
             destination: Destination::new(config.send.inflight, delays),
             pacer: Pacer::new(rate),
+            pressure: Pressure::default(),
             accepts: CodecId::Zstd,
             slow_answers: 0,
             inflight_bytes: 0,
@@ -174,6 +178,16 @@ impl<E: Env> Shared<E> {
                 state.trend.look(time, used);
             }
             let events = state.spool.take_events();
+            for event in &events {
+                match event {
+                    Event::Sealed(batch) => state.pressure.sealed.add(time, batch.raw_bytes.into()),
+                    Event::Delivered(batch) => {
+                        let bytes = batch.payload_bytes.into();
+                        state.pressure.delivered.add(time, bytes);
+                    }
+                    Event::Dropped { .. } => {}
+                }
+            }
             let now = (*state.spool.accounting(), state.spool.backlog());
             let before = std::mem::replace(&mut state.told, now);
             let accounting = (before.0 != now.0).then_some(now.0);

@@ -30,7 +30,10 @@ use backroom_collector::{
         range::ItemRange,
     },
     env::{Env, Listener, OsEnv, Target, Task},
-    otlp::Signal,
+    otlp::{
+        Signal,
+        response::{Code, Status},
+    },
     shell::{self, Observer},
 };
 use bytes::Bytes;
@@ -174,6 +177,11 @@ impl Client {
             .await
     }
 
+    /// Reads and throws away until the other side closes.
+    pub async fn read_to_end(&mut self) {
+        let _ = self.0.read_to_end(&mut Vec::new()).await;
+    }
+
     /// Whether the connection was closed by the other side.
     pub async fn is_closed(&mut self) -> bool {
         matches!(self.0.read_u8().await, Err(error) if error.kind() != std::io::ErrorKind::TimedOut)
@@ -313,7 +321,7 @@ impl Sink {
                     otlp_answer("200 OK", &[&[0x0a, inner.len() as u8][..], &inner].concat())
                 }
                 Reply::Refuse(status, message) => {
-                    let body = backroom_collector::otlp::response::encode_status(3, message);
+                    let body = Status::new(Code::InvalidArgument, message).to_protobuf();
                     otlp_answer(&format!("{status} No"), &body)
                 }
                 Reply::Raw(head, body) => {
@@ -384,7 +392,8 @@ fn otlp_answer(status: &str, body: &[u8]) -> Vec<u8> {
 /// A configuration with short delays, so that tests are fast.
 pub fn config(dir: &Path, endpoint: Option<String>) -> Config {
     let mut config = Config::default();
-    config.listen.http = "127.0.0.1:0".parse().unwrap();
+    config.listen.http = Some("127.0.0.1:0".parse().unwrap());
+    config.listen.grpc = config.listen.http;
     config.endpoint = endpoint.map(Endpoint::new);
     config.buffer.dir = dir.to_owned();
     config.batch.bytes = ByteSize(64 << 10);
@@ -399,7 +408,7 @@ pub fn config(dir: &Path, endpoint: Option<String>) -> Config {
 /// What the collector tells.
 #[derive(Default)]
 pub struct Recorder {
-    address: Mutex<Option<SocketAddr>>,
+    addresses: Mutex<Option<(SocketAddr, SocketAddr)>>,
     pub accounting: Mutex<Accounting>,
     pub notices: Mutex<Vec<String>>,
     pub dropped: Mutex<Vec<(u64, DropReason)>>,
@@ -409,8 +418,8 @@ pub struct Recorder {
 }
 
 impl Observer for Recorder {
-    fn listening(&self, http: SocketAddr) {
-        *self.address.lock().unwrap() = Some(http);
+    fn listening(&self, http: Option<SocketAddr>, grpc: Option<SocketAddr>) {
+        *self.addresses.lock().unwrap() = http.zip(grpc);
         self.changed.notify_waiters();
     }
 
@@ -459,11 +468,11 @@ impl Recorder {
         }
     }
 
-    /// Waits until the receiver is bound.
-    pub async fn listening(&self) -> SocketAddr {
-        let is_up = |told: &Self| told.address.lock().unwrap().is_some();
+    /// Waits until the receivers are bound: HTTP and gRPC.
+    pub async fn listening(&self) -> (SocketAddr, SocketAddr) {
+        let is_up = |told: &Self| told.addresses.lock().unwrap().is_some();
         self.wait("listening", is_up).await;
-        self.address.lock().unwrap().expect("waited for")
+        self.addresses.lock().unwrap().expect("waited for")
     }
 
     pub fn sealed_items(&self) -> u64 {
@@ -483,6 +492,7 @@ impl Recorder {
 /// The collector in this process.
 pub struct Running {
     pub address: SocketAddr,
+    pub grpc: SocketAddr,
     pub told: Arc<Recorder>,
     stop: oneshot::Sender<()>,
     task: Task<Result<(), shell::Error>>,
@@ -496,9 +506,10 @@ impl Running {
             let _ = stopped.await;
         };
         let task = env.spawn(shell::run(env.clone(), config, told.clone(), shutdown));
-        let address = told.listening().await;
+        let (address, grpc) = told.listening().await;
         Self {
             address,
+            grpc,
             told,
             stop,
             task,
@@ -523,6 +534,7 @@ impl Running {
 pub struct Process {
     child: Child,
     pub address: SocketAddr,
+    pub grpc: SocketAddr,
     pub start_line: String,
     _stderr: BufReader<std::process::ChildStderr>,
 }
@@ -532,7 +544,7 @@ impl Process {
     pub fn start(dir: &Path, endpoint: &str) -> Self {
         let file = dir.with_extension("toml");
         let text = format!(
-            "endpoint = \"{endpoint}\"\nlisten = {{ http = \"127.0.0.1:0\" }}\n\
+            "endpoint = \"{endpoint}\"\nlisten = {{ http = \"127.0.0.1:0\", grpc = \"127.0.0.1:0\" }}\n\
              buffer = {{ dir = \"{}\" }}\nbatch = {{ bytes = \"64KiB\", delay = \"20ms\" }}\n\
              retry = {{ backoff = \"full-jitter(base=10ms, cap=50ms)\" }}\n",
             dir.display()
@@ -552,11 +564,15 @@ impl Process {
             let read = stderr.read_line(&mut line).expect("its stderr is text");
             assert!(read > 0, "it ended before it listened");
         }
-        let address = line.split("listening on ").nth(1).unwrap();
-        let address = address.split(',').next().unwrap().parse().unwrap();
+        let address = |before: &str| {
+            let address = line.split(before).nth(1).unwrap();
+            address.split(',').next().unwrap().parse().unwrap()
+        };
+        let (address, grpc) = (address("listening on "), address("gRPC on "));
         Self {
             child,
             address,
+            grpc,
             start_line: line,
             _stderr: stderr,
         }

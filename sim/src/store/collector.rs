@@ -44,7 +44,8 @@ fn deployed(config: &Config) -> Config {
     let mut config = config.clone();
     // Only closed forms and the flow fidelity read it; here the collector really compresses.
     config.compress.ratio = None;
-    config.listen.http = SocketAddr::from(([0, 0, 0, 0], COLLECTOR_PORT));
+    config.listen.http = Some(SocketAddr::from(([0, 0, 0, 0], COLLECTOR_PORT)));
+    config.listen.grpc = None;
     config.buffer.dir = Path::new(DATA_DIR).join("buffer");
     config.endpoint.get_or_insert_with(|| Endpoint {
         url: format!("http://{HQ}:{HQ_OTLP_PORT}"),

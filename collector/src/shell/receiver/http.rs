@@ -1,0 +1,175 @@
+//! OTLP/HTTP: heads, answers and errors, in protobuf or JSON as the request is.
+
+use std::time::Duration;
+
+use hyper::{
+    Method, Request, Response, Version,
+    body::Incoming,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+};
+
+use super::{
+    Answer, Doors, Reply,
+    body::{self, Format},
+    grpc,
+    intake::{self, Offer},
+    refusal::{Cause, Refusal},
+};
+use crate::{
+    core::codec::CodecId,
+    env::Env,
+    otlp::{self, Signal, response},
+    shell::{admin, shared::Shared},
+};
+
+/// Time for the rest of a body that was refused.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The path of profiles: known, and not built in.
+const PROFILES: &str = "/v1development/profiles";
+
+/// Answers a request on the HTTP port.
+pub(super) async fn answer<E: Env>(
+    shared: &Shared<E>,
+    doors: Doors,
+    request: Request<Incoming>,
+) -> Answer {
+    let path = request.uri().path();
+    let content_type = text(request.headers(), header::CONTENT_TYPE);
+    if otlp::grpc::is_grpc(content_type) {
+        return grpc::refuse(&Refusal::new(
+            Cause::NoSuchPath,
+            elsewhere("gRPC", doors.grpc),
+        ));
+    }
+    let format = format(content_type);
+    let shown = format.unwrap_or(Format::Protobuf);
+    match Signal::from_path(path) {
+        Some(signal) if request.method() == Method::POST => {
+            let (head, mut body) = request.into_parts();
+            let result = match offer(signal, format, &head.headers) {
+                Ok(offer) => intake::take(shared, offer, &mut body).await,
+                Err(refusal) => {
+                    intake::count(shared, refusal.cause);
+                    Err(refusal)
+                }
+            };
+            match result {
+                Ok(()) => accepted(shown),
+                Err(refusal) => {
+                    // Over HTTP/2 a stream is reset alone, after its answer.
+                    if head.version != Version::HTTP_2 {
+                        let drain = body::drain(&mut body);
+                        let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain).await;
+                    }
+                    refuse(shown, &refusal)
+                }
+            }
+        }
+        Some(_) => {
+            let mut answer = refuse(shown, &Refusal::new(Cause::NoSuchMethod, "use POST"));
+            let allow = HeaderValue::from_static("POST");
+            answer.headers_mut().insert(header::ALLOW, allow);
+            answer
+        }
+        // 404 and not 501: some SDKs try again after any 5xx, and this will not change by waiting.
+        None if path == PROFILES => {
+            let message = "profiles are not implemented: only traces, metrics and logs are kept";
+            refuse(shown, &Refusal::new(Cause::NoSuchPath, message))
+        }
+        None => match admin::answer(shared, &request).await {
+            Some(answer) => answer.map(Reply::from),
+            None => {
+                let message =
+                    format!("{path}: no such path, use /v1/traces, /v1/metrics or /v1/logs");
+                refuse(shown, &Refusal::new(Cause::NoSuchPath, message))
+            }
+        },
+    }
+}
+
+/// Where the other protocol is spoken.
+pub(super) fn elsewhere(name: &str, door: Option<std::net::SocketAddr>) -> String {
+    match door {
+        Some(address) => format!("this port does not speak OTLP/{name}, which is at {address}"),
+        None => format!("this collector does not listen for OTLP/{name}"),
+    }
+}
+
+/// A header as text: empty if it is missing.
+pub(super) fn text(headers: &HeaderMap, name: HeaderName) -> &str {
+    headers
+        .get(name)
+        .map_or("", |value| value.to_str().unwrap_or("?"))
+}
+
+/// The format that a content type names; `None` if OTLP has no such one.
+fn format(content_type: &str) -> Option<Format> {
+    let media_type = content_type.split(';').next().unwrap_or("").trim();
+    if media_type.eq_ignore_ascii_case(response::JSON) {
+        Some(Format::Json)
+    } else if media_type.eq_ignore_ascii_case(response::PROTOBUF) {
+        Some(Format::Protobuf)
+    } else {
+        None
+    }
+}
+
+/// What a head offers.
+fn offer(signal: Signal, format: Option<Format>, headers: &HeaderMap) -> Result<Offer, Refusal> {
+    let Some(format) = format else {
+        let given = text(headers, header::CONTENT_TYPE);
+        let (protobuf, json) = (response::PROTOBUF, response::JSON);
+        let message = format!("content type {given:?} is neither {protobuf} nor {json}");
+        return Err(Refusal::new(Cause::ContentType, message));
+    };
+    let encoding = text(headers, header::CONTENT_ENCODING);
+    let Some(codec) = CodecId::from_content_encoding(encoding) else {
+        let message = format!("content-encoding {encoding:?} is not identity, gzip or zstd");
+        return Err(Refusal::new(Cause::Encoding, message));
+    };
+    Ok(Offer {
+        signal,
+        format,
+        codec,
+        is_framed: false,
+    })
+}
+
+/// The complete success: an empty message.
+fn accepted(format: Format) -> Answer {
+    with_type(
+        format,
+        match format {
+            Format::Protobuf => Vec::new(),
+            Format::Json => b"{}".to_vec(),
+        },
+    )
+}
+
+/// An error with its `Status`.
+pub(super) fn refuse(format: Format, refusal: &Refusal) -> Answer {
+    let mut answer = with_type(
+        format,
+        match format {
+            Format::Protobuf => refusal.status.to_protobuf(),
+            Format::Json => refusal.status.to_json(),
+        },
+    );
+    *answer.status_mut() = refusal.cause.http_status();
+    if let Some(retry) = refusal.status.retry {
+        let seconds = HeaderValue::from(retry.as_secs());
+        answer.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    answer
+}
+
+fn with_type(format: Format, body: Vec<u8>) -> Answer {
+    let mut answer = Response::new(Reply::new(body));
+    let value = HeaderValue::from_static(match format {
+        Format::Protobuf => response::PROTOBUF,
+        Format::Json => response::JSON,
+    });
+    answer.headers_mut().insert(header::CONTENT_TYPE, value);
+    answer
+}
