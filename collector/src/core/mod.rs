@@ -10,7 +10,7 @@
 //! - [`verdict`]: what an answer means; [`destination`], [`backoff`]: when to try again; [`pacing`]: the share of the line.
 //! - [`metrics`]: what is counted, and how that is written for Prometheus and as OTLP.
 //! - [`pressure`]: when a refused sender should come again.
-//! - [`selection`]: which batches an operator means.
+//! - [`selection`]: which batches an operator means; [`ranges`]: which items are known.
 //! - [`codec`]: one zstd frame or one gzip member per batch.
 
 pub mod accounting;
@@ -25,6 +25,7 @@ pub mod notes;
 pub mod pacing;
 pub mod pressure;
 pub mod range;
+pub mod ranges;
 pub mod recovery;
 pub mod selection;
 pub mod spool;

@@ -37,6 +37,15 @@ impl Note {
             end: range.end(),
         }
     }
+
+    /// The same for a batch of another store, which was imported: its numbering is boot 0, that nobody has.
+    pub fn foreign(place: Place, range: &ItemRange) -> Self {
+        Self {
+            place,
+            numbering: (0, range.class),
+            end: 0,
+        }
+    }
 }
 
 impl Note {

@@ -110,7 +110,10 @@ pub struct Recovery {
     damaged: Vec<(Place, Header)>,
     /// Whether a batch may have stood where now nothing can be read.
     has_holes: bool,
+    /// Frames of each store in journals, which only its own collector writes.
     stores: BTreeMap<u64, u64>,
+    /// The same in segments, which may hold what was imported.
+    batch_stores: BTreeMap<u64, u64>,
     boot: u64,
     /// The last commit of each boot.
     last_commit: BTreeMap<u64, u64>,
@@ -148,7 +151,7 @@ impl Recovery {
                     is_whole,
                 } => (offset, header, is_whole),
             };
-            self.meet(&header);
+            self.meet(&header, true);
             let last = self.last_commit.entry(header.range.boot).or_default();
             *last = header.commit.max(*last);
             let payload = frame::payload(data, offset, &header);
@@ -230,7 +233,7 @@ impl Recovery {
                     header,
                     is_whole,
                 } if header.kind == Kind::Batch && header.range.count > 0 => {
-                    self.meet(&header);
+                    self.meet(&header, false);
                     let place = Place {
                         file: number,
                         offset,
@@ -250,7 +253,7 @@ impl Recovery {
                         self.torn.push((place, header));
                     }
                 }
-                Found::Frame { header, .. } => self.meet(&header),
+                Found::Frame { header, .. } => self.meet(&header, false),
             }
         }
         // A segment holds the batches of one class; one without batches is nobody's, and goes.
@@ -270,12 +273,28 @@ impl Recovery {
         self.verified.insert(suspect.place, is_intact);
     }
 
-    fn meet(&mut self, header: &Header) {
-        *self.stores.entry(header.range.store).or_default() += 1;
+    fn meet(&mut self, header: &Header, is_journal: bool) {
+        let stores = match is_journal {
+            true => &mut self.stores,
+            false => &mut self.batch_stores,
+        };
+        *stores.entry(header.range.store).or_default() += 1;
         self.boot = self.boot.max(header.range.boot);
     }
 
+    /// Whose buffer it is.
+    fn own_store(&self) -> Option<u64> {
+        let most = |stores: &BTreeMap<u64, u64>| {
+            let most = stores.iter().max_by_key(|(_, count)| **count);
+            most.map(|(store, _)| *store)
+        };
+        most(&self.stores).or_else(|| most(&self.batch_stores))
+    }
+
     fn journal_has(&self, header: &Header) -> bool {
+        if self.own_store() != Some(header.range.store) {
+            return false;
+        }
         let span = self.spans.get(&header.numbering());
         span.is_some_and(|(first, end)| header.range.first < *end && *first < header.range.end())
     }
@@ -348,8 +367,8 @@ impl Recovery {
         let noted = self.checkpoint.finished.iter().map(|place| place.file);
         self.file = noted.fold(self.file, u64::max);
         // Damage cannot invent headers; where two buffers were mixed, the one with more frames goes on.
-        let store = self.stores.iter().max_by_key(|(_, count)| **count);
-        let store = store.map_or(fresh_store, |(store, _)| *store);
+        let store = self.own_store();
+        let store = store.unwrap_or(fresh_store);
         let mut spool = Spool::new(limits, store);
         spool.boot = self.boot.saturating_add(1);
         spool.next_file = self.file.saturating_add(1);

@@ -247,6 +247,20 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// Makes a directory's entries durable.
     fn sync_dir(&self, path: &Path) -> impl Future<Output = io::Result<()>> + Send;
 
+    /// Writes a small file that nobody but this user can read, in the place of the one of that name. It need not survive a
+    /// loss of power.
+    ///
+    /// # Errors
+    /// `Unsupported` where files have no owners, as in a simulation.
+    fn write_private(
+        &self,
+        path: &Path,
+        data: Bytes,
+    ) -> impl Future<Output = io::Result<()>> + Send {
+        let _ = (path, data);
+        std::future::ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
     /// Bytes that an unprivileged process may still write under `path`.
     fn free_bytes(&self, path: &Path) -> impl Future<Output = io::Result<u64>> + Send;
 

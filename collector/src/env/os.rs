@@ -4,9 +4,10 @@
 //! the event loop. It knows nothing of telemetry. Next: [`super::conformance`], which it must pass.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     net::SocketAddr,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, UNIX_EPOCH},
@@ -305,6 +306,29 @@ impl Disk for OsDisk {
         on_helper(move || fs::File::open(path)?.sync_all()).await
     }
 
+    async fn write_private(&self, path: &Path, data: Bytes) -> io::Result<()> {
+        let path = path.to_owned();
+        on_helper(move || {
+            let mut part = path.as_os_str().to_owned();
+            part.push(".part");
+            let part = PathBuf::from(part);
+            match fs::remove_file(&part) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            // Private from the first instant: a file that is narrowed later could be opened before.
+            let mut options = fs::OpenOptions::new();
+            let mut file = options
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&part)?;
+            file.write_all(&data)?;
+            fs::rename(part, path)
+        })
+        .await
+    }
+
     async fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         let path = path.to_owned();
         on_helper(move || {
@@ -394,6 +418,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let env = OsEnv::new().unwrap();
         conformance::check(&env, dir.path(), [127, 0, 0, 1].into()).await;
+    }
+
+    #[tokio::test]
+    async fn private_files_are_private_and_replaced() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        fs::write(&path, "open to all").unwrap();
+        let env = OsEnv::with_root([7; 32]);
+        env.disk()
+            .write_private(&path, Bytes::from_static(b"token"))
+            .await
+            .unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"token");
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[tokio::test]

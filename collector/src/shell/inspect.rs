@@ -15,12 +15,12 @@ use super::recover::{self, Access};
 use crate::{
     config::Config,
     core::{
-        codec::{DecompressError, decompress},
-        frame::{Found, Header, Kind, Place},
+        codec::decompress,
+        frame::{Found, HEADER_BYTES, Header, Kind, Place},
         recovery::Report,
         spool::{FileId, FileKind},
     },
-    env::{Disk, Env},
+    env::{Disk, Env, File, Open},
 };
 
 /// How often the files are read again when one of them went away meanwhile.
@@ -88,16 +88,33 @@ impl Survey {
         match &stored.at {
             At::Journal(pieces) => Ok(pieces.concat().into()),
             At::Segment(place) => {
-                let path = segment_path(&self.dir, *place);
-                let payload = recover::read_payload(disk, &path, *place, &stored.header).await?;
-                let header = &stored.header;
-                let limit = header.raw_bytes.into();
-                decompress(header.codec, &payload, limit).map_err(|error: DecompressError| {
-                    io::Error::new(io::ErrorKind::InvalidData, error)
-                })
+                let (header, body) = batch_at(disk, &self.dir, *place).await?;
+                if header == stored.header {
+                    return Ok(body);
+                }
+                let why = format!("{}: another batch stands in its place", stored.header.range);
+                Err(io::Error::new(io::ErrorKind::InvalidData, why))
             }
         }
     }
+}
+
+/// The batch whose frame stands at `place`, with its request decompressed.
+///
+/// # Errors
+/// `InvalidData` if it is damaged.
+pub async fn batch_at<D: Disk>(disk: &D, dir: &Path, place: Place) -> io::Result<(Header, Bytes)> {
+    let path = segment_path(dir, place);
+    let file = disk.open(&path, Open::Read).await?;
+    let data = file.read_at(place.offset, HEADER_BYTES).await?;
+    let header = Header::decode(&data, place).ok_or_else(|| {
+        let why = format!("read {}: no frame at byte {}", path.display(), place.offset);
+        io::Error::new(io::ErrorKind::InvalidData, why)
+    })?;
+    let payload = recover::read_payload(disk, &path, place, &header).await?;
+    let body = decompress(header.codec, &payload, header.raw_bytes.into())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok((header, body))
 }
 
 fn segment_path(dir: &Path, place: Place) -> PathBuf {

@@ -3,12 +3,15 @@
 //! [`run`] is the one entry, for the binary and for a simulated machine alike. Every task is spawned in the machine's
 //! scope. The parts: `receiver` (OTLP in), `store` (commits and seals), `exporter` with `client` (batches out),
 //! `admin` (health) with `metrics`, `recover` (from disk at the start). They meet in `shared`. [`inspect`] and [`verify`] look at
-//! a buffer from outside.
+//! a buffer from outside; `handling` changes one, for [`keeper`] and, in a collector that runs, for [`control`].
 
 mod admin;
 mod client;
+pub mod control;
 mod exporter;
+pub mod handling;
 pub mod inspect;
+pub mod keeper;
 mod metrics;
 mod observer;
 mod receiver;
@@ -17,7 +20,15 @@ mod shared;
 mod store;
 pub mod verify;
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
 
 pub use client::request_wire_bytes;
 pub use observer::{Observer, Quiet};
@@ -25,7 +36,8 @@ use receiver::{Doors, Road};
 
 use crate::{
     config::Config,
-    env::{Disk, Env, Listener, Task},
+    core,
+    env::{Disk, Env, File, Listener, Open, Task},
 };
 
 /// How long a shutdown waits for requests and exports under way, and for the last sync.
@@ -90,28 +102,7 @@ pub async fn run<E: Env>(
         Some(endpoint) => Some(client::Destination::new(endpoint)?),
         None => None,
     };
-    let dir = config.buffer.dir.clone();
-    let buffer = |source| Error::Buffer {
-        dir: dir.clone(),
-        source,
-    };
-    env.disk().create_dir_all(&dir).await.map_err(buffer)?;
-    let _lock = match env.disk().lock(&dir.join(LOCK_FILE)).await {
-        Ok(lock) => Some(lock),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            return Err(Error::InUse { dir });
-        }
-        // A full disk may not have room for an empty file, and some file systems have no locks: what is stored must be
-        // delivered all the same.
-        Err(error) => {
-            observer.notice(&format!("lock buffer {}: {error}", dir.display()));
-            None
-        }
-    };
-    let (spool, report) = recover::recover(&env, &config, recover::Access::Own)
-        .await
-        .map_err(buffer)?;
-    observer.recovered(&report);
+    let (_lock, spool) = hold_buffer(&env, &config, &observer).await?;
 
     let (mut doors, mut listeners) = (Doors::default(), Vec::new());
     let (http, grpc) = (config.listen.http, config.listen.grpc);
@@ -139,10 +130,12 @@ pub async fn run<E: Env>(
             tasks.push(env.spawn(exporter::work(shared.clone(), target.clone())));
         }
     }
+    let tools = env.spawn(control::serve(shared.clone()));
     observer.listening(doors.http, doors.grpc);
     shared.settle();
     receiver::serve(shared.clone(), doors, listeners, shutdown).await;
 
+    tools.abort();
     let deadline = tokio::time::Instant::now() + SHUTDOWN;
     shared.stop();
     for task in tasks {
@@ -152,6 +145,54 @@ pub async fn run<E: Env>(
     shared.end();
     end_by(deadline + SHUTDOWN, commit).await;
     Ok(())
+}
+
+/// The lock of a buffer, where its file system has locks.
+type Lock<E> = Option<<<E as Env>::Disk as Disk>::Lock>;
+
+/// Locks a buffer, and makes the spool of what is in it.
+async fn hold_buffer<E: Env>(
+    env: &E,
+    config: &Config,
+    observer: &Arc<dyn Observer>,
+) -> Result<(Lock<E>, core::spool::Spool), Error> {
+    let dir = config.buffer.dir.clone();
+    let buffer = |source| Error::Buffer {
+        dir: dir.clone(),
+        source,
+    };
+    env.disk().create_dir_all(&dir).await.map_err(buffer)?;
+    let lock = match env.disk().lock(&dir.join(LOCK_FILE)).await {
+        Ok(lock) => Some(lock),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            return Err(Error::InUse { dir });
+        }
+        // A full disk may not have room for an empty file, and some file systems have no locks: what is stored must be
+        // delivered all the same.
+        Err(error) => {
+            observer.notice(&format!("lock buffer {}: {error}", dir.display()));
+            None
+        }
+    };
+    let (spool, report) = recover::recover(env, config, recover::Access::Own)
+        .await
+        .map_err(buffer)?;
+    observer.recovered(&report);
+    Ok((lock, spool))
+}
+
+/// Puts a small file in the place of the one of that name; durable on return.
+async fn replace_file<D: Disk>(disk: &D, dir: &Path, name: &str, data: Bytes) -> io::Result<()> {
+    let part = dir.join(format!("{name}.part"));
+    match disk.remove_file(&part).await {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = disk.open(&part, Open::CreateNew).await?;
+    file.write_at(0, data).await?;
+    file.sync().await?;
+    disk.rename(&part, &dir.join(name)).await?;
+    disk.sync_dir(dir).await
 }
 
 async fn end_by(deadline: tokio::time::Instant, task: Task<()>) {

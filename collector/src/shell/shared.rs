@@ -38,6 +38,8 @@ pub(super) struct Shared<E> {
     pub(super) seal: Notify,
     /// Rung when something may be sent; every worker looks.
     pub(super) send: Notify,
+    /// Rung after each commit, for those who wait for what they did to be durable.
+    pub(super) committed: Notify,
     /// Held while a refused item is written: one at a time.
     pub(super) quarantine: tokio::sync::Mutex<()>,
     /// Held while the file system is asked for its free space.
@@ -125,6 +127,7 @@ impl<E: Env> Shared<E> {
             commit: Notify::new(),
             seal: Notify::new(),
             send: Notify::new(),
+            committed: Notify::new(),
             quarantine: tokio::sync::Mutex::new(()),
             free_bytes: Arc::default(),
             dir: config.buffer.dir.clone(),

@@ -216,6 +216,7 @@ pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
         }
         shared.settle();
         shared.seal.notify_one();
+        shared.committed.notify_waiters();
         match result {
             Ok(()) => shared.disk_health(Writer::Journal, None),
             Err(error) => {

@@ -7,13 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Filter, Here};
+use bytes::Bytes;
+
+use super::{Filter, Here, change::Holder};
 use crate::{
     archive::{Batch, Compression, Format, Writer},
     cli::{exit, fail, show},
-    core::selection::Selection,
+    core::{frame::Header, selection::Selection},
     env::Env as _,
-    shell::inspect::Survey,
+    shell::inspect::{self, Survey},
 };
 
 /// Write batches to a file, as plain OTLP with their item ranges.
@@ -28,6 +30,10 @@ pub(super) struct Args {
     format: Option<Format>,
     #[command(flatten)]
     filter: Filter,
+    /// Take the batches out of the buffer once the file is whole and synced, so that they are not sent twice. They are counted as
+    /// dropped for the reason `exported`.
+    #[arg(long)]
+    take: bool,
     /// Replace the file if it exists.
     #[arg(long)]
     force: bool,
@@ -46,6 +52,9 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
         Ok(selection) => selection,
         Err(code) => return code,
     };
+    if args.take {
+        return take(here, args, &selection).await;
+    }
     let survey = match here.survey().await {
         Ok(survey) => survey,
         Err(code) => return code,
@@ -71,6 +80,11 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
             Err(error) => Err(error),
         }
     };
+    tell(&name, result)
+}
+
+/// Says what was written, and gives the exit code.
+fn tell(name: &str, result: io::Result<Done>) -> u8 {
     match result {
         Ok(done) => {
             let batches = show::count(done.batches, "batch");
@@ -87,6 +101,84 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
         // Whoever reads has enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::OK,
         Err(error) => fail(format_args!("write {name}: {error}"), exit::CANNOT_WRITE),
+    }
+}
+
+/// Exports what it takes out of the buffer. Until the file is whole the batches are only held: whatever goes wrong, they go
+/// back to the queue.
+async fn take(here: &Here, args: &Args, selection: &Selection) -> u8 {
+    let name = args.file.to_string_lossy();
+    if name == "-" {
+        return fail(
+            "--take needs a file: nobody knows whether standard output was kept",
+            exit::USAGE,
+        );
+    }
+    let compression = Compression::from_name(&name);
+    let format = args.format.unwrap_or_else(|| by_name(&name));
+    let target = match Target::create(&args.file, args.force) {
+        Ok(target) => target,
+        Err(error) => return fail(format_args!("write {name}: {error}"), exit::CANNOT_WRITE),
+    };
+    let mut holder = match Holder::open(here).await {
+        Ok(holder) => holder,
+        Err(code) => return code,
+    };
+    let result = async {
+        let (places, handled) = holder.take(selection).await?;
+        for (items, why) in [
+            (handled.busy_items, "on their way to the destination"),
+            (
+                handled.partial_items,
+                "in batches of which only a part is meant",
+            ),
+        ] {
+            if items > 0 {
+                anstream::eprintln!("{} stay: {why}", show::count(items, "item"));
+            }
+        }
+        let mut writer = Writer::new(target.file.try_clone()?, format, compression)?;
+        let (mut done, mut except) = (Done::default(), Vec::new());
+        for place in places {
+            let dir = &here.config.buffer.dir;
+            match inspect::batch_at(here.env.disk(), dir, place).await {
+                Ok((header, request)) => done.add(&mut writer, &header, request)?,
+                Err(error) => {
+                    fail(error, exit::FINDINGS);
+                    done.damaged += 1;
+                    except.push(place);
+                }
+            }
+        }
+        writer.finish()?;
+        target.commit()?;
+        holder.exported(&except).await.map_err(|error| {
+            let why = "the file is whole, but its batches may be sent all the same";
+            io::Error::other(format!("{error}; {why}"))
+        })?;
+        Ok(done)
+    }
+    .await;
+    let closed = holder.close().await;
+    tell(&name, result.and_then(|done| closed.map(|()| done)))
+}
+
+impl Done {
+    fn add<W: Write>(
+        &mut self,
+        writer: &mut Writer<W>,
+        header: &Header,
+        request: Bytes,
+    ) -> io::Result<()> {
+        writer.add(&Batch {
+            range: header.range,
+            born_min: header.born_min,
+            born_max: header.born_max,
+            request,
+        })?;
+        self.batches += 1;
+        self.items += header.range.count;
+        Ok(())
     }
 }
 
@@ -135,15 +227,7 @@ async fn fill<W: Write>(
                 continue;
             }
         };
-        let batch = Batch {
-            range,
-            born_min: header.born_min,
-            born_max: header.born_max,
-            request,
-        };
-        writer.add(&batch)?;
-        done.batches += 1;
-        done.items += range.count;
+        done.add(writer, header, request)?;
     }
     Ok(done)
 }

@@ -1,11 +1,16 @@
 //! `backroom-collector buffer`: what is in a buffer, on the disk of a collector that runs or of one that does not.
 //!
-//! Verbs that look read the files as they are and lock nothing. What every verb has in common stands here: which buffer,
+//! Verbs that look read the files as they are and lock nothing; verbs that change something ask the collector that holds the
+//! buffer, or hold it themselves (`change`). What every verb has in common stands here: which buffer,
 //! which part of it, and how a time is written.
 
 mod cat;
+mod change;
 mod export;
+mod import;
 mod ls;
+mod purge;
+mod replay;
 mod stat;
 mod verify;
 
@@ -42,6 +47,12 @@ enum Verb {
     Cat(cat::Args),
     /// Write batches to a file, as plain OTLP with their item ranges.
     Export(export::Args),
+    /// Put an export into the buffer; what is there already, or was imported before, is left out.
+    Import(import::Args),
+    /// Send what is on a dead disk, or in an export, to an OTLP/HTTP endpoint.
+    Replay(replay::Args),
+    /// Delete stored batches, counted as dropped for the reason `purged`.
+    Purge(purge::Args),
 }
 
 /// Does what a verb asks; gives the exit code.
@@ -61,6 +72,9 @@ pub(super) fn run(args: Args) -> u8 {
             Verb::Verify(args) => verify::run(&here, &args).await,
             Verb::Cat(args) => cat::run(&here, &args).await,
             Verb::Export(args) => export::run(&here, &args).await,
+            Verb::Import(args) => import::run(&here, &args).await,
+            Verb::Replay(args) => replay::run(&here, &args).await,
+            Verb::Purge(args) => purge::run(&here, &args).await,
         }
     })
 }

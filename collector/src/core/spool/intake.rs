@@ -61,7 +61,7 @@ pub(in crate::core) struct Committing {
 }
 
 /// Whose items a request holds; what it does not tell is nobody's.
-fn services_of(signal: Signal, body: &[u8], items: u64) -> Services {
+pub(super) fn services_of(signal: Signal, body: &[u8], items: u64) -> Services {
     let mut services = Services::default();
     let mut left = items;
     for (service, count) in count_services(signal, body) {

@@ -22,6 +22,7 @@
 //! Next: `queue` is what there is once for each class; `intake`, `seal`, `outbox` are the three parts of the work;
 //! `core::recovery` makes a spool from a disk.
 
+mod handling;
 mod intake;
 mod listing;
 mod outbox;
@@ -37,6 +38,7 @@ use std::{
 
 use bytes::Bytes;
 
+pub use handling::{Reserve, Reserved};
 pub use intake::{Admission, Commit};
 pub use listing::Unsealed;
 pub use outbox::{BatchRef, Left, Pick};

@@ -223,7 +223,7 @@ impl Spool {
         let busy = |number: u64| {
             number == keep
                 || self.is_written(number)
-                || self.sending.keys().any(|place| place.file == number)
+                || self.sending.range(place_range(number)).next().is_some()
         };
         let idle: Vec<u64> = self
             .segments
@@ -374,13 +374,13 @@ impl Spool {
         }
     }
 
-    fn end_send(&mut self, batch: &BatchRef) -> Option<Entry> {
+    pub(super) fn end_send(&mut self, batch: &BatchRef) -> Option<Entry> {
         self.suspended.remove(&batch.place);
         self.sending.remove(&batch.place)
     }
 
     /// Takes a batch out of its segment's sums and notes that it is finished.
-    fn finish(&mut self, number: u64, entry: &Entry) {
+    pub(super) fn finish(&mut self, number: u64, entry: &Entry) {
         let place = Place {
             file: number,
             offset: entry.offset,
@@ -391,7 +391,13 @@ impl Spool {
             return;
         };
         segment.forget(entry.offset, &entry.header);
-        self.notes.push(Note::new(place, range));
+        // Another store's numbers say nothing about how far ours is sealed.
+        let note = if range.store == self.store {
+            Note::new(place, range)
+        } else {
+            Note::foreign(place, range)
+        };
+        self.notes.push(note);
         self.retire_if_empty(number);
     }
 

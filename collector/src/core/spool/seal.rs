@@ -219,11 +219,14 @@ impl Spool {
         if let Some(entries) = &mut segment.entries {
             entries.push(entry);
         }
-        let sealed = self
-            .sealed
-            .entry((open.range.boot, open.range.class))
-            .or_default();
-        *sealed = open.range.end().max(*sealed);
+        if open.journals.is_empty() {
+            // It was put in from outside, and is durable from now on.
+            self.accounting.accept(open.range.signal, open.range.count);
+        } else {
+            let numbering = (open.range.boot, open.range.class);
+            let sealed = self.sealed.entry(numbering).or_default();
+            *sealed = open.range.end().max(*sealed);
+        }
         for (journal, requests) in open.journals {
             let journal = self
                 .journals

@@ -1,0 +1,113 @@
+//! Verbs that change a buffer ask the collector that holds it, or hold it themselves.
+
+use std::{io, sync::Arc};
+
+use super::Here;
+use crate::{
+    archive,
+    cli::{exit, fail},
+    core::{frame::Place, selection::Selection},
+    env::OsEnv,
+    shell::{
+        self, Quiet,
+        control::Control,
+        handling::{Handled, Hold, Imported},
+        keeper::Keeper,
+    },
+};
+
+/// Whoever holds the buffer.
+pub(super) enum Holder {
+    /// A collector that runs.
+    Live(Box<Control<OsEnv>>),
+    /// This process.
+    Dead(Box<Keeper<OsEnv>>, Option<Hold<OsEnv>>),
+}
+
+impl Holder {
+    /// Finds out who; says what is wrong, and gives the exit code.
+    pub(super) async fn open(here: &Here) -> Result<Self, u8> {
+        let dir = &here.config.buffer.dir;
+        let wrong = |error: &dyn std::fmt::Display| {
+            let hint = "run it as the collector's user";
+            fail(
+                format_args!("ask the collector of {}: {error}; {hint}", dir.display()),
+                exit::UNAVAILABLE,
+            )
+        };
+        if !dir.is_dir() {
+            let hint = "name it with --buffer-dir or --config";
+            return Err(fail(
+                format_args!("no buffer in {}; {hint}", dir.display()),
+                exit::NO_INPUT,
+            ));
+        }
+        if let Some(control) = Control::open(&here.env, dir)
+            .await
+            .map_err(|error| wrong(&error))?
+        {
+            return Ok(Self::Live(Box::new(control)));
+        }
+        let mut config = here.config.clone();
+        config.endpoint = None;
+        match Keeper::open(here.env.clone(), config, Arc::new(Quiet)).await {
+            Ok(keeper) => Ok(Self::Dead(Box::new(keeper), None)),
+            Err(error @ shell::Error::InUse { .. }) => Err(wrong(&error)),
+            Err(error) => Err(fail(error, exit::CANNOT_WRITE)),
+        }
+    }
+
+    pub(super) async fn purge(
+        &mut self,
+        selection: &Selection,
+        is_trial: bool,
+    ) -> io::Result<Handled> {
+        match self {
+            Self::Live(control) => control.purge(selection, is_trial).await,
+            Self::Dead(keeper, _) => keeper.purge(selection, is_trial).await,
+        }
+    }
+
+    pub(super) async fn take(
+        &mut self,
+        selection: &Selection,
+    ) -> io::Result<(Vec<Place>, Handled)> {
+        match self {
+            Self::Live(control) => control.take(selection).await,
+            Self::Dead(keeper, held) => {
+                let (hold, handled) = keeper.take(selection).await?;
+                let places = hold.places().collect();
+                *held = Some(hold);
+                Ok((places, handled))
+            }
+        }
+    }
+
+    pub(super) async fn exported(&mut self, except: &[Place]) -> io::Result<()> {
+        match self {
+            Self::Live(control) => control.exported(except).await,
+            Self::Dead(_, held) => match held.take() {
+                Some(hold) => hold.exported(except).await,
+                None => Ok(()),
+            },
+        }
+    }
+
+    pub(super) async fn import(&mut self, batch: &archive::Batch) -> io::Result<Imported> {
+        match self {
+            Self::Live(control) => control.import(batch).await,
+            Self::Dead(keeper, _) => keeper.import(batch).await,
+        }
+    }
+
+    /// Lets go of it; what was imported is remembered.
+    pub(super) async fn close(self) -> io::Result<()> {
+        match self {
+            Self::Live(mut control) => control.imported().await,
+            Self::Dead(keeper, held) => {
+                drop(held);
+                keeper.close().await
+            }
+        }
+    }
+}
