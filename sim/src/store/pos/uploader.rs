@@ -110,6 +110,10 @@ fn encode_batch(sales: &[Order], bytes: u64) -> Bytes {
     let mut out = BytesMut::new();
     for sale in sales {
         let body = sale.encode(bytes);
+        if out.is_empty() {
+            // All are of one length, and a long outage encodes them again and again: one allocation for each try.
+            out.reserve(sales.len() * (4 + body.len()));
+        }
         out.put_u32_le(u32::try_from(body.len()).expect("a sale has less than a mebibyte"));
         out.put_slice(&body);
     }
