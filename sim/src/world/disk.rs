@@ -1,45 +1,50 @@
-//! A machine's simulated disk: turmoil-fs keeps the state, `disk_time` gives each operation its delay.
+//! A machine's simulated disk: `disk_state` is what it keeps, `disk_time` how long it takes, `disk_fault` what fails.
 //!
 //! An operation takes effect at the *end* of its delay, so a power cut during an fsync finds the data not yet durable.
-//! Files know their disk, so any task may use them. Who loses power, and when, is decided in `World`.
+//! Files know their disk, so any task may use them. [`SimDisk`]'s own methods are for whoever directs a world; a machine's
+//! program has its [`Disk`] and no more. Who loses power, and when, is decided in `World`.
 
 use std::{
     collections::BTreeMap,
     io,
-    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
 };
 
 use backroom_collector::env::{DirEntry, Disk, File, Open};
 use bytes::Bytes;
-use turmoil_fs::{Fs, FsContext, shim::std::fs as sfs};
+use rand_chacha::ChaCha8Rng;
+use tokio::sync::Notify;
 
-use super::{disk_time::DiskTime, seed};
-use crate::{
-    dist::Dist,
-    scenario::{DiskSpec, OnPowerCut},
+pub use super::{
+    disk_fault::{DiskOp, Side},
+    disk_state::PowerLoss,
 };
-
-/// Blocks of which a torn write keeps a prefix: the page of common file systems and flash translation layers.
-const TORN_BLOCK_BYTES: u64 = 4096;
+use super::{
+    disk_fault::{Faults, Meets},
+    disk_state::{DiskState, FileNo},
+    disk_time::DiskTime,
+    seed,
+};
+use crate::{dist::Dist, scenario::DiskSpec};
 
 /// A handle to one machine's disk.
 #[derive(Clone)]
 pub struct SimDisk(Arc<Inner>);
 
 struct Inner {
-    fs: Fs,
     start: tokio::time::Instant,
     state: Mutex<State>,
-    on_power_cut: OnPowerCut,
-    capacity_bytes: u64,
+    /// Rung when the power goes at a planned operation.
+    dark: Notify,
 }
 
 struct State {
+    keeps: DiskState,
     time: DiskTime,
-    /// Bytes written and not synced, for telling what a power cut cost.
-    unsynced_bytes: u64,
+    faults: Faults,
+    on_power_loss: PowerLoss,
+    rng: ChaCha8Rng,
     /// Locks that are held, each with the number of its holder.
     locks: BTreeMap<PathBuf, u64>,
     locks_taken: u64,
@@ -55,50 +60,41 @@ impl SimDisk {
     /// A new disk; a machine without a declared one gets 8 GiB of fast flash.
     pub(super) fn new(spec: Option<&DiskSpec>, run_seed: u64, machine: &str) -> Self {
         let stream = seed::stream(run_seed, &[machine, "disk"]);
-        let fs_seed = u64::from_le_bytes(
-            seed::derive(run_seed, &[machine, "disk state"])[..8]
-                .try_into()
-                .expect("eight bytes of thirty-two"),
-        );
-        let (time, capacity_bytes, on_power_cut) = match spec {
+        let (time, capacity_bytes, on_power_loss) = match spec {
             Some(d) => (
                 DiskTime::new(d.fsync.clone(), d.write_bytes_per_second, stream),
                 d.free.0,
-                d.on_power_cut,
+                d.on_power_cut.into(),
             ),
             None => (
                 DiskTime::new(Dist::Const(0.001), 200e6, stream),
                 8 << 30,
-                OnPowerCut::LoseUnsynced,
+                PowerLoss::Unsynced,
             ),
         };
-        let mut fs = Fs::builder().seed(fs_seed).capacity(capacity_bytes);
-        if on_power_cut == OnPowerCut::TearLastBlock {
-            fs = fs.block_size(TORN_BLOCK_BYTES);
-        }
         Self(Arc::new(Inner {
-            fs: fs.build(),
             start: tokio::time::Instant::now(),
             state: Mutex::new(State {
+                keeps: DiskState::new(capacity_bytes),
                 time,
-                unsynced_bytes: 0,
+                faults: Faults::default(),
+                on_power_loss,
+                rng: seed::stream(run_seed, &[machine, "disk state"]),
                 locks: BTreeMap::new(),
                 locks_taken: 0,
             }),
-            on_power_cut,
-            capacity_bytes,
+            dark: Notify::new(),
         }))
     }
 
     /// The power goes. Gives the bytes that were written and not synced, whatever became of them.
     pub(super) fn power_lost(&self) -> u64 {
         let mut state = self.state();
+        let state = &mut *state;
         state.time.power_lost();
+        state.faults.power_lost();
         state.locks.clear();
-        if self.0.on_power_cut != OnPowerCut::Keep {
-            self.0.fs.crash();
-        }
-        std::mem::take(&mut state.unsynced_bytes)
+        state.keeps.lose_power(state.on_power_loss, &mut state.rng)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -108,56 +104,122 @@ impl SimDisk {
             .expect("a disk is used by one thread and never held across a panic")
     }
 
-    /// Runs `op` with this disk current.
-    fn with<T>(&self, op: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        self.0.fs.set_now(self.0.start.elapsed());
-        let _current = self.0.fs.enter();
-        op()
+    /// Passes the faults, then does `act`; never returns if the power goes.
+    async fn act<T>(
+        &self,
+        op: DiskOp,
+        act: impl FnOnce(&mut DiskState) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let meets = self.state().faults.meet(op);
+        let result = match meets {
+            Meets::Nothing => return act(&mut self.state().keeps),
+            Meets::Error(kind) => Err(io::Error::new(kind, format!("{op:?} failed"))),
+            Meets::LastLight => act(&mut self.state().keeps),
+            Meets::Darkness => Err(io::ErrorKind::Other.into()),
+        };
+        if matches!(meets, Meets::Darkness | Meets::LastLight) {
+            self.0.dark.notify_one();
+            std::future::pending::<()>().await;
+        }
+        result
     }
 
-    /// Waits as long as a sync takes, then does `op`.
-    async fn synced<T>(&self, op: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    /// Waits as long as a sync takes.
+    async fn sync_time(&self) {
         let at = {
             let now = self.0.start.elapsed();
             self.state().time.sync(now)
         };
         tokio::time::sleep_until(self.0.start + at).await;
-        self.with(op)
-    }
-
-    fn free(&self) -> u64 {
-        // turmoil-fs tells only whether a given size still fits.
-        let (mut fits, mut too_much) = (0, self.0.capacity_bytes + 1);
-        while too_much - fits > 1 {
-            let middle = fits + (too_much - fits) / 2;
-            let room = self.with(|| Ok(FsContext::current(|c| c.fs.check_space(middle).is_ok())));
-            if room.unwrap_or(false) {
-                fits = middle;
-            } else {
-                too_much = middle;
-            }
-        }
-        fits
     }
 }
 
-/// turmoil-fs treats every path as absolute; one spelling for each.
+/// For whoever directs a world: faults, and what they met.
+impl SimDisk {
+    /// Operations of a kind so far.
+    pub fn count(&self, op: DiskOp) -> u64 {
+        self.state().faults.count(op)
+    }
+
+    /// Operations so far that changed what the disk holds or keeps: each is a boundary for [`SimDisk::cut_at`].
+    pub fn changes(&self) -> u64 {
+        self.state().faults.changes()
+    }
+
+    /// Operations that failed or were cut, and bytes that rotted: whether a fault bit.
+    pub fn bites(&self) -> u64 {
+        self.state().faults.bites()
+    }
+
+    /// Every operation of this kind fails so, until it is healed with `None`. Syncs that failed lose what was dirty.
+    pub fn fail(&self, op: DiskOp, kind: Option<io::ErrorKind>) {
+        self.state().faults.fail(op, kind);
+    }
+
+    /// One operation of this kind fails: after `ahead` others.
+    pub fn fail_once(&self, op: DiskOp, ahead: u64, kind: io::ErrorKind) {
+        self.state().faults.fail_once(op, ahead, kind);
+    }
+
+    /// The power goes at one change: after `ahead` others. From then on nothing of this disk returns: wait for
+    /// [`SimDisk::darkness`], then call `World::power_off`.
+    pub fn cut_at(&self, ahead: u64, side: Side) {
+        self.state().faults.cut(ahead, side);
+    }
+
+    /// Waits until the power went as [`SimDisk::cut_at`] has planned.
+    pub async fn darkness(&self) {
+        while !self.state().faults.is_dark {
+            self.0.dark.notified().await;
+        }
+    }
+
+    /// What the next loss of power takes.
+    pub fn on_power_loss(&self, loss: PowerLoss) {
+        self.state().on_power_loss = loss;
+    }
+
+    /// From now on others hold so many bytes of it; 0 gives them back.
+    pub fn hold(&self, bytes: u64) {
+        self.state().keeps.hold(bytes);
+    }
+
+    /// Bytes that may still be written.
+    pub fn free(&self) -> u64 {
+        self.state().keeps.free_bytes()
+    }
+
+    /// Syncs take so many times as long as declared; 1 heals it.
+    ///
+    /// # Panics
+    /// If `factor` is negative or not finite.
+    pub fn slow_down(&self, factor: f64) {
+        self.state().time.slow_down(factor);
+    }
+
+    /// All files, by path, with their lengths.
+    pub fn files(&self) -> Vec<(PathBuf, u64)> {
+        let state = self.state();
+        let files = state.keeps.files();
+        files
+            .map(|(path, bytes)| (path.to_owned(), bytes))
+            .collect()
+    }
+
+    /// Flips the bits of `mask` in a synced byte; `false` if there is none, and then nothing rotted.
+    pub fn rot(&self, path: &Path, offset: u64, mask: u8) -> bool {
+        let mut state = self.state();
+        let bit = state.keeps.rot(&absolute(path), offset, mask);
+        if bit {
+            state.faults.bit();
+        }
+        bit
+    }
+}
+
+/// One spelling for each path.
 fn absolute(path: &Path) -> PathBuf {
     Path::new("/").join(path)
-}
-
-/// turmoil-fs reports conditions of the file system as text: callers get the kinds that an operating system gives.
-fn os_error(error: io::Error) -> io::Error {
-    let text = error.to_string();
-    let kind = match text.as_str() {
-        t if t.contains("No space left") => io::ErrorKind::StorageFull,
-        t if t.contains("No such file") || t.contains("not found") => io::ErrorKind::NotFound,
-        t if t.contains("File exists") => io::ErrorKind::AlreadyExists,
-        t if t.contains("Not a directory") => io::ErrorKind::NotADirectory,
-        t if t.contains("Is a directory") => io::ErrorKind::IsADirectory,
-        _ => return error,
-    };
-    io::Error::new(kind, text)
 }
 
 /// A lock of a [`SimDisk`]. A crash drops what its machine's tasks hold, and so gives it back.
@@ -200,69 +262,45 @@ impl Disk for SimDisk {
 
     async fn open(&self, path: &Path, how: Open) -> io::Result<SimFile> {
         let path = absolute(path);
-        let mut options = sfs::OpenOptions::new();
-        options.read(true).write(how != Open::Read);
-        match how {
-            Open::Read | Open::ReadWrite => {}
-            Open::CreateNew => {
-                options.create_new(true);
-            }
-            Open::Create => {
-                options.create(true);
-            }
-        }
-        let file = self.with(|| options.open(&path)).map_err(os_error)?;
+        let op = match how {
+            Open::Read | Open::ReadWrite => DiskOp::Open,
+            Open::Create | Open::CreateNew => DiskOp::Create,
+        };
+        let file = self.act(op, |keeps| keeps.open(&path, how)).await?;
         Ok(SimFile {
             disk: self.clone(),
-            file: Some(file),
+            file,
         })
     }
 
     async fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let path = absolute(path);
-        self.synced(|| {
-            sfs::create_dir_all(&path)?;
-            for dir in path.ancestors() {
-                sfs::sync_dir(dir)?;
-            }
-            Ok(())
-        })
-        .await
-        .map_err(os_error)
+        self.sync_time().await;
+        self.act(DiskOp::Create, |keeps| keeps.make_dirs(&path))
+            .await
     }
 
     async fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
         let path = absolute(path);
-        self.with(|| {
-            let mut entries = Vec::new();
-            for entry in sfs::read_dir(&path)? {
-                let entry = entry?;
-                let meta = entry.metadata()?;
-                entries.push(DirEntry {
-                    name: entry.file_name().to_string_lossy().into_owned(),
-                    bytes: if meta.is_dir() { 0 } else { meta.len() },
-                    is_dir: meta.is_dir(),
-                });
-            }
-            entries.sort();
-            Ok(entries)
-        })
-        .map_err(os_error)
+        self.act(DiskOp::Open, |keeps| keeps.list(&path)).await
     }
 
     async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (from, to) = (absolute(from), absolute(to));
-        self.with(|| sfs::rename(&from, &to)).map_err(os_error)
+        self.act(DiskOp::Rename, |keeps| keeps.rename(&from, &to))
+            .await
     }
 
     async fn remove_file(&self, path: &Path) -> io::Result<()> {
         let path = absolute(path);
-        self.with(|| sfs::remove_file(&path)).map_err(os_error)
+        self.act(DiskOp::Remove, |keeps| keeps.remove(&path)).await
     }
 
     async fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let path = absolute(path);
-        self.synced(|| sfs::sync_dir(&path)).await.map_err(os_error)
+        self.sync_time().await;
+        self.act(DiskOp::SyncDir, |keeps| keeps.sync_dir(&path))
+            .await
     }
 
     async fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
@@ -273,8 +311,7 @@ impl Disk for SimDisk {
 /// An open file of a [`SimDisk`].
 pub struct SimFile {
     disk: SimDisk,
-    /// `None` only while it is being dropped.
-    file: Option<sfs::File>,
+    file: FileNo,
 }
 
 impl std::fmt::Debug for SimFile {
@@ -283,74 +320,43 @@ impl std::fmt::Debug for SimFile {
     }
 }
 
-impl SimFile {
-    fn file(&self) -> &sfs::File {
-        self.file.as_ref().expect("present until the drop")
-    }
-}
-
 impl Drop for SimFile {
     fn drop(&mut self) {
-        // Closing a file is an operation of its disk: without this it would close a handle of another machine's.
-        let file = self.file.take();
-        let _ = self.disk.with(|| {
-            drop(file);
-            Ok(())
-        });
+        self.disk.state().keeps.close(self.file);
     }
 }
 
 impl File for SimFile {
     async fn read_at(&self, offset: u64, len: usize) -> io::Result<Bytes> {
-        self.disk
-            .with(|| {
-                let bytes = self.file().metadata()?.len();
-                let len = len.min(bytes.saturating_sub(offset) as usize);
-                let mut buffer = vec![0; len];
-                let mut done = 0;
-                while done < len {
-                    match self
-                        .file()
-                        .read_at(&mut buffer[done..], offset + done as u64)?
-                    {
-                        0 => break,
-                        n => done += n,
-                    }
-                }
-                buffer.truncate(done);
-                Ok(Bytes::from(buffer))
-            })
-            .map_err(os_error)
+        let read = |keeps: &mut DiskState| Ok(keeps.read(self.file, offset, len));
+        self.disk.act(DiskOp::Read, read).await
     }
 
     async fn write_at(&self, offset: u64, data: Bytes) -> io::Result<()> {
-        self.disk
-            .with(|| self.file().write_all_at(&data, offset))
-            .map_err(os_error)?;
-        let mut state = self.disk.state();
-        state.time.wrote(data.len() as u64);
-        state.unsynced_bytes += data.len() as u64;
-        Ok(())
+        self.disk.state().time.wrote(data.len() as u64);
+        let write = |keeps: &mut DiskState| keeps.write(self.file, offset, &data);
+        self.disk.act(DiskOp::Write, write).await
     }
 
     async fn sync(&self) -> io::Result<()> {
-        self.disk
-            .synced(|| self.file().sync_all())
-            .await
-            .map_err(os_error)?;
-        self.disk.state().unsynced_bytes = 0;
-        Ok(())
+        self.disk.sync_time().await;
+        let sync = |keeps: &mut DiskState| {
+            keeps.sync(self.file);
+            Ok(())
+        };
+        let result = self.disk.act(DiskOp::Sync, sync).await;
+        if result.is_err() {
+            self.disk.state().keeps.sync_failed(self.file);
+        }
+        result
     }
 
     async fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.disk
-            .with(|| self.file().set_len(bytes))
-            .map_err(os_error)
+        let set_len = |keeps: &mut DiskState| keeps.set_len(self.file, bytes);
+        self.disk.act(DiskOp::Write, set_len).await
     }
 
     async fn len(&self) -> io::Result<u64> {
-        self.disk
-            .with(|| self.file().metadata().map(|m| m.len()))
-            .map_err(os_error)
+        Ok(self.disk.state().keeps.len(self.file))
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct DiskTime {
     rng: ChaCha8Rng,
     dirty_bytes: u64,
     busy_until: Duration,
+    /// Times as long as declared.
+    slowness: f64,
 }
 
 impl DiskTime {
@@ -33,7 +35,17 @@ impl DiskTime {
             rng,
             dirty_bytes: 0,
             busy_until: Duration::ZERO,
+            slowness: 1.0,
         }
+    }
+
+    /// From now on syncs take so many times as long; 1 is as declared.
+    pub(super) fn slow_down(&mut self, factor: f64) {
+        assert!(
+            factor.is_finite() && factor >= 0.0,
+            "a disk is slower by a factor, not by {factor}"
+        );
+        self.slowness = factor;
     }
 
     /// Notes bytes written to the page cache.
@@ -46,6 +58,7 @@ impl DiskTime {
         let flush = self.dirty_bytes as f64 / self.write_bytes_per_second;
         self.dirty_bytes = 0;
         let took = Duration::from_secs_f64(flush) + self.fsync.sample_duration(&mut self.rng);
+        let took = took.mul_f64(self.slowness);
         self.busy_until = self.busy_until.max(now) + took;
         self.busy_until
     }
@@ -70,5 +83,7 @@ mod tests {
         assert_eq!(d.sync(ms(0)), ms(504));
         assert_eq!(d.sync(ms(1)), ms(508), "waits for the first");
         assert_eq!(d.sync(ms(2_000)), ms(2_004), "idle again");
+        d.slow_down(10.0);
+        assert_eq!(d.sync(ms(3_000)), ms(3_040));
     }
 }

@@ -6,7 +6,7 @@
 //! each packet arrives; its driver (`drive`) sleeps until the next arrival; tokio's paused clock then jumps to the next
 //! timer or packet, whichever is first. Quiet time is free.
 //!
-//! - [mod@env]: what a machine's program sees. `scope`: its tasks. [`disk`], `disk_time`: its disk.
+//! - [mod@env]: what a machine's program sees. `scope`: its tasks. [`disk`] with `disk_state`, `disk_time`, `disk_fault`: its disk.
 //! - [`net`]: packets and paths. `agenda`: what is due, and who wakes for it. `clock`: virtual time.
 //!   `flow`: lost segments. [`router`]: which line. [`trace`]: the run's hash. [`seed`]: randomness.
 //! - [`det`]: what keeps two processes equal although libraries draw entropy.
@@ -17,6 +17,8 @@ mod agenda;
 mod clock;
 pub mod det;
 pub mod disk;
+mod disk_fault;
+mod disk_state;
 mod disk_time;
 mod drive;
 pub mod env;
@@ -177,6 +179,8 @@ where
 {
     // Before the runtime: its clock and its random choices begin with what the kit gives them.
     let _inside = det::enter(spec.seed);
+    // Declared before the runtime, so dropped after it when the director panics: sockets close themselves in the network.
+    let net;
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_time().start_paused(true);
     // Only a runtime that parks moves its paused clock.
@@ -194,8 +198,7 @@ where
         let _entered = runtime.enter();
         World::build(spec)?
     };
-    // Sockets close themselves in the network, so it must outlive every task of the runtime.
-    let net = world.0.net.clone();
+    net = world.0.net.clone();
     let start = world.0.start;
     let _running = clock::begin(start);
     let (out, virtual_time) = runtime.block_on(async {
@@ -455,6 +458,16 @@ impl World {
         let tasks = scope.close().await as u64;
         self.net().cut_sockets(index);
         (tasks, disk.power_lost())
+    }
+
+    /// A machine's disk, to plan its faults.
+    ///
+    /// # Panics
+    /// If the world has no such machine.
+    pub fn disk(&self, machine: &str) -> SimDisk {
+        lock(&self.0.machines[self.index(machine) as usize])
+            .disk
+            .clone()
     }
 
     /// Gives a machine its power back; its program must be started again.
