@@ -23,6 +23,7 @@ pub async fn check<E: Env>(env: &E, dir: &Path, local: IpAddr) {
     missing_files_are_told(env, dir).await;
     listings_are_sorted(env, dir).await;
     renames_replace(env, dir).await;
+    names_and_files_are_apart(env, dir).await;
     locks_are_held_once(env, dir).await;
     streams_echo_and_close_by_halves(env, local).await;
     closed_ports_refuse(env, local).await;
@@ -182,6 +183,48 @@ pub async fn renames_replace<E: Env>(env: &E, dir: &Path) {
     let error = disk.read(&from, 100).await.expect_err("it has moved");
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
     disk.remove_file(&to).await.expect("remove");
+}
+
+/// An open file outlives its name, a name can be taken again, and a directory is not a file.
+pub async fn names_and_files_are_apart<E: Env>(env: &E, dir: &Path) {
+    let disk = env.disk();
+    let path = dir.join("conformance-name");
+    let open = |how| disk.open(&path, how);
+    let old = open(Open::CreateNew).await.expect("open");
+    old.write_at(0, Bytes::from_static(b"old"))
+        .await
+        .expect("write");
+    disk.remove_file(&path).await.expect("remove");
+    let new = open(Open::CreateNew).await.expect("the name is free");
+    new.write_at(0, Bytes::from_static(b"newer"))
+        .await
+        .expect("write");
+    assert_eq!(&old.read_at(0, 9).await.expect("read")[..], b"old");
+    old.write_at(3, Bytes::from_static(b"!"))
+        .await
+        .expect("write");
+    old.sync().await.expect("sync what has no name");
+    assert_eq!(old.len().await.expect("length"), 4);
+    assert_eq!(&disk.read(&path, 9).await.expect("read")[..], b"newer");
+
+    let error = match disk.open(&path.join("below"), Open::Create).await {
+        Ok(_) => panic!("a file was made below a file"),
+        Err(error) => error,
+    };
+    assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+    let error = disk.read_dir(&path).await.expect_err("list a file");
+    assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+    match disk.open(dir, Open::ReadWrite).await {
+        Ok(_) => panic!("a directory was opened for writing"),
+        Err(error) => assert_eq!(error.kind(), io::ErrorKind::IsADirectory),
+    }
+    disk.read(dir, 1 << 20)
+        .await
+        .expect_err("read a directory as a file");
+    disk.remove_file(dir)
+        .await
+        .expect_err("remove a directory as a file");
+    disk.remove_file(&path).await.expect("remove");
 }
 
 /// A lock is held once, and can be taken again when it was dropped; another path is another lock.

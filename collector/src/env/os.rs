@@ -257,6 +257,8 @@ impl Disk for OsDisk {
                 Open::CreateNew => options.read(true).write(true).create_new(true),
                 Open::Create => options.read(true).write(true).create(true).truncate(false),
             };
+            // A pipe that somebody has put there would be waited for until it has a writer.
+            options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
             Ok(OsFile(Arc::new(options.open(path)?)))
         })
         .await
