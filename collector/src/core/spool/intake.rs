@@ -138,10 +138,15 @@ impl Spool {
         for number in spent {
             self.retire_if_empty(number);
         }
-        // What is sealed still stands in the journal; a new segment, with a checkpoint, releases the old one.
-        let journal = self.journal.and_then(|(n, _)| self.journals.get(&n));
-        self.wants_journal =
-            journal.is_some_and(|journal| journal.unsealed == 0 && journal.bytes > RESERVE_BYTES);
+        // What is sealed still stands in journals; a new segment, with a checkpoint, releases them. Without one that is written
+        // to, as after a start, old ones may be all there is: an empty buffer that refuses for ever.
+        self.wants_journal = match self.journal {
+            Some((number, _)) => self
+                .journals
+                .get(&number)
+                .is_some_and(|journal| journal.unsealed == 0 && journal.bytes > RESERVE_BYTES),
+            None => self.journals.values().any(|journal| journal.unsealed == 0),
+        };
     }
 
     /// Whether there is something to commit.

@@ -841,6 +841,43 @@ fn the_quarantine_is_bounded() {
     assert!(place.is_none());
 }
 
+/// What cannot be read may be of a boot that nothing else tells of: its number is not used again.
+#[test]
+fn boots_of_unreadable_files_are_not_used_again() {
+    let mut recovery = Recovery::new();
+    let file = FileId {
+        kind: FileKind::Journal,
+        number: 9,
+    };
+    recovery.unreadable(file, 100, "I/O error");
+    let (spool, _) = recovery.finish(limits(40_000, OnFull::Refuse), 77, Mono::default());
+    assert_eq!(spool.identity(), (77, 10));
+}
+
+/// Scenario: journals could not be removed, and the process was started again on nothing else.
+/// Guarantees: they go when room is wanted. Regression: an empty buffer refused for ever (`sim/tests/buffer`, seed 106).
+#[test]
+fn old_journals_give_way() {
+    let mut spool = Spool::new(limits(40_000, OnFull::Refuse), 77);
+    spool.next_file = 9;
+    for number in 1..=3 {
+        let old = Journal {
+            bytes: 9_000,
+            ..Journal::default()
+        };
+        spool.journals.insert(number, old);
+    }
+    let append = |spool: &mut Spool| spool.append(Signal::Logs, 1, Bytes::from(vec![0; 100]), 1);
+    assert_eq!(append(&mut spool), Admission::Refused);
+    let commit = spool.begin_commit().expect("a checkpoint of its own");
+    assert!(commit.create);
+    spool.commit_done(Mono::default(), true);
+    let garbage = spool.take_garbage();
+    assert_eq!(garbage.len(), 3);
+    garbage.into_iter().for_each(|file| spool.removed(file));
+    assert_eq!(append(&mut spool), Admission::Queued);
+}
+
 /// A file that cannot be removed takes its room until it is gone.
 #[test]
 fn a_file_that_stays_counts() {
