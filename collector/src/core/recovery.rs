@@ -7,15 +7,15 @@
 //! only the journal has it, a note or a checkpoint tells whether its batch was finished and its segment deleted.
 //!
 //! A batch that is read may still be unsynced, if only the process died: its journal would be released on the strength of
-//! it. So a segment with batches that a journal has too is synced before it counts (found by
-//! `spool::tests::acknowledged_is_delivered`).
+//! it. So such a batch is written over itself and synced before it counts (found by
+//! `spool::tests::acknowledged_is_delivered`; a sync alone is not enough, see `shell::recover`).
 //!
 //! Old files are never appended to, so a torn tail needs no repair: writing goes on in new files. Only journals are read
 //! whole (a few MiB, see `Limits`); of segments only the index is read, or the headers where there is no index.
 //!
 //! # Order of calls
 //! [`Recovery::journal`] for each journal in order of number, [`Recovery::segment`] for each segment, and for each batch it
-//! asks for: sync its segment, then [`Recovery::verified`]; [`Recovery::other`] for other files; then [`Recovery::finish`]. Next: `spool`.
+//! asks for: write it over itself, sync its segment, then [`Recovery::verified`]; [`Recovery::other`] for other files; then [`Recovery::finish`]. Next: `spool`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -196,6 +196,9 @@ impl Recovery {
     /// A file that could not be read, or should not be: it stays and takes its space.
     pub fn unreadable(&mut self, file: FileId, bytes: u64, why: &str) {
         self.file = self.file.max(file.number);
+        // It may be of a boot that nothing else tells of, and each boot that has numbered items has made a file: so a boot's
+        // number is never above the number of its last file. Used twice, one range would name two batches.
+        self.boot = self.boot.max(file.number);
         self.other_bytes += bytes;
         self.report
             .unreadable

@@ -22,7 +22,7 @@ pub(super) enum Access {
     Look,
 }
 
-/// Makes the spool of what is on disk. Nothing is written.
+/// Makes the spool of what is on disk. Nothing is written but what stands there already, and that by its owner alone.
 ///
 /// # Errors
 /// If the directory cannot be listed. Whatever else goes wrong is in the report.
@@ -60,15 +60,25 @@ pub(super) async fn recover<E: Env>(
                 if suspects.is_empty() {
                     continue;
                 }
-                // Only the process may have died: what is read back is not synced yet, and its journal will be released.
+                let mut verified = Vec::with_capacity(suspects.len());
+                for suspect in suspects {
+                    let place = suspect.place;
+                    let frame = read_frame(disk, &path, place, &suspect.header).await;
+                    let is_good = match (access, frame) {
+                        (Access::Look, frame) => frame.is_ok(),
+                        (Access::Own, Ok(frame)) => {
+                            write_again(disk, &path, place.offset, frame).await.is_ok()
+                        }
+                        (Access::Own, Err(_)) => false,
+                    };
+                    verified.push((suspect, is_good));
+                }
                 let is_synced = match access {
                     Access::Own => sync(disk, &path, dir).await.is_ok(),
                     Access::Look => true,
                 };
-                for suspect in suspects {
-                    let place = suspect.place;
-                    let payload = read_payload(disk, &path, place, &suspect.header).await;
-                    recovery.verified(&suspect, is_synced && payload.is_ok());
+                for (suspect, is_good) in verified {
+                    recovery.verified(&suspect, is_synced && is_good);
                 }
             }
             Err(error) if is_gone(&error) => {}
@@ -81,6 +91,21 @@ pub(super) async fn recover<E: Env>(
     let clock = env.unix_time().as_nanos() as u64;
     let store = random ^ clock.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     Ok(recovery.finish(Limits::new(config), store, Mono::default()))
+}
+
+/// Writes a frame's own bytes over it.
+///
+/// Only the process may have died: what is read back need not be on the platter, and its journal will be released on the
+/// strength of it. To sync it is not enough: after a sync that failed the kernel takes its pages for clean, and the next one
+/// says yes and writes nothing (`a_failed_sync_is_not_made_good_by_the_next_start`).
+async fn write_again<D: Disk>(
+    disk: &D,
+    path: &Path,
+    offset: u64,
+    frame: bytes::Bytes,
+) -> io::Result<()> {
+    let file = disk.open(path, Open::ReadWrite).await?;
+    file.write_at(offset, frame).await
 }
 
 async fn sync<D: Disk>(disk: &D, path: &Path, dir: &Path) -> io::Result<()> {
@@ -156,13 +181,24 @@ pub(super) async fn read_payload<D: Disk>(
     place: Place,
     header: &Header,
 ) -> io::Result<bytes::Bytes> {
+    let mut frame = read_frame(disk, path, place, header).await?;
+    Ok(frame.split_off(HEADER_BYTES))
+}
+
+/// Reads a whole frame and checks it.
+async fn read_frame<D: Disk>(
+    disk: &D,
+    path: &Path,
+    place: Place,
+    header: &Header,
+) -> io::Result<bytes::Bytes> {
     let file = disk.open(path, Open::Read).await?;
     let len = HEADER_BYTES + header.payload_bytes as usize;
     let data = file.read_at(place.offset, len).await?;
     let found = Header::decode(&data, place);
     let payload = data.slice(data.len().min(HEADER_BYTES)..);
     if found.as_ref() == Some(header) && header.is_intact(&payload) {
-        return Ok(payload);
+        return Ok(data);
     }
     Err(io::Error::new(
         io::ErrorKind::InvalidData,
