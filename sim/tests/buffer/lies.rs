@@ -1,0 +1,174 @@
+//! Disks that break their word: what the collector would be with one line of its store left out.
+//!
+//! They stand between the collector and its simulated disk, which never hears of what is left out.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use backroom_collector::env::{ConnectError, DirEntry, Disk, Env, File, Open, Target, Task};
+use backroom_sim::world::{
+    disk::{SimDisk, SimFile, SimLock},
+    env::{SimEnv, SimListener, SimStream},
+};
+use bytes::Bytes;
+
+/// What a disk says without doing it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// Every sync of a file: an ack without an fsync.
+    Sync,
+    /// Every sync of a directory: files without names.
+    SyncDir,
+    /// One sync of a file, this one from 0.
+    OneSync(u64),
+}
+
+/// A machine with such a disk.
+#[derive(Clone)]
+pub(crate) struct LyingEnv {
+    inner: SimEnv,
+    disk: LyingDisk,
+}
+
+#[derive(Clone)]
+pub(crate) struct LyingDisk {
+    inner: SimDisk,
+    lie: Lie,
+    syncs: Arc<AtomicU64>,
+}
+
+pub(crate) struct LyingFile {
+    inner: SimFile,
+    disk: LyingDisk,
+}
+
+impl LyingEnv {
+    pub(crate) fn new(inner: SimEnv, lie: Lie) -> Self {
+        let disk = LyingDisk {
+            inner: inner.disk().clone(),
+            lie,
+            syncs: Arc::default(),
+        };
+        Self { inner, disk }
+    }
+}
+
+impl Env for LyingEnv {
+    type Stream = SimStream;
+    type Listener = SimListener;
+    type Disk = LyingDisk;
+
+    async fn connect(&self, target: &Target) -> Result<SimStream, ConnectError> {
+        self.inner.connect(target).await
+    }
+
+    async fn listen(&self, address: SocketAddr) -> io::Result<SimListener> {
+        self.inner.listen(address).await
+    }
+
+    fn disk(&self) -> &LyingDisk {
+        &self.disk
+    }
+
+    fn unix_time(&self) -> Duration {
+        self.inner.unix_time()
+    }
+
+    fn seed(&self, purpose: &str) -> [u8; 32] {
+        self.inner.seed(purpose)
+    }
+
+    fn spawn<F>(&self, task: F) -> Task<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.inner.spawn(task)
+    }
+
+    async fn compute<T, F>(&self, work: F) -> T
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        self.inner.compute(work).await
+    }
+}
+
+impl Disk for LyingDisk {
+    type File = LyingFile;
+    type Lock = SimLock;
+
+    async fn lock(&self, path: &Path) -> io::Result<SimLock> {
+        self.inner.lock(path).await
+    }
+
+    async fn open(&self, path: &Path, how: Open) -> io::Result<LyingFile> {
+        Ok(LyingFile {
+            inner: self.inner.open(path, how).await?,
+            disk: self.clone(),
+        })
+    }
+
+    async fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.inner.create_dir_all(path).await
+    }
+
+    async fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
+        self.inner.read_dir(path).await
+    }
+
+    async fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.rename(from, to).await
+    }
+
+    async fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove_file(path).await
+    }
+
+    async fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        match self.lie {
+            Lie::SyncDir => Ok(()),
+            Lie::Sync | Lie::OneSync(_) => self.inner.sync_dir(path).await,
+        }
+    }
+
+    async fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.inner.free_bytes(path).await
+    }
+}
+
+impl File for LyingFile {
+    async fn read_at(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        self.inner.read_at(offset, len).await
+    }
+
+    async fn write_at(&self, offset: u64, data: Bytes) -> io::Result<()> {
+        self.inner.write_at(offset, data).await
+    }
+
+    async fn sync(&self) -> io::Result<()> {
+        let index = self.disk.syncs.fetch_add(1, Ordering::Relaxed);
+        match self.disk.lie {
+            Lie::Sync => Ok(()),
+            Lie::OneSync(at) if at == index => Ok(()),
+            Lie::OneSync(_) | Lie::SyncDir => self.inner.sync().await,
+        }
+    }
+
+    async fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.inner.set_len(bytes).await
+    }
+
+    async fn len(&self) -> io::Result<u64> {
+        self.inner.len().await
+    }
+}
