@@ -28,6 +28,7 @@ use backroom_collector::{
         accounting::{Accounting, DropReason},
         codec::{CodecId, decompress},
         range::ItemRange,
+        recovery::Report,
     },
     env::{Env, Listener, OsEnv, Target, Task},
     otlp::{
@@ -218,6 +219,8 @@ pub enum Reply {
     Refuse(u16, &'static str),
     /// Closes the connection without an answer.
     Cut,
+    /// Takes it, and closes the connection without an answer.
+    TakeAndCut,
 }
 
 /// A request as the receiver got it.
@@ -311,10 +314,11 @@ impl Sink {
             };
             let index = self.received.borrow().len();
             let reply = (self.decide.lock().unwrap())(index, &received);
-            received.was_taken = matches!(reply, Reply::Take | Reply::Partial(_));
+            received.was_taken =
+                matches!(reply, Reply::Take | Reply::TakeAndCut | Reply::Partial(_));
             self.received.send_modify(|all| all.push(received));
             let answer = match reply {
-                Reply::Cut => return,
+                Reply::Cut | Reply::TakeAndCut => return,
                 Reply::Take => otlp_answer("200 OK", &[]),
                 Reply::Partial(rejected) => {
                     let inner = [&[0x08, rejected as u8][..], b"\x12\x03why"].concat();
@@ -341,6 +345,11 @@ impl Sink {
     /// All requests so far.
     pub fn received(&self) -> Vec<Received> {
         self.received.borrow().clone()
+    }
+
+    /// All requests so far, which are forgotten.
+    pub fn take_received(&self) -> Vec<Received> {
+        self.received.send_replace(Vec::new())
     }
 
     /// How often each span was taken.
@@ -413,11 +422,16 @@ pub struct Recorder {
     pub notices: Mutex<Vec<String>>,
     pub dropped: Mutex<Vec<(u64, DropReason)>>,
     pub backlog_bytes: Mutex<Vec<u64>>,
+    pub report: Mutex<Report>,
     sealed_items: Mutex<u64>,
     changed: Notify,
 }
 
 impl Observer for Recorder {
+    fn recovered(&self, report: &Report) {
+        *self.report.lock().unwrap() = report.clone();
+    }
+
     fn listening(&self, http: Option<SocketAddr>, grpc: Option<SocketAddr>) {
         *self.addresses.lock().unwrap() = http.zip(grpc);
         self.changed.notify_waiters();
@@ -542,17 +556,22 @@ pub struct Process {
 impl Process {
     /// Starts it and waits for its start line.
     pub fn start(dir: &Path, endpoint: &str) -> Self {
-        let file = dir.with_extension("toml");
+        let command = Command::new(env!("CARGO_BIN_EXE_backroom-collector"));
+        Self::start_by(command, dir, &dir.with_extension("toml"), endpoint)
+    }
+
+    /// The same by a command that ends in running the binary; its configuration is written to `file`.
+    pub fn start_by(mut command: Command, dir: &Path, file: &Path, endpoint: &str) -> Self {
         let text = format!(
             "endpoint = \"{endpoint}\"\nlisten = {{ http = \"127.0.0.1:0\", grpc = \"127.0.0.1:0\" }}\n\
              buffer = {{ dir = \"{}\" }}\nbatch = {{ bytes = \"64KiB\", delay = \"20ms\" }}\n\
              retry = {{ backoff = \"full-jitter(base=10ms, cap=50ms)\" }}\n",
             dir.display()
         );
-        std::fs::write(&file, text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_backroom-collector"))
+        std::fs::write(file, text).unwrap();
+        let mut child = command
             .args(["run", "--config"])
-            .arg(&file)
+            .arg(file)
             .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
             .stderr(Stdio::piped())
             .spawn()

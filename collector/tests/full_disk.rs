@@ -1,0 +1,201 @@
+//! A real file system that is full: a tmpfs of 2 MiB in a mount namespace of its own, with the real binary on it.
+//!
+//! It needs `unshare` and `nsenter` (util-linux) and a kernel that lets this user mount a tmpfs in a namespace; where that
+//! is not so, the test says that it was skipped.
+#![allow(
+    clippy::unwrap_used,
+    reason = "the allowance for tests covers test functions only"
+)]
+
+mod common;
+
+use std::{
+    collections::BTreeSet,
+    io::{BufRead as _, BufReader, Write as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use common::{Client, Process, Sink, env, span_ids};
+
+/// A tmpfs that only this test's processes see. It goes with its holder, which goes with the pipe to it.
+struct SmallDisk {
+    holder: Child,
+    dir: PathBuf,
+}
+
+impl SmallDisk {
+    /// Mounts it on `dir`; `None`, with a message, where that is not permitted.
+    fn mount(dir: &Path) -> Option<Self> {
+        let script = "mount -t tmpfs -o size=2m backroom \"$0\" && echo mounted && exec cat";
+        let holder = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "--", "sh", "-c"])
+            .arg(script)
+            .arg(dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut holder = match holder {
+            Ok(holder) => holder,
+            Err(error) => {
+                eprintln!("skipped: run unshare: {error}");
+                return None;
+            }
+        };
+        let mut line = String::new();
+        let mut stdout = BufReader::new(holder.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        let mounted = line == "mounted\n";
+        let disk = Self {
+            holder,
+            dir: dir.to_owned(),
+        };
+        if !mounted {
+            eprintln!("skipped: this user may not mount a tmpfs in a namespace");
+            return None;
+        }
+        Some(disk)
+    }
+
+    /// A path on it, as seen from outside.
+    fn outside(&self, name: &str) -> PathBuf {
+        let dir = self.dir.strip_prefix("/").unwrap();
+        let root = Path::new("/proc").join(self.holder.id().to_string());
+        root.join("root").join(dir).join(name)
+    }
+
+    /// The collector on it.
+    fn collector(&self, endpoint: &str) -> Process {
+        let mut command = Command::new("nsenter");
+        let holder = self.holder.id().to_string();
+        command.args(["--target", &holder, "--user", "--mount"]);
+        command.args(["--preserve-credentials", "--"]);
+        command.arg(env!("CARGO_BIN_EXE_backroom-collector"));
+        Process::start_by(command, &self.dir.join("buffer"), &self.config(), endpoint)
+    }
+
+    /// The configuration stands beside the small disk: there is no room on it.
+    fn config(&self) -> PathBuf {
+        self.dir.with_extension("toml")
+    }
+
+    /// Takes half of it.
+    fn half_fill(&self) {
+        std::fs::write(self.outside("filler"), vec![7; 1 << 20]).unwrap();
+    }
+
+    /// Fills what is left, to the last byte.
+    fn fill(&self) {
+        let filler = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.outside("filler"));
+        let mut filler = filler.unwrap();
+        for bytes in [64 << 10, 4096, 1] {
+            while filler.write_all(&vec![7; bytes]).is_ok() {}
+        }
+    }
+
+    /// Gives back what was filled.
+    fn empty(&self) {
+        std::fs::remove_file(self.outside("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(self.holder.stdin.take());
+        let _ = self.holder.wait();
+    }
+}
+
+/// Spans of one request: some 30 KiB.
+const SPANS: u32 = 200;
+
+/// Posts the `request`-th request; whether it was acknowledged, or refused with a 503 that says when to come back.
+async fn post(client: &mut Client, request: u32) -> bool {
+    let ids = request * SPANS..(request + 1) * SPANS;
+    let answer = client.post_spans(ids).await.expect("it answers");
+    if answer.status != 200 {
+        assert_eq!(answer.status, 503, "{}", answer.message());
+        assert!(answer.headers.contains_key("retry-after"));
+    }
+    answer.status == 200
+}
+
+async fn health(address: SocketAddr) -> u16 {
+    let mut client = Client::connect(address).await;
+    let answer = client.request("GET", "/healthz", &[], b"").await.unwrap();
+    answer.status
+}
+
+/// Scenario: the disk fills under load while the receiver is down; room comes back and goes; the collector is killed and
+/// started on a disk without a free byte; the receiver comes up.
+/// Guarantees: it refuses what it cannot keep, and health says so; it takes in again when there is room; it starts on a full
+/// disk; what is stored is delivered and deleted on a full disk; no acknowledged span is lost (C1, C2, C4).
+#[tokio::test]
+async fn a_full_file_system_loses_nothing() {
+    let keep = tempfile::tempdir().unwrap();
+    let dir = keep.path().join("small");
+    std::fs::create_dir(&dir).unwrap();
+    let Some(disk) = SmallDisk::mount(&dir) else {
+        return;
+    };
+    let env = env();
+    let sink = Sink::closed(&env).await;
+    disk.half_fill();
+    let mut process = disk.collector(&sink.url());
+    let mut client = Client::connect(process.address).await;
+    let mut acked = BTreeSet::new();
+    let mut request = 0;
+    while post(&mut client, request).await {
+        acked.extend(request * SPANS..(request + 1) * SPANS);
+        request += 1;
+        assert!(request < 100, "1 MiB is never full");
+    }
+    assert!(request > 10, "{request} requests fit");
+    disk.fill();
+    request += 1;
+    assert!(!post(&mut client, request).await);
+    assert_eq!(health(process.address).await, 503);
+
+    disk.empty();
+    let mut fits = false;
+    while !fits {
+        // It tries the disk again after a pause; each try is a request.
+        request += 1;
+        fits = post(&mut client, request).await;
+        assert!(request < 60, "it never comes back");
+    }
+    acked.extend(request * SPANS..(request + 1) * SPANS);
+
+    disk.fill();
+    process.kill();
+    let mut process = disk.collector(&sink.url());
+    assert!(
+        process.start_line.contains("items waiting"),
+        "{}",
+        process.start_line
+    );
+    sink.listen().await;
+    sink.wait("every acknowledged span", |received| {
+        let taken: BTreeSet<u32> = received
+            .iter()
+            .flat_map(|received| span_ids(&received.body))
+            .collect();
+        acked.is_subset(&taken)
+    })
+    .await;
+
+    disk.empty();
+    let mut client = Client::connect(process.address).await;
+    let mut fits = false;
+    while !fits {
+        request += 1;
+        fits = post(&mut client, request).await;
+        assert!(request < 200, "it never comes back");
+    }
+    assert_eq!(process.terminate(), Some(0));
+}
