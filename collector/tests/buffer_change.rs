@@ -167,6 +167,20 @@ async fn a_purge_asks_and_is_counted_live_and_dead() {
     let told = done(&tool(&env, &dir, &["purge", "--all", "--yes", "--json"]).await);
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
     assert_eq!(told["purged"]["items"]["traces"], u64::from(SPANS) - count);
+    // The ledger says whose they were and why, over both starts; the account adds up.
+    let stat = done(&tool(&env, &dir, &["stat", "--json"]).await);
+    let stat: serde_json::Value = serde_json::from_str(&stat).unwrap();
+    let losses = stat["losses"].as_array().unwrap();
+    let lost: u64 = losses.iter().map(|l| l["items"].as_u64().unwrap()).sum();
+    assert_eq!(lost, u64::from(SPANS), "{stat:#}");
+    assert!(
+        losses
+            .iter()
+            .all(|l| l["service"] == "pos" && l["reason"] == "purged"),
+        "{stat:#}"
+    );
+    assert_eq!(stat["accounts"]["traces"]["accepted"], SPANS);
+    assert_eq!(stat["accounts"]["traces"]["dropped"]["purged"], SPANS);
     assert_eq!(items(&env, &dir).await, 0);
 }
 

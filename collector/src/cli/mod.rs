@@ -6,10 +6,12 @@
 
 mod buffer;
 mod check;
+mod doctor;
 pub mod exit;
 mod run;
 mod settings;
 mod show;
+mod top;
 
 use std::io::Write as _;
 
@@ -44,6 +46,10 @@ enum Verb {
     Check(check::Args),
     /// Look at a buffer, check it, and take out what is in it; the collector may be running or not.
     Buffer(buffer::Args),
+    /// Watch a collector, from its own metrics.
+    Top(top::Args),
+    /// Look at clock, disk, addresses, destination and buffer, and say what is wrong and what to do.
+    Doctor(doctor::Args),
 }
 
 /// When to use colours.
@@ -80,6 +86,8 @@ pub fn main() -> u8 {
         Verb::Run(args) => run::run(args),
         Verb::Check(args) => check::run(&args),
         Verb::Buffer(args) => buffer::run(args),
+        Verb::Top(args) => top::run(&args),
+        Verb::Doctor(args) => doctor::run(args),
     }
 }
 

@@ -123,6 +123,18 @@ pub(super) fn instant(unix_nanos: u64) -> Option<String> {
     Some(format!("{at:.3}"))
 }
 
+/// A text from outside, without control characters: it must not move the cursor of whoever reads it.
+pub(super) fn clean(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            c if c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

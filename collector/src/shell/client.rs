@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
-    Method, Request, Uri,
+    Method, Request, Response, Uri,
     client::conn::http1::{self, SendRequest},
     header::{HeaderMap, HeaderName, HeaderValue},
 };
@@ -26,6 +26,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers are read to this size: they are short, and a captive portal's page is not needed whole.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// What a tool asks for is read to this size: a page of metrics takes some tens of KiB.
+const FETCH_BYTES_MAX: usize = 1 << 20;
 
 /// A destination as it is connected to and addressed.
 #[derive(Debug)]
@@ -110,6 +113,18 @@ impl Destination {
         let path = format!("{}{}", self.base, range.signal.path());
         *request.uri_mut() = path.parse().expect("a path that was part of a URL");
         *request.headers_mut() = headers;
+        request
+    }
+
+    /// A request of a tool to a path below the base URL, without a body.
+    pub(super) fn bare(&self, method: Method, path: &str) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(Bytes::new()));
+        *request.method_mut() = method;
+        let path = format!("{}{path}", self.base);
+        *request.uri_mut() = path.parse().expect("a path that was part of a URL");
+        *request.headers_mut() = self.headers.clone();
+        let length = HeaderValue::from(0);
+        request.headers_mut().insert("content-length", length);
         request
     }
 
@@ -218,6 +233,32 @@ impl<E: Env> Client<E> {
                     };
                 }
             }
+        }
+    }
+
+    /// Sends one request on a connection of its own, and gives the whole answer; `timeout` for all of it.
+    pub(super) async fn fetch(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        timeout: Duration,
+    ) -> Result<Response<Bytes>, String> {
+        let answer = async {
+            self.connect(timeout).await?;
+            let Some((mut sender, task)) = self.open.take() else {
+                unreachable!("opened above");
+            };
+            let words = |error: hyper::Error| with_sources(&error);
+            sender.ready().await.map_err(words)?;
+            let answer = sender.send_request(request).await.map_err(words)?;
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, FETCH_BYTES_MAX).collect().await;
+            let body = body.map_err(|error| error.to_string())?.to_bytes();
+            task.abort();
+            Ok(Response::from_parts(head, body))
+        };
+        match tokio::time::timeout(timeout, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(format!("no answer within {timeout:?}")),
         }
     }
 

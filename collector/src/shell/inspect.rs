@@ -15,12 +15,15 @@ use super::recover::{self, Access};
 use crate::{
     config::Config,
     core::{
+        accounting::Items,
         codec::decompress,
         frame::{Found, HEADER_BYTES, Header, Kind, Place},
+        ledger::{Loss, LossKey},
         recovery::Report,
         spool::{FileId, FileKind},
     },
     env::{Disk, Env, File, Open},
+    otlp::Signal,
 };
 
 /// How often the files are read again when one of them went away meanwhile.
@@ -72,6 +75,10 @@ pub struct Survey {
     pub quarantined: Vec<(Place, Header)>,
     /// What a start would say.
     pub report: Report,
+    /// The account of each signal over all starts, as far as it is durable.
+    pub accounts: [Items; 3],
+    /// What was lost, the oldest day first.
+    pub losses: Vec<(LossKey, Loss)>,
 }
 
 impl Survey {
@@ -162,6 +169,12 @@ async fn picture_of<E: Env>(env: &E, config: &Config) -> io::Result<(Survey, boo
         stored: Vec::new(),
         quarantined: Vec::new(),
         report,
+        accounts: Signal::ALL.map(|signal| spool.lifetime(signal)),
+        losses: spool
+            .ledger()
+            .losses()
+            .map(|(key, loss)| (key.clone(), *loss))
+            .collect(),
     };
     let mut is_stale = false;
     for file in &mut files {

@@ -9,6 +9,7 @@ mod admin;
 mod client;
 pub mod control;
 mod exporter;
+pub mod fetch;
 pub mod handling;
 pub mod inspect;
 pub mod keeper;

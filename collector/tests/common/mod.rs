@@ -302,6 +302,13 @@ impl Sink {
             let codec = CodecId::from_content_encoding(encoding).expect("a known encoding");
             let path = start.split(' ').nth(1).unwrap();
             let signal = Signal::from_path(path).expect("an OTLP path");
+            // A probe is no batch: it is answered, and not recorded.
+            let is_probe = length == 0 && !headers.contains_key("x-backroom-batch");
+            let mut headers = headers;
+            if is_probe {
+                let nobody = format!("{:016x}-0-{signal}-0-0", 0);
+                headers.insert("x-backroom-batch".to_owned(), nobody);
+            }
             let mut received = Received {
                 signal,
                 range: ItemRange::parse(signal, &headers["x-backroom-batch"]).expect("a range"),
@@ -316,7 +323,9 @@ impl Sink {
             let reply = (self.decide.lock().unwrap())(index, &received);
             received.was_taken =
                 matches!(reply, Reply::Take | Reply::TakeAndCut | Reply::Partial(_));
-            self.received.send_modify(|all| all.push(received));
+            if !is_probe {
+                self.received.send_modify(|all| all.push(received));
+            }
             let answer = match reply {
                 Reply::Cut | Reply::TakeAndCut => return,
                 Reply::Take => otlp_answer("200 OK", &[]),

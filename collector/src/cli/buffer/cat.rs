@@ -9,7 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::{Filter, Here};
 use crate::{
-    cli::{exit, fail, put, show},
+    cli::{
+        exit, fail, put,
+        show::{self, clean},
+    },
     env::Env as _,
     otlp::{Signal, json::to_json},
 };
@@ -315,18 +318,6 @@ fn any(value: &Value) -> String {
         ("intValue", Value::String(digits)) => clean(digits),
         _ => clean(&inner.to_string()),
     }
-}
-
-/// Without control characters.
-fn clean(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            c if c.is_control() => out.extend(c.escape_default()),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::{
         show::{self, Table},
     },
     core::{
+        accounting::DropReason,
         class::ClassName,
         spool::{FileKind, Limits},
     },
@@ -137,6 +138,8 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
             "classes": by_class,
             "signals": by_signal,
             "total": total.json(),
+            "accounts": accounts_json(&survey),
+            "losses": losses_json(&survey),
             "unsealed_items": journal.items,
             "quarantined_items": survey.quarantined.len(),
             "damaged_items": damaged,
@@ -163,11 +166,11 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
         table.row(sum.row(class.as_str(), now));
     }
     table.row(total.row("total", now));
-    put(&table.to_string());
-    put(&format!(
-        "\n{}",
-        facts(&survey, &limits, free, journal.items, damaged)
-    ));
+    put(&format!("{table}\n{}\n", accounts(&survey)));
+    if !survey.losses.is_empty() {
+        put(&format!("{}\n", losses(&survey)));
+    }
+    put(&facts(&survey, &limits, free, journal.items, damaged));
     exit::OK
 }
 
@@ -237,4 +240,98 @@ fn facts(
         .iter()
         .map(|(name, text)| format!("{name:<12}{text}\n"))
         .collect()
+}
+
+/// What was ever accepted, and where it is: the account over all starts.
+fn accounts(survey: &Survey) -> Table {
+    let heads = [
+        "ACCOUNT",
+        ">ACCEPTED",
+        ">DELIVERED",
+        ">STORED",
+        ">QUARANTINED",
+        ">DROPPED",
+    ];
+    let mut table = Table::new(&heads);
+    for (signal, items) in Signal::ALL.into_iter().zip(&survey.accounts) {
+        let numbers = [
+            items.accepted,
+            items.delivered,
+            items.stored,
+            items.quarantined,
+            items.dropped_total(),
+        ];
+        let name = std::iter::once(signal.name().to_owned());
+        table.row(name.chain(numbers.map(show::number)));
+    }
+    table
+}
+
+fn accounts_json(survey: &Survey) -> Value {
+    let accounts = Signal::ALL.into_iter().zip(&survey.accounts);
+    let accounts = accounts.map(|(signal, items)| {
+        let dropped = DropReason::ALL
+            .map(|reason| (reason.name().to_owned(), json!(items.dropped_for(reason))));
+        let value = json!({
+            "accepted": items.accepted,
+            "delivered": items.delivered,
+            "stored": items.stored,
+            "quarantined": items.quarantined,
+            "dropped": Value::Object(dropped.into_iter().collect()),
+        });
+        (signal.name().to_owned(), value)
+    });
+    Value::Object(accounts.collect())
+}
+
+/// The loss ledger.
+fn losses(survey: &Survey) -> Table {
+    let mut table = Table::new(&[
+        "LOST", "SIGNAL", "CLASS", "SERVICE", "REASON", ">ITEMS", "CAME IN",
+    ]);
+    for (key, loss) in &survey.losses {
+        let born = |at| show::instant(at).unwrap_or_else(|| "-".to_owned());
+        table.row([
+            day(key.day),
+            key.signal.name().to_owned(),
+            key.class.to_string(),
+            if key.service.is_empty() {
+                "-".to_owned()
+            } else {
+                show::clean(&key.service)
+            },
+            key.reason.name().to_owned(),
+            show::number(loss.items),
+            format!("{} to {}", born(loss.born_min), born(loss.born_max)),
+        ]);
+    }
+    table
+}
+
+fn losses_json(survey: &Survey) -> Value {
+    let losses = survey.losses.iter().map(|(key, loss)| {
+        json!({
+            "day": day(key.day),
+            "signal": key.signal.name(),
+            "class": key.class.as_str(),
+            "service": key.service,
+            "reason": key.reason.name(),
+            "items": loss.items,
+            "born_min": show::instant(loss.born_min),
+            "born_max": show::instant(loss.born_max),
+            "first_at": show::instant(loss.first_at),
+            "last_at": show::instant(loss.last_at),
+        })
+    });
+    Value::Array(losses.collect())
+}
+
+/// A day of the ledger; `before` for what is older than its rows.
+fn day(day: u32) -> String {
+    const DAY_NANOS: u64 = 86_400 * 1_000_000_000;
+    let instant = show::instant(u64::from(day).saturating_mul(DAY_NANOS));
+    match (day, instant) {
+        (0, _) | (_, None) => "before".to_owned(),
+        (_, Some(instant)) => instant.chars().take(10).collect(),
+    }
 }

@@ -1,0 +1,224 @@
+//! What belongs to the line: the name, the way, whether an OTLP receiver answers at its end, and whether both clocks agree.
+
+use std::{net::SocketAddr, time::Duration};
+
+use hyper::{Response, header};
+
+use super::{Finding, Patient};
+use crate::{
+    config::Endpoint,
+    core::verdict::{Answer, Verdict, judge},
+    env::Env as _,
+    shell::fetch,
+};
+
+/// Longest wait for an answer of the destination.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Clocks that differ more make items seem too old, or to come from the future.
+const CLOCKS_DIFFER: u64 = 60;
+
+/// Variables that other programs go by. This one does not: a destination is reached directly.
+const PROXIES: [&str; 6] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
+/// Whether an OTLP receiver answers where the configuration says.
+pub(super) async fn destination(patient: &Patient) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(name) = PROXIES
+        .iter()
+        .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+    {
+        let found = format!("{name} is set, and is not used");
+        let way_out = "let the destination be reached directly, or name the proxy's own OTLP address as endpoint";
+        findings.push(Finding::note("proxy", found, way_out));
+    }
+    let Some(endpoint) = &patient.config.endpoint else {
+        let way_out = "set endpoint, --endpoint or OTEL_EXPORTER_OTLP_ENDPOINT";
+        findings.push(Finding::note(
+            "endpoint",
+            "none is set: everything is kept",
+            way_out,
+        ));
+        return findings;
+    };
+    let is_own = |listen: SocketAddr| {
+        let named = format!("//localhost:{}", listen.port());
+        endpoint.url.ends_with(&format!("//{listen}"))
+            || listen.ip().is_loopback() && endpoint.url.ends_with(&named)
+    };
+    if patient.config.listen.http.is_some_and(is_own) {
+        let found = format!("{} is the collector's own address", endpoint.url);
+        let way_out =
+            "set endpoint to the next hop; OTEL_EXPORTER_OTLP_ENDPOINT is meant for the senders";
+        findings.push(Finding::wrong("endpoint", found, way_out));
+        return findings;
+    }
+    match fetch::probe(&patient.env, endpoint, TIMEOUT).await {
+        Ok(answer) => {
+            findings.push(answered(endpoint, &answer, patient.env.unix_time()));
+            findings.extend(clocks(&answer, patient.env.unix_time()));
+        }
+        Err(reason) => findings.push(unanswered(endpoint, &reason)),
+    }
+    findings
+}
+
+fn unanswered(endpoint: &Endpoint, reason: &str) -> Finding {
+    let way_out = if reason.contains("resolve") {
+        "check the name and the DNS server (`getent hosts NAME`)"
+    } else if reason.contains("refused") {
+        "nothing listens there: check the port; a receiver may be down"
+    } else if reason.contains("certificate is not for") {
+        "the certificate is for another name: check the URL; if it is right, somebody is in between, such as a captive portal"
+    } else if reason.to_lowercase().contains("tls") {
+        "check the certificates, and the clock: both sides must agree on the time"
+    } else {
+        "check the line, the route and any firewall between"
+    };
+    Finding::wrong("endpoint", format!("{}: {reason}", endpoint.url), way_out)
+}
+
+/// What an answer to an empty export says.
+fn answered(endpoint: &Endpoint, answer: &Response<bytes::Bytes>, now: Duration) -> Finding {
+    let text = |name: header::HeaderName| {
+        answer
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    let status = answer.status().as_u16();
+    let content_type = text(header::CONTENT_TYPE);
+    let verdict = judge(
+        &Answer {
+            status,
+            content_type,
+            retry_after: text(header::RETRY_AFTER),
+            body: answer.body(),
+        },
+        now,
+    );
+    let url = &endpoint.url;
+    let is_page = content_type.is_some_and(|kind| kind.starts_with("text/html"));
+    let is_portal = status == 511 || is_page || (300..400).contains(&status);
+    match verdict {
+        Verdict::Delivered(_) => Finding::ok("endpoint", format!("{url} takes OTLP")),
+        _ if is_portal => {
+            let to = text(header::LOCATION)
+                .map(|to| format!(", and sends to {to}"))
+                .unwrap_or_default();
+            Finding::wrong(
+                "endpoint",
+                format!("{url} answers {status} with a page{to}: a captive portal or a proxy"),
+                "log in to the network, or let the destination through the proxy; nothing is lost meanwhile",
+            )
+        }
+        Verdict::Path { reason, .. } => {
+            let way_out = match status {
+                401 | 403 => "check the credentials in endpoint.headers",
+                404 | 405 => "check the path of the URL: /v1/traces is appended to it",
+                429 | 502..=504 => "the receiver is busy or down: it is tried again by itself",
+                _ => "ask whoever runs the receiver; nothing is lost meanwhile",
+            };
+            Finding::wrong("endpoint", format!("{url}: {reason}"), way_out)
+        }
+        Verdict::Codec { .. } => Finding::wrong(
+            "endpoint",
+            format!("{url} answers {status} to an uncompressed request"),
+            "ask whoever runs the receiver whether it takes OTLP with protobuf",
+        ),
+        Verdict::Payload { message, .. } => Finding::wrong(
+            "endpoint",
+            format!("{url} answers {status} to an empty request: {message}"),
+            "ask whoever runs the receiver whether it takes OTLP with protobuf",
+        ),
+    }
+}
+
+/// Whether the clocks of both ends agree; nothing where the answer carries no date.
+fn clocks(answer: &Response<bytes::Bytes>, now: Duration) -> Option<Finding> {
+    let date = answer.headers().get(header::DATE)?.to_str().ok()?;
+    let theirs = jiff::fmt::rfc2822::parse(date)
+        .ok()?
+        .timestamp()
+        .as_second();
+    let ours = i64::try_from(now.as_secs()).ok()?;
+    let ahead = ours - theirs;
+    if ahead.unsigned_abs() <= CLOCKS_DIFFER {
+        return Some(Finding::ok("clocks", "ours and the destination's agree"));
+    }
+    let way = if ahead > 0 { "ahead of" } else { "behind" };
+    let found = format!("ours is {} s {way} the destination's", ahead.unsigned_abs());
+    let way_out = "synchronise the clock (chrony, systemd-timesyncd): receivers refuse what is too old or from the future";
+    Some(Finding::wrong("clocks", found, way_out))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::Level;
+
+    fn answer(
+        status: u16,
+        headers: &[(&str, &str)],
+        body: &'static [u8],
+    ) -> Response<bytes::Bytes> {
+        let mut response = Response::builder().status(status);
+        for (name, value) in headers {
+            response = response.header(*name, *value);
+        }
+        response.body(bytes::Bytes::from_static(body)).unwrap()
+    }
+
+    #[test]
+    fn an_answer_that_is_no_otlp_is_told_for_what_it_is() {
+        let endpoint = Endpoint::new("http://hq:4318");
+        let check = |answer: Response<bytes::Bytes>, level: Level, part: &str| {
+            let finding = answered(&endpoint, &answer, Duration::ZERO);
+            assert_eq!(finding.level, level, "{finding:?}");
+            let all = format!("{} {:?}", finding.found, finding.way_out);
+            assert!(all.contains(part), "{all}");
+        };
+        let protobuf = ("content-type", "application/x-protobuf");
+        check(answer(200, &[protobuf], b""), Level::Ok, "takes OTLP");
+        let html = ("content-type", "text/html; charset=utf-8");
+        check(
+            answer(200, &[html], b"<html>log in"),
+            Level::Wrong,
+            "captive portal",
+        );
+        check(
+            answer(302, &[("location", "http://login.example/")], b""),
+            Level::Wrong,
+            "http://login.example/",
+        );
+        check(answer(511, &[], b""), Level::Wrong, "captive portal");
+        check(answer(401, &[], b""), Level::Wrong, "credentials");
+        check(answer(404, &[], b""), Level::Wrong, "path of the URL");
+        check(answer(503, &[], b""), Level::Wrong, "by itself");
+    }
+
+    #[test]
+    fn clocks_that_differ_are_told() {
+        let date = ("date", "Wed, 15 Nov 2023 08:12:31 GMT");
+        let at = 1_700_035_951;
+        let check = |now: u64, expect: Option<&str>| {
+            let found =
+                clocks(&answer(200, &[date], b""), Duration::from_secs(now)).expect("a date");
+            match expect {
+                None => assert_eq!(found.level, Level::Ok, "{found:?}"),
+                Some(part) => assert!(found.found.contains(part), "{found:?}"),
+            }
+        };
+        check(at + 5, None);
+        check(at + 100, Some("100 s ahead of"));
+        check(at - 86_400, Some("86400 s behind"));
+        assert!(clocks(&answer(200, &[], b""), Duration::ZERO).is_none());
+    }
+}

@@ -1,0 +1,276 @@
+//! What belongs to the machine: clock, disk, the buffer's lock, addresses to listen on.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::{Finding, Patient};
+use crate::{
+    cli::show,
+    env::{Disk as _, Env as _, File as _, Open},
+    shell::{LOCK_FILE, fetch},
+};
+
+/// Syncs that are timed, and the bytes of each: a group commit of a busy store.
+const SYNCS: usize = 20;
+const SYNC_BYTES: usize = 64 * 1024;
+
+/// All syncs together take no longer.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A sync that takes longer is felt by senders: each acknowledgement waits for one.
+const SYNC_SLOW: Duration = Duration::from_millis(100);
+
+/// The years in which this program can be run.
+const YEAR_SECONDS: std::ops::Range<u64> = 1_735_689_600..4_102_444_800;
+
+/// Whether the clock is in this century.
+pub(super) fn clock(patient: &Patient) -> Finding {
+    let now = patient.env.unix_time();
+    let shown = show::instant(now.as_nanos() as u64).unwrap_or_else(|| format!("{now:?}"));
+    if YEAR_SECONDS.contains(&now.as_secs()) {
+        return Finding::ok("clock", shown);
+    }
+    let way_out =
+        "set it (timedatectl, chrony): ages, times to live and the times of items go by it";
+    Finding::wrong("clock", format!("it says {shown}"), way_out)
+}
+
+/// The folder, or the nearest one above it that exists.
+fn existing(dir: &Path) -> Option<PathBuf> {
+    let start = match dir.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => dir,
+    };
+    let mut above = start.ancestors();
+    let found = above.find(|path| !path.as_os_str().is_empty() && path.is_dir());
+    found
+        .map(Path::to_owned)
+        .or_else(|| start.is_relative().then(|| PathBuf::from(".")))
+}
+
+/// Whether the buffer's folder can be written, how fast it syncs, and whether there is room for what may come.
+pub(super) async fn disk(patient: &Patient) -> Vec<Finding> {
+    let dir = &patient.config.buffer.dir;
+    let shown = dir.display();
+    let Some(at) = existing(dir) else {
+        return vec![Finding::wrong(
+            "disk",
+            format!("{shown}: no such folder"),
+            "set buffer.dir",
+        )];
+    };
+    let mut findings = Vec::new();
+    match tokio::time::timeout(SYNC_TIMEOUT, time_syncs(patient, &at)).await {
+        Ok(Ok(mut times)) => {
+            times.sort_unstable();
+            let (p50, p99) = (times[times.len() / 2], times[times.len() - 1]);
+            let found = format!(
+                "{}: a sync of 64 KiB takes {p50:.1?} (p50), {p99:.1?} (slowest of {SYNCS})",
+                at.display()
+            );
+            findings.push(match p50 > SYNC_SLOW {
+                true => Finding::note("disk", found, "senders wait for a sync: use a disk with a write cache that keeps its word, or durability = \"os\" at the risk of a loss of power"),
+                false => Finding::ok("disk", found),
+            });
+        }
+        Ok(Err(error)) => {
+            let way_out = "let the collector's user write there, or set buffer.dir";
+            findings.push(Finding::wrong(
+                "disk",
+                format!("write to {}: {error}", at.display()),
+                way_out,
+            ));
+        }
+        Err(_) => {
+            let found = format!(
+                "{}: {SYNCS} syncs took more than {SYNC_TIMEOUT:?}",
+                at.display()
+            );
+            findings.push(Finding::wrong(
+                "disk",
+                found,
+                "look for a failing or overloaded disk (dmesg, iostat)",
+            ));
+        }
+    }
+    findings.extend(room(patient, &at).await);
+    findings
+}
+
+/// The times of some syncs of a file that nobody sees: its name is gone before the first byte is written.
+async fn time_syncs(patient: &Patient, at: &Path) -> io::Result<Vec<Duration>> {
+    let disk = patient.env.disk();
+    let path = at.join(format!(".backroom-doctor-{}", std::process::id()));
+    let file = disk.open(&path, Open::CreateNew).await?;
+    disk.remove_file(&path).await?;
+    let data = Bytes::from(vec![0x5a; SYNC_BYTES]);
+    let mut times = Vec::with_capacity(SYNCS);
+    for index in 0..SYNCS {
+        file.write_at((index * SYNC_BYTES) as u64, data.clone())
+            .await?;
+        let start = tokio::time::Instant::now();
+        file.sync().await?;
+        times.push(start.elapsed());
+    }
+    Ok(times)
+}
+
+/// Free space against what the quota still allows, and free inodes.
+async fn room(patient: &Patient, at: &Path) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let disk = patient.env.disk();
+    let quota = patient.config.buffer.disk.0;
+    let used: u64 = match disk.read_dir(&patient.config.buffer.dir).await {
+        Ok(entries) => entries.iter().map(|entry| entry.bytes).sum(),
+        Err(_) => 0,
+    };
+    let wanted = quota.saturating_sub(used);
+    match disk.free_bytes(at).await {
+        Ok(free) => {
+            let found = format!(
+                "{} free, the buffer uses {} of {}",
+                show::bytes(free),
+                show::bytes(used),
+                show::bytes(quota)
+            );
+            findings.push(match free < wanted {
+                true => Finding::wrong(
+                    "room",
+                    found,
+                    format!(
+                        "it may want {} more: make room, or set buffer.disk to {} at most",
+                        show::bytes(wanted),
+                        show::bytes(used + free / 10 * 9)
+                    ),
+                ),
+                false => Finding::ok("room", found),
+            });
+        }
+        Err(error) => {
+            findings.push(Finding::wrong(
+                "room",
+                format!("ask {}: {error}", at.display()),
+                "look at the file system",
+            ));
+        }
+    }
+    // Few file systems count inodes; the buffer needs a few hundred.
+    let path = at.to_owned();
+    let inodes = patient
+        .env
+        .compute(move || rustix::fs::statvfs(&path))
+        .await;
+    if let Ok(stat) = inodes
+        && stat.f_files > 0
+        && stat.f_favail < 1000
+    {
+        let found = format!("{} inodes free", stat.f_favail);
+        findings.push(Finding::wrong(
+            "room",
+            found,
+            "remove small files: the buffer needs some hundred",
+        ));
+    }
+    findings
+}
+
+/// Whether somebody has the buffer.
+pub(super) async fn lock(patient: &Patient) -> Finding {
+    if patient.is_running {
+        return Finding::ok("collector", "runs, and has the buffer");
+    }
+    let path = patient.config.buffer.dir.join(LOCK_FILE);
+    // Asking for a lock would make the file where there is none.
+    if !path.exists() {
+        return Finding::ok("collector", "does not run, and never did on this buffer");
+    }
+    match patient.env.disk().lock(&path).await {
+        Ok(_) => Finding::ok("collector", "does not run; the buffer is free"),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Finding::wrong(
+            "collector",
+            "a process has the buffer, and does not answer",
+            "run this as the collector's user; if it hangs, stop it (the buffer stays whole)",
+        ),
+        Err(error) => Finding::note(
+            "collector",
+            format!("lock {}: {error}", path.display()),
+            "on a file system without locks, see to it that one collector at a time uses the buffer",
+        ),
+    }
+}
+
+/// Whether the addresses are free, or ours.
+pub(super) async fn addresses(patient: &Patient) -> Vec<Finding> {
+    let listen = &patient.config.listen;
+    let mut findings = Vec::new();
+    if let Some(address) = listen.http {
+        findings.push(address_of(patient, "listen.http", address).await);
+    }
+    if let Some(address) = listen.grpc {
+        findings.push(address_of(patient, "listen.grpc", address).await);
+    }
+    findings
+}
+
+async fn address_of(patient: &Patient, name: &'static str, address: SocketAddr) -> Finding {
+    match patient.env.listen(address).await {
+        Ok(_) if patient.is_running => Finding::wrong(
+            name,
+            format!("{address} is free, though a collector runs"),
+            "does it run with another configuration? compare `run --print-config`",
+        ),
+        Ok(_) => Finding::ok(name, format!("{address} is free")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && name != "listen.http" => {
+            match patient.is_running {
+                true => Finding::ok(
+                    name,
+                    format!("{address} is taken, by the collector it seems"),
+                ),
+                false => taken(name, address),
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let url = format!("http://{address}");
+            let answer = fetch::get(&patient.env, &url, "/healthz", Duration::from_secs(3)).await;
+            match answer {
+                Ok(answer) if patient.is_running && answer.status() == 200 => {
+                    Finding::ok(name, format!("{address} answers, healthy"))
+                }
+                Ok(answer) if patient.is_running => {
+                    let words = String::from_utf8_lossy(answer.body()).trim().to_owned();
+                    Finding::wrong(
+                        name,
+                        format!("{address} answers {}: {words}", answer.status()),
+                        "see /healthz and the collector's log",
+                    )
+                }
+                _ if patient.is_running => Finding::ok(
+                    name,
+                    format!("{address} is taken, by the collector it seems"),
+                ),
+                _ => taken(name, address),
+            }
+        }
+        Err(error) => Finding::wrong(
+            name,
+            format!("listen on {address}: {error}"),
+            format!(
+                "set {name} to an address of this machine, and a port above 1024 unless it may use lower ones"
+            ),
+        ),
+    }
+}
+
+fn taken(name: &'static str, address: SocketAddr) -> Finding {
+    Finding::wrong(
+        name,
+        format!("{address} is taken by another process"),
+        format!("find it with `ss -ltnp`, or set {name} to a free address"),
+    )
+}

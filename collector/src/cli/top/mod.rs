@@ -1,0 +1,165 @@
+//! `backroom-collector top`: a live view of a collector, from its own metrics.
+//!
+//! It asks `/metrics` and nothing else, so what it shows is what a dashboard would. Next: `sample`, which reads a page and
+//! computes; `screen`, which owns the terminal.
+
+mod sample;
+mod screen;
+
+use std::{io::IsTerminal as _, net::SocketAddr, time::Duration};
+
+use super::{exit, fail, put, settings};
+use crate::{
+    config::{Format, quantity},
+    env::OsEnv,
+    shell::fetch,
+};
+use sample::{Sample, View};
+
+/// Watch a collector, from its own metrics.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Configuration file of the collector that is meant.
+    #[arg(long, value_name = "FILE")]
+    config: Option<std::path::PathBuf>,
+    /// Address of its /metrics; wins over the file.
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+    /// Time between two looks.
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
+    interval: String,
+    /// Look twice, print once, and leave.
+    #[arg(long)]
+    once: bool,
+    /// One JSON object a look.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Longest wait for the page.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Shows until somebody leaves; gives the exit code.
+pub(super) fn run(args: &Args) -> u8 {
+    let settings = match settings::load(args.config.as_deref()) {
+        Ok(settings) => settings,
+        Err(report) => {
+            settings::tell(&report, Format::Human);
+            return report.exit_code();
+        }
+    };
+    let interval = match quantity::duration(&args.interval) {
+        Ok(interval)
+            if (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&interval) =>
+        {
+            interval
+        }
+        _ => {
+            return fail(
+                format_args!("--interval {}: write 100ms to 1h", args.interval),
+                exit::USAGE,
+            );
+        }
+    };
+    let Some(mut address) = args.listen.or(settings.config.listen.http) else {
+        return fail(
+            "listen.http is off, and /metrics with it",
+            exit::UNAVAILABLE,
+        );
+    };
+    if address.ip().is_unspecified() {
+        // What listens everywhere listens here.
+        address.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    super::block_on(async move |env| {
+        let is_live = !args.once && !args.json && std::io::stdout().is_terminal();
+        let result = match is_live {
+            true => live(&env, address, interval).await,
+            false => plain(&env, address, interval, args).await,
+        };
+        match result {
+            Ok(()) => exit::OK,
+            Err(error) => {
+                let hint = "name it with --listen or --config";
+                fail(
+                    format_args!("ask http://{address}/metrics: {error}; {hint}"),
+                    exit::UNAVAILABLE,
+                )
+            }
+        }
+    })
+}
+
+async fn look(env: &OsEnv, address: SocketAddr) -> Result<Sample, String> {
+    let answer = fetch::get(env, &format!("http://{address}"), "/metrics", TIMEOUT).await?;
+    if answer.status() != 200 {
+        return Err(format!("it answers {}", answer.status()));
+    }
+    let at = tokio::time::Instant::now();
+    Sample::read(at, &String::from_utf8_lossy(answer.body()))
+        .ok_or_else(|| "it is no collector of ours".to_owned())
+}
+
+async fn plain(
+    env: &OsEnv,
+    address: SocketAddr,
+    interval: Duration,
+    args: &Args,
+) -> Result<(), String> {
+    let mut before = look(env, address).await?;
+    loop {
+        tokio::time::sleep(interval).await;
+        let now = look(env, address).await?;
+        let view = View::new(&before, &now);
+        match args.json {
+            true => put(&format!("{}\n", view.json())),
+            false => put(&format!("{}\n", view.text(&address.to_string()))),
+        }
+        if args.once {
+            return Ok(());
+        }
+        before = now;
+    }
+}
+
+async fn live(env: &OsEnv, address: SocketAddr, interval: Duration) -> Result<(), String> {
+    let mut before = look(env, address).await?;
+    let screen = screen::Screen::open().map_err(|error| format!("use the terminal: {error}"))?;
+    let mut text = format!("{address}: looking\n");
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::pin!(interrupted);
+    let mut next = tokio::time::Instant::now() + interval;
+    loop {
+        screen.draw(&format!("{text}\nq leaves"));
+        let left = tokio::select! {
+            biased;
+            _ = &mut interrupted => true,
+            key = screen.key(env) => matches!(key, Some(b'q' | b'Q' | 27)),
+        };
+        if left {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() < next {
+            continue;
+        }
+        next = tokio::time::Instant::now() + interval;
+        match look(env, address).await {
+            Ok(now) => {
+                text = View::new(&before, &now).text(&address.to_string());
+                before = now;
+            }
+            // It may be starting again: the last picture stays, with the reason.
+            Err(error) => {
+                let last = text
+                    .lines()
+                    .filter(|line| !line.starts_with("! "))
+                    .collect::<Vec<_>>()
+                    .join("\n");
+                text = format!("{last}\n! no answer: {error}\n");
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! One request of a tool, with the collector's own client: `/metrics` of a collector, or a probe of a destination.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use hyper::{Method, Response};
+
+use super::client::{Client, Destination};
+use crate::{config::Endpoint, env::Env};
+
+/// Asks for a path below a base URL; `timeout` for all of it.
+///
+/// # Errors
+/// Why there is no answer, in words.
+pub async fn get<E: Env>(
+    env: &E,
+    url: &str,
+    path: &str,
+    timeout: Duration,
+) -> Result<Response<Bytes>, String> {
+    ask(env, &Endpoint::new(url), Method::GET, path, timeout).await
+}
+
+/// Sends an empty export of traces to a destination, with all its headers, as the exporter would; `timeout` for all of it.
+///
+/// # Errors
+/// Why there is no answer, in words.
+pub async fn probe<E: Env>(
+    env: &E,
+    endpoint: &Endpoint,
+    timeout: Duration,
+) -> Result<Response<Bytes>, String> {
+    ask(env, endpoint, Method::POST, "/v1/traces", timeout).await
+}
+
+async fn ask<E: Env>(
+    env: &E,
+    endpoint: &Endpoint,
+    method: Method,
+    path: &str,
+    timeout: Duration,
+) -> Result<Response<Bytes>, String> {
+    let destination = Destination::new(endpoint).map_err(|error| error.to_string())?;
+    let request = destination.bare(method, path);
+    let mut client = Client::new(env.clone(), Arc::new(destination));
+    client.fetch(request, timeout).await
+}
