@@ -291,3 +291,29 @@ async fn a_disk_without_space_still_delivers() {
     assert_eq!(taken.keys().filter(|id| **id < 100).count(), 100);
     assert!(taken.values().all(|count| *count == 1));
 }
+
+/// What is durable and cannot be sealed is bounded in memory: then requests are refused, and come in again when it can.
+#[tokio::test]
+async fn what_cannot_be_sealed_does_not_fill_the_memory() {
+    let env = env();
+    let (_keep, dir) = buffer();
+    let sink = Sink::closed(&env).await;
+    let (told, faults) = start(&dir, &sink);
+    let (address, _) = told.listening().await;
+    let mut client = common::Client::connect(address).await;
+    faults.batches.store(true, Ordering::Relaxed);
+    let request = common::spans(0..500);
+    // Eight batches, and one request that began when there was room.
+    let taken_max = 8 * config(&dir, None).batch.bytes.0 as usize / request.len() + 2;
+    let mut taken = 0;
+    while client.post_spans(0..500).await.unwrap().status == 200 {
+        taken += 1;
+        assert!(taken <= taken_max, "more than {taken_max} were taken");
+    }
+    assert!(taken >= 4, "only {taken} were taken");
+
+    faults.batches.store(false, Ordering::Relaxed);
+    told.wait("an end", |told| told.has_notice("the disk works again"))
+        .await;
+    assert_eq!(client.post_spans(0..500).await.unwrap().status, 200);
+}

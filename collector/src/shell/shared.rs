@@ -36,6 +36,8 @@ pub(super) struct Shared<E> {
     pub(super) commit: Notify,
     /// Rung when a batch may be due.
     pub(super) seal: Notify,
+    /// Rung when a batch was sealed; every request that waits looks.
+    pub(super) sealed: Notify,
     /// Rung when something may be sent; every worker looks.
     pub(super) send: Notify,
     /// Rung after each commit, for those who wait for what they did to be durable.
@@ -126,6 +128,7 @@ impl<E: Env> Shared<E> {
             observer,
             commit: Notify::new(),
             seal: Notify::new(),
+            sealed: Notify::new(),
             send: Notify::new(),
             committed: Notify::new(),
             quarantine: tokio::sync::Mutex::new(()),

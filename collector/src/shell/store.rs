@@ -24,6 +24,13 @@ use crate::{
 /// Pause after the disk has failed.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
 
+/// Batches that may wait for compression: enough to keep it busy, and a part of the memory that the collector promises to
+/// stay within. A request beyond them waits.
+const UNSEALED_BATCHES: u64 = 8;
+
+/// How long a request waits for compression: less than any sender does.
+const SEAL_WAIT: Duration = Duration::from_secs(2);
+
 /// Pauses between looks for what is too old.
 const EXPIRY_PAUSE_MIN: Duration = Duration::from_secs(1);
 const EXPIRY_PAUSE_MAX: Duration = Duration::from_secs(60);
@@ -46,12 +53,14 @@ type FileOf<E> = <<E as Env>::Disk as Disk>::File;
 impl<E: Env> Shared<E> {
     /// Stores a request and returns when it is durable.
     pub(super) async fn store(&self, signal: Signal, items: u64, body: Bytes) -> Stored {
+        let unsealed_max = UNSEALED_BATCHES * self.config().batch.bytes.0;
+        if !self.has_room_to_seal(unsealed_max).await {
+            return Stored::Busy;
+        }
         let born = self.unix_nanos();
-        let config = self.config();
-        let unsealed_max = config.listen.inflight_bytes_max.0 + 4 * config.batch.bytes.0;
         let admission = {
             let mut state = self.lock();
-            if state.is_stopping || state.spool.unsealed_bytes() > unsealed_max {
+            if state.is_stopping {
                 return Stored::Busy;
             }
             let admission = state.spool.append(signal, items, body, born);
@@ -80,6 +89,27 @@ impl<E: Env> Shared<E> {
                 stored
             }
         }
+    }
+
+    /// Waits until compression has caught up, so that what is durable and not sealed does not fill the memory; false if it does
+    /// not in time. The sender's connection waits with it, which slows it down without a refusal.
+    async fn has_room_to_seal(&self, unsealed_max: u64) -> bool {
+        if self.lock().spool.unsealed_bytes() <= unsealed_max {
+            return true;
+        }
+        let wait = async {
+            loop {
+                let bell = self.sealed.notified();
+                tokio::pin!(bell);
+                // Registered before looking, so that no bell is missed.
+                bell.as_mut().enable();
+                if self.lock().spool.unsealed_bytes() <= unsealed_max {
+                    return;
+                }
+                bell.await;
+            }
+        };
+        tokio::time::timeout(SEAL_WAIT, wait).await.is_ok()
     }
 
     /// Removes files that are not needed any more.
@@ -289,6 +319,7 @@ pub(super) async fn seal<E: Env>(shared: Arc<Shared<E>>) {
             )
             .await;
         shared.lock().spool.seal_done(result.is_ok());
+        shared.sealed.notify_waiters();
         shared.settle();
         shared.commit.notify_one();
         shared.send.notify_waiters();

@@ -87,7 +87,7 @@ pub struct Limits {
 }
 
 /// Bytes of requests in one group commit, beyond which the next one takes them: bounds the write's buffer and the file.
-const COMMIT_BYTES: u64 = 8 << 20;
+const COMMIT_BYTES: u64 = 4 << 20;
 
 /// Batches in one segment: bounds its index in memory.
 const SEGMENT_BATCHES: usize = 4096;
