@@ -7,7 +7,8 @@
 //!    and sync, [`Spool::seal_done`].
 //! 3. [`Spool::pick`] gives a batch to send; it ends in [`Spool::delivered`], [`Spool::failed`], [`Spool::suspend`],
 //!    [`Spool::quarantined`] or [`Spool::damaged`].
-//! 4. [`Spool::take_garbage`] names files to remove; then [`Spool::removed`].
+//! 4. [`Spool::expire`] drops what is too old, [`Spool::purge`] what an operator does not want.
+//! 5. [`Spool::take_garbage`] names files to remove; then [`Spool::removed`].
 //!
 //! One commit and one seal may be under way at a time, and any number of sends.
 //!
@@ -26,6 +27,7 @@ mod handling;
 mod intake;
 mod listing;
 mod outbox;
+mod purge;
 mod queue;
 mod seal;
 #[cfg(test)]
@@ -42,6 +44,7 @@ pub use handling::{Reserve, Reserved};
 pub use intake::{Admission, Commit};
 pub use listing::Unsealed;
 pub use outbox::{BatchRef, Left, Pick};
+pub use purge::{Purge, Purged};
 pub(super) use queue::Queue;
 pub use queue::{ClassLimits, ClassStat};
 pub use seal::{Placement, SealWork};

@@ -256,8 +256,8 @@ impl Spool {
 
     /// Where a refused item goes: its words (length as u32, text), then the request that holds it alone.
     ///
-    /// Like a batch it counts only after write and sync; then [`Spool::quarantined`]. One at a time. `None` if the quarantine
-    /// is full ([`Limits::quarantine_bytes`](super::Limits::quarantine_bytes)): then the item stays in its batch.
+    /// Like a batch it counts only after write and sync; then [`Spool::quarantined`]. One at a time. `None` if the disk or
+    /// the quarantine is full ([`Limits::quarantine_bytes`](super::Limits::quarantine_bytes)): then the item stays in its batch.
     pub fn place_quarantined(
         &mut self,
         range: ItemRange,
@@ -265,7 +265,8 @@ impl Spool {
         request: &[u8],
     ) -> Option<Placement> {
         let bytes = frame::frame_bytes(4 + words.len() + request.len());
-        if self.quarantine_bytes + bytes > self.limits.quarantine_bytes() {
+        let is_full = self.disk_bytes() + bytes > self.limits.disk_bytes;
+        if is_full || self.quarantine_bytes + bytes > self.limits.quarantine_bytes() {
             return None;
         }
         let (number, offset) = match self.quarantine {

@@ -655,6 +655,45 @@ fn losses_survive_a_loss_of_power() {
     assert!(world.delivered.is_empty());
 }
 
+/// An operator takes out a class, or a time of it; it is gone for good, in the ledger, and nothing else is.
+#[test]
+fn a_purge_takes_what_it_is_told() {
+    let mut world = World::new(1, limits(u64::MAX >> 1, OnFull::Refuse));
+    for second in 1..=20_u64 {
+        world.unix = second * 1_000_000_000;
+        for signal in [Signal::Traces, Signal::Logs] {
+            world.step(&Step::Append(signal, 30));
+            world.step(&Step::Commit);
+            world.step(&Step::Seal);
+        }
+    }
+    let purge = Purge {
+        class: Some(Signal::Logs.into()),
+        born: 3_000_000_000..=12_500_000_000,
+        reason: DropReason::Purged,
+    };
+    let (mut items, mut from) = (0, Some(0));
+    while let Some(number) = from {
+        let purged = world.spool.purge(&purge, number, world.unix);
+        items += purged.items;
+        from = purged.load.map(|(file, _)| {
+            world.spool.index_loaded(file, world.disk.headers(file));
+            file.number
+        });
+    }
+    assert_eq!(items, 300, "ten seconds of logs");
+    world.step(&Step::Commit);
+    world.step(&Step::PowerLoss);
+    let logs = world.spool.lifetime(Signal::Logs);
+    assert_eq!(
+        (logs.stored, logs.dropped_for(DropReason::Purged)),
+        (300, 300)
+    );
+    assert_eq!(world.spool.lifetime(Signal::Traces).stored, 600);
+    world.drain();
+    assert_eq!(world.delivered.len(), 900);
+}
+
 /// A class that the configuration does not know any more keeps its name and its items, and is delivered.
 #[test]
 fn a_class_that_is_gone_is_drained() {
