@@ -21,13 +21,12 @@ use std::{
 use backroom_collector::{
     env::{
         ConnectError, DirEntry, Disk, Env, File, Open, OsDisk, OsEnv, OsFile, OsListener, OsLock,
-        Target, Task,
+        OsStream, Target, Task,
     },
     shell,
 };
 use bytes::Bytes;
 use common::{Recorder, Sink, buffer, config, env};
-use tokio::net::TcpStream;
 
 /// What fails at the moment.
 #[derive(Debug, Default)]
@@ -67,11 +66,11 @@ struct FaultyFile {
 }
 
 impl Env for FaultyEnv {
-    type Stream = TcpStream;
+    type Stream = OsStream;
     type Listener = OsListener;
     type Disk = FaultyDisk;
 
-    async fn connect(&self, target: &Target) -> Result<TcpStream, ConnectError> {
+    async fn connect(&self, target: &Target) -> Result<OsStream, ConnectError> {
         self.inner.connect(target).await
     }
 

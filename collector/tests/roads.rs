@@ -6,128 +6,27 @@
 
 mod common;
 
-use std::{
-    convert::Infallible,
-    net::SocketAddr,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use backroom_collector::{
     config::{ByteSize, Codec},
     core::codec::compress,
-    env::{Executor, OsEnv},
+    env::OsEnv,
     otlp::{Signal, grpc, json},
 };
-use common::{PROTOBUF, Running, Sink, buffer, bytes, config, env, spans};
-use http_body_util::{BodyExt, Full};
-use hyper::{
-    HeaderMap, Request, StatusCode,
-    body::{Body, Frame},
-    client::conn::http2,
+use common::{
+    PROTOBUF, Running, Sink, buffer, bytes, config, env,
+    http2::{Http2, Sent},
+    spans,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http_body_util::Full;
 
 const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
 
 type Headers = &'static [(&'static str, &'static str)];
 
-/// One HTTP/2 connection.
-struct Http2(http2::SendRequest<Sent>);
-
-/// A body: whole, or all but its end.
-#[derive(Debug)]
-struct Sent(Full<bytes::Bytes>, bool);
-
-impl Body for Sent {
-    type Data = bytes::Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<bytes::Bytes>, Infallible>>> {
-        match Pin::new(&mut self.0).poll_frame(cx) {
-            Poll::Ready(None) if self.1 => Poll::Pending,
-            other => other,
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        !self.1 && self.0.is_end_stream()
-    }
-}
-
-#[derive(Debug)]
-struct Reply {
-    status: StatusCode,
-    headers: HeaderMap,
-    trailers: Option<HeaderMap>,
-    body: bytes::Bytes,
-}
-
-impl Http2 {
-    async fn connect(env: &OsEnv, address: SocketAddr) -> Self {
-        let stream = common::connect(env, address).await;
-        let (sender, connection) = http2::Builder::new(Executor(env.clone()))
-            .timer(TokioTimer::new())
-            .handshake(TokioIo::new(stream))
-            .await
-            .unwrap();
-        use backroom_collector::env::Env;
-        env.spawn(async move { drop(connection.await) });
-        Self(sender)
-    }
-
-    async fn post(&mut self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {
-        self.send(path, headers, Sent(Full::new(body.into()), false))
-            .await
-    }
-
-    async fn send(&mut self, path: &str, headers: &[(&str, &str)], body: Sent) -> Reply {
-        let mut request = Request::post(format!("http://store{path}"));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(body).unwrap();
-        let (head, body) = self.0.send_request(request).await.unwrap().into_parts();
-        let body = body.collect().await.unwrap();
-        Reply {
-            status: head.status,
-            headers: head.headers,
-            trailers: body.trailers().cloned(),
-            body: body.to_bytes(),
-        }
-    }
-
-    /// A gRPC call as every client makes it.
-    async fn call(&mut self, path: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Reply {
-        let always = [("content-type", "application/grpc"), ("te", "trailers")];
-        let reply = self
-            .post(path, &[&always[..], headers].concat(), body)
-            .await;
-        assert_eq!(reply.status, 200, "{reply:?}");
-        assert_eq!(reply.headers["content-type"], "application/grpc");
-        assert_eq!(reply.headers["grpc-accept-encoding"], "identity,gzip,zstd");
-        reply
-    }
-}
-
-impl Reply {
-    /// The gRPC status: in the trailers of a success, in the head of an error.
-    fn grpc_status(&self) -> &str {
-        let headers = self.trailers.as_ref().unwrap_or(&self.headers);
-        headers["grpc-status"].to_str().unwrap()
-    }
-
-    fn has_retry_info(&self) -> bool {
-        use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
-        let details = STANDARD_NO_PAD.decode(&self.headers["grpc-status-details-bin"]);
-        let details = details.unwrap();
-        let name = b"google.rpc.RetryInfo";
-        details.windows(name.len()).any(|part| part == name)
-    }
+async fn http2(env: &OsEnv, address: SocketAddr) -> Http2 {
+    Http2::over(env, common::connect(env, address).await).await
 }
 
 /// A compressed message in its frame.
@@ -143,7 +42,7 @@ async fn grpc_takes_every_encoding_and_signal() {
     let (_keep, dir) = buffer();
     let sink = Sink::open(&env).await;
     let running = Running::start(&env, config(&dir, Some(sink.url()))).await;
-    let mut client = Http2::connect(&env, running.grpc).await;
+    let mut client = http2(&env, running.grpc).await;
     let calls: [(Headers, Vec<u8>); 5] = [
         (&[], grpc::frame(&spans(0..10))),
         // The flag decides, not the header.
@@ -195,7 +94,7 @@ async fn grpc_errors_are_grpcs() {
     let mut config = config(&dir, None);
     config.listen.body_bytes_max = ByteSize(100_000);
     let running = Running::start(&env, config).await;
-    let mut client = Http2::connect(&env, running.grpc).await;
+    let mut client = http2(&env, running.grpc).await;
     let profiles = "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export";
     let good = grpc::frame(&spans(0..10));
     let gzip: Headers = &[("grpc-encoding", "gzip")];
@@ -298,7 +197,7 @@ async fn grpc_says_when_to_come_again() {
     config.buffer.disk = ByteSize(200_000);
     config.compress.codec = Codec::None;
     let running = Running::start(&env, config).await;
-    let mut client = Http2::connect(&env, running.grpc).await;
+    let mut client = http2(&env, running.grpc).await;
     let reply = client.call(TRACES, &[], grpc::frame(&spans(0..100))).await;
     assert_eq!(reply.grpc_status(), "14", "{reply:?}");
     assert!(reply.has_retry_info());
@@ -322,7 +221,7 @@ async fn wrong_ports_name_the_right_one() {
     let env = env();
     let (_keep, dir) = buffer();
     let running = Running::start(&env, config(&dir, None)).await;
-    let mut client = Http2::connect(&env, running.address).await;
+    let mut client = http2(&env, running.address).await;
     let reply = client.call(TRACES, &[], grpc::frame(&spans(0..1))).await;
     assert_eq!(reply.grpc_status(), "12");
     let text = reply.headers["grpc-message"].to_str().unwrap();
@@ -345,10 +244,10 @@ async fn http2_with_prior_knowledge_serves_many_at_once() {
     let (_keep, dir) = buffer();
     let sink = Sink::open(&env).await;
     let running = Running::start(&env, config(&dir, Some(sink.url()))).await;
-    let client = Http2::connect(&env, running.address).await;
+    let client = http2(&env, running.address).await;
     let mut posts = Vec::new();
     for lane in 0..50_u32 {
-        let mut client = Http2(client.0.clone());
+        let mut client = client.clone();
         use backroom_collector::env::Env;
         posts.push(env.spawn(async move {
             let body = spans(lane * 10..lane * 10 + 10);
@@ -362,7 +261,7 @@ async fn http2_with_prior_knowledge_serves_many_at_once() {
         assert!(reply.body.is_empty() && !reply.headers.contains_key("date"));
     }
     // A body that is refused resets its stream and nothing else.
-    let mut client = Http2(client.0.clone());
+    let mut client = client.clone();
     let reply = client
         .post("/v1/traces", &[PROTOBUF], vec![0; 9 << 20])
         .await;
@@ -512,7 +411,7 @@ async fn garbage_over_http2_hurts_nobody_else() {
             held.push(client);
         }
     }
-    let mut client = Http2::connect(&env, running.grpc).await;
+    let mut client = http2(&env, running.grpc).await;
     let call = client.call(TRACES, &[], grpc::frame(&spans(0..10)));
     let reply = tokio::time::timeout(Duration::from_secs(30), call)
         .await

@@ -69,7 +69,7 @@ fn collect(config: Config) -> u8 {
             Err(error) => {
                 let code = match error {
                     shell::Error::Buffer { .. } | shell::Error::InUse { .. } => exit::CANNOT_WRITE,
-                    shell::Error::Endpoint { .. } => exit::DATA,
+                    shell::Error::Endpoint { .. } | shell::Error::Tokens { .. } => exit::DATA,
                     _ => exit::OS,
                 };
                 fail(error, code)

@@ -18,6 +18,7 @@ use super::{
     diagnostic::{Diagnostic, Report, Sink, Sources, Span},
     grammar::{Call, Grammar, Part, TextError},
     quantity::{self, DURATION, RATE, SIZE},
+    secrets,
     shape::{Key, Shape, Ty},
     tree::{self, Node, Table, Value},
 };
@@ -92,6 +93,18 @@ static LISTEN: Shape = Shape {
             "\"127.0.0.1:4317\"",
             "OTLP/gRPC: address and port, or off.",
         ),
+        Key::may(
+            "tls",
+            Ty::Table(&LISTEN_TLS),
+            "{ cert = \"/etc/backroom/server.pem\", key = \"/etc/backroom/server.key\" }",
+            "Certificates of both listeners; without them it is plain TCP. Not in a simulated store.",
+        ),
+        Key::may(
+            "bearer_tokens_file",
+            Ty::Text,
+            "\"/etc/backroom/tokens\"",
+            "A file with one token a line, of which senders must know one. It is read again when it changes. Not in a simulated store.",
+        ),
         Key::or(
             "body_bytes_max",
             Ty::Word(&SIZE),
@@ -107,6 +120,54 @@ static LISTEN: Shape = Shape {
     ],
 };
 
+static LISTEN_TLS: Shape = Shape {
+    doc: "Certificates that the listeners show, and those that they ask for. PEM files; they are read again when they change.",
+    keys: &[
+        Key::need(
+            "cert",
+            Ty::Text,
+            "\"/etc/backroom/server.pem\"",
+            "The certificate, followed by those between it and the root.",
+        ),
+        Key::need(
+            "key",
+            Ty::Text,
+            "\"/etc/backroom/server.key\"",
+            "The certificate's private key.",
+        ),
+        Key::may(
+            "client_ca",
+            Ty::Text,
+            "\"/etc/backroom/clients.pem\"",
+            "Roots of the certificates that clients must show; without it none is asked for.",
+        ),
+    ],
+};
+
+static ENDPOINT_TLS: Shape = Shape {
+    doc: "Whom the collector trusts, and what it shows, over https. PEM files; they are read again when they change.",
+    keys: &[
+        Key::may(
+            "ca",
+            Ty::Text,
+            "\"/etc/backroom/hq-ca.pem\"",
+            "Roots to trust, in place of those of the operating system.",
+        ),
+        Key::may(
+            "cert",
+            Ty::Text,
+            "\"/etc/backroom/store.pem\"",
+            "The certificate to show; needs `key`.",
+        ),
+        Key::may(
+            "key",
+            Ty::Text,
+            "\"/etc/backroom/store.key\"",
+            "The certificate's private key; needs `cert`.",
+        ),
+    ],
+};
+
 static ENDPOINT: Shape = Shape {
     doc: "Where the collector sends to.",
     keys: &[
@@ -115,6 +176,12 @@ static ENDPOINT: Shape = Shape {
             Ty::Word(&URL),
             "\"http://hq.example:4318\"",
             "Base URL; the path of the signal is appended.",
+        ),
+        Key::may(
+            "tls",
+            Ty::Table(&ENDPOINT_TLS),
+            "{ ca = \"/etc/backroom/hq-ca.pem\" }",
+            "Whom to trust and what to show over https.",
         ),
         Key::may(
             "headers",
@@ -321,6 +388,8 @@ impl Default for Listen {
         Self {
             http: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 4318))),
             grpc: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 4317))),
+            tls: None,
+            bearer_tokens_file: None,
             body_bytes_max: ByteSize(8 << 20),
             inflight_bytes_max: ByteSize(32 << 20),
         }
@@ -343,6 +412,7 @@ impl Endpoint {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
+            tls: None,
             headers: Vec::new(),
             timeout: Duration::from_secs(30),
         }
@@ -442,6 +512,8 @@ pub fn read(node: &Node, place: &str, reader: Reader, sink: &Sink) -> Config {
     if let Some(f) = fields.fields("listen") {
         set(&mut config.listen.http, f.text("http", address));
         set(&mut config.listen.grpc, f.text("grpc", address));
+        config.listen.tls = secrets::listen_tls(&f, reader);
+        config.listen.bearer_tokens_file = secrets::tokens_file(&f, reader);
         set(
             &mut config.listen.body_bytes_max,
             f.text("body_bytes_max", positive_size),
@@ -512,11 +584,12 @@ fn set<T>(slot: &mut T, value: Option<T>) {
 /// A URL, or a table with one.
 fn endpoint(fields: &Fields<'_>, reader: Reader) -> Option<Endpoint> {
     let node = fields.node("endpoint")?;
-    let (url_text, url_node, mut found) = if node.as_table().is_some() {
+    let (url_text, mut found) = if node.as_table().is_some() {
         let f = fields.fields("endpoint")?;
         let url_text = f.text("url", url);
         let mut found = Endpoint::new("");
         set(&mut found.timeout, f.text("timeout", quantity::duration));
+        found.tls = secrets::endpoint_tls(&f, reader);
         if let Some(headers) = f.node("headers") {
             f.checked("headers", headers);
             if let Some(table) = headers.as_table() {
@@ -537,18 +610,19 @@ fn endpoint(fields: &Fields<'_>, reader: Reader) -> Option<Endpoint> {
                 }
             }
         }
-        (url_text, f.node("url").unwrap_or(node), found)
+        (url_text, found)
     } else {
-        (fields.text("endpoint", url), node, Endpoint::new(""))
+        (fields.text("endpoint", url), Endpoint::new(""))
     };
     let url = url_text?;
-    if reader == Reader::Deployed && url.starts_with("https:") {
+    if found.tls.is_some() && url.starts_with("http:") {
+        let at = fields
+            .fields("endpoint")
+            .map_or(node.span, |f| f.key_span("tls"));
         fields.sink().push(
-            Diagnostic::error(&codes::E0702, "this version cannot send over TLS")
-                .at(url_node.within(0.."https".len()), "not supported yet")
-                .help(String::from(
-                    "send over http:// to a TLS proxy beside the collector",
-                )),
+            Diagnostic::error(&codes::E0703, "`tls` says nothing about `http://`")
+                .at(at, "never used")
+                .help(String::from("write https:// in `url`, or remove it")),
         );
     }
     found.url = url;

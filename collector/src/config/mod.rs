@@ -15,6 +15,7 @@ pub mod origins;
 pub mod quantity;
 mod render;
 pub mod schema;
+mod secrets;
 pub mod shape;
 mod suggest;
 pub mod tree;

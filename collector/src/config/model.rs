@@ -5,6 +5,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{BitRate, ByteSize, Class};
+use crate::env::{ClientTls, ServerTls};
 
 /// Everything the collector is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +35,10 @@ pub struct Listen {
     pub http: Option<SocketAddr>,
     /// OTLP/gRPC; `127.0.0.1:4317` unless told otherwise, `None` is off.
     pub grpc: Option<SocketAddr>,
+    /// Certificates of both listeners; `None` is plain TCP.
+    pub tls: Option<ServerTls>,
+    /// A file with tokens of which senders must know one; `None` takes requests from anyone.
+    pub bearer_tokens_file: Option<PathBuf>,
     /// Largest request body after decompression; 8 MiB.
     pub body_bytes_max: ByteSize,
     /// All requests in flight together, after decompression; 32 MiB. Beyond it 503 with Retry-After.
@@ -45,6 +50,8 @@ pub struct Listen {
 pub struct Endpoint {
     /// Base URL, such as `http://hq.example:4318`; the signal's path is appended.
     pub url: String,
+    /// Whom to trust and what to show over `https`; `None` trusts the operating system's roots.
+    pub tls: Option<ClientTls>,
     /// Extra request headers, in order.
     pub headers: Vec<(String, String)>,
     /// Limit for one request, from connecting to the last byte of the answer; 30 s.

@@ -81,7 +81,11 @@ impl Origins {
                     value: Some(toml(&entry.node).to_string()),
                     origin: sources.origin(entry.node.span),
                 }),
-                (Some(inner), None) if matches!(key.ty, Ty::Table(_)) => {
+                // A table without defaults says nothing, and its header alone would say that it is meant.
+                (Some(inner), None)
+                    if matches!(key.ty, Ty::Table(_))
+                        && inner.keys.iter().any(|key| key.default.is_some()) =>
+                {
                     self.add(&below(place, key.name), inner, &Table::default(), sources);
                 }
                 (_, None) => {

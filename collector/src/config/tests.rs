@@ -101,7 +101,7 @@ fn the_table_of_keys_tells_the_true_defaults() {
 #[test]
 fn everything_wrong_is_told_in_one_go() {
     let text = r#"
-endpoint = "https://hq.example"
+endpoint = "https:/hq.example"
 [buffer]
 disk = 512
 on_ful = "drop-oldest"

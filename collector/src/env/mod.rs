@@ -9,9 +9,11 @@
 pub mod conformance;
 mod os;
 mod process;
+mod tls;
 
 pub use os::{OsDisk, OsEnv, OsFile, OsListener, OsLock, derive_seed};
 pub use process::ProcessStats;
+pub use tls::{ClientTls, OsStream, ServerTls, TlsError, TlsFile};
 
 use std::{
     future::Future,
@@ -41,6 +43,22 @@ pub trait Env: Clone + Send + Sync + 'static {
         &self,
         target: &Target,
     ) -> impl Future<Output = Result<Self::Stream, ConnectError>> + Send;
+
+    /// Binds `address`, and secures each stream that is accepted there. A stream makes its handshake when it is used, within
+    /// a limit of time: until then it reads nothing, and an error of the handshake is an error of the first use.
+    ///
+    /// # Errors
+    /// As [`Env::listen`], and where the files cannot be used. `Unsupported` unless an environment says otherwise: a
+    /// simulated world has no TLS.
+    fn listen_tls(
+        &self,
+        address: SocketAddr,
+        tls: &ServerTls,
+    ) -> impl Future<Output = io::Result<Self::Listener>> + Send {
+        let _ = tls;
+        let why = format!("{address}: there is no TLS in this world");
+        std::future::ready(Err(io::Error::new(io::ErrorKind::Unsupported, why)))
+    }
 
     /// Binds `address`; port 0 picks a free one, which [`Listener::local_addr`] tells.
     fn listen(
@@ -133,8 +151,17 @@ pub struct Target {
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// The name that the server's certificate must carry; `None` is plain TCP.
-    pub tls: Option<String>,
+    /// `None` is plain TCP.
+    pub tls: Option<TargetTls>,
+}
+
+/// How a connection is secured.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TargetTls {
+    /// The name that the server's certificate must carry.
+    pub name: String,
+    /// Whom to trust and what to show.
+    pub files: ClientTls,
 }
 
 /// Why a connection could not be made.

@@ -18,7 +18,10 @@ use rand::{Rng, SeedableRng, TryRng};
 use rand_chacha::ChaCha20Rng;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{ConnectError, DirEntry, Disk, Env, File, Listener, Open, ProcessStats, Target, Task};
+use super::{
+    ConnectError, DirEntry, Disk, Env, File, Listener, Open, OsStream, ProcessStats, ServerTls,
+    Target, TargetTls, Task, tls,
+};
 
 /// The operating system that this process runs on. Must be used inside a tokio runtime.
 #[derive(Clone, Debug)]
@@ -30,6 +33,7 @@ pub struct OsEnv {
 #[derive(Debug)]
 struct Scope {
     root: [u8; 32],
+    clients: Arc<tls::Clients>,
     tasks: Mutex<Vec<tokio::task::AbortHandle>>,
 }
 
@@ -51,6 +55,7 @@ impl OsEnv {
         Self {
             scope: Arc::new(Scope {
                 root,
+                clients: Arc::default(),
                 tasks: Mutex::default(),
             }),
             disk: OsDisk(()),
@@ -75,17 +80,11 @@ impl Scope {
 }
 
 impl Env for OsEnv {
-    type Stream = TcpStream;
+    type Stream = OsStream;
     type Listener = OsListener;
     type Disk = OsDisk;
 
-    async fn connect(&self, target: &Target) -> Result<TcpStream, ConnectError> {
-        if target.tls.is_some() {
-            return Err(ConnectError::Tls(format!(
-                "not in this version; use http:// for {}:{}, or a local TLS proxy",
-                target.host, target.port
-            )));
-        }
+    async fn connect(&self, target: &Target) -> Result<OsStream, ConnectError> {
         let dns = |reason: String| ConnectError::Dns {
             host: target.host.clone(),
             reason,
@@ -99,7 +98,13 @@ impl Env for OsEnv {
                 Ok(stream) => {
                     // A request is written in one go; waiting for an ACK before its last segment would cost a round trip.
                     stream.set_nodelay(true)?;
-                    return Ok(stream);
+                    return match &target.tls {
+                        None => Ok(stream.into()),
+                        Some(TargetTls { name, files }) => {
+                            let clients = self.scope.clients.clone();
+                            tls::connect(clients, files, name, stream).await
+                        }
+                    };
                 }
                 Err(error) => failure = connect_error(error),
             }
@@ -108,7 +113,14 @@ impl Env for OsEnv {
     }
 
     async fn listen(&self, address: SocketAddr) -> io::Result<OsListener> {
-        Ok(OsListener(TcpListener::bind(address).await?))
+        let (socket, identity) = (TcpListener::bind(address).await?, None);
+        Ok(OsListener { socket, identity })
+    }
+
+    async fn listen_tls(&self, address: SocketAddr, tls: &ServerTls) -> io::Result<OsListener> {
+        let identity = Some(tls::Identity::read(tls).await?);
+        let socket = TcpListener::bind(address).await?;
+        Ok(OsListener { socket, identity })
     }
 
     fn disk(&self) -> &OsDisk {
@@ -188,7 +200,7 @@ fn connect_error(error: io::Error) -> ConnectError {
     clippy::disallowed_methods,
     reason = "helper threads stand behind the seam"
 )]
-async fn on_helper<T, F>(work: F) -> T
+pub(super) async fn on_helper<T, F>(work: F) -> T
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
@@ -203,19 +215,27 @@ where
 
 /// A bound TCP socket.
 #[derive(Debug)]
-pub struct OsListener(TcpListener);
+pub struct OsListener {
+    socket: TcpListener,
+    /// What it shows to clients; `None` is plain TCP.
+    identity: Option<Arc<tls::Identity>>,
+}
 
 impl Listener for OsListener {
-    type Stream = TcpStream;
+    type Stream = OsStream;
 
-    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, peer) = self.0.accept().await?;
+    async fn accept(&mut self) -> io::Result<(OsStream, SocketAddr)> {
+        let (stream, peer) = self.socket.accept().await?;
         stream.set_nodelay(true)?;
+        let stream = match &self.identity {
+            None => stream.into(),
+            Some(identity) => identity.accept(stream),
+        };
         Ok((stream, peer))
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.socket.local_addr()
     }
 }
 
@@ -444,18 +464,6 @@ mod tests {
         let task = env.spawn(std::future::pending::<()>());
         env.abort_all();
         assert_eq!(task.await, None);
-    }
-
-    #[tokio::test]
-    async fn tls_is_refused_with_a_way_out() {
-        let env = OsEnv::with_root([7; 32]);
-        let target = Target {
-            host: "hq.example".to_owned(),
-            port: 4318,
-            tls: Some("hq.example".to_owned()),
-        };
-        let error = env.connect(&target).await.unwrap_err();
-        assert!(error.to_string().contains("use http://"), "{error}");
     }
 
     #[test]

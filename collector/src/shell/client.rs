@@ -17,7 +17,7 @@ use super::Error;
 use crate::{
     config::Endpoint,
     core::{codec::CodecId, pacing, range::ItemRange},
-    env::{Env, Target, Task},
+    env::{Env, Target, TargetTls, Task},
     otlp::response,
 };
 
@@ -67,7 +67,10 @@ impl Destination {
             .to_owned();
         let target = Target {
             port: uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
-            tls: is_tls.then(|| host.clone()),
+            tls: is_tls.then(|| TargetTls {
+                name: host.clone(),
+                files: endpoint.tls.clone().unwrap_or_default(),
+            }),
             host,
         };
         let mut headers = HeaderMap::new();
@@ -402,7 +405,8 @@ mod tests {
     fn urls_are_taken_apart() {
         let tls = destination("https://hq.example");
         assert_eq!((tls.target.port, tls.base.as_str()), (443, ""));
-        assert_eq!(tls.target.tls.as_deref(), Some("hq.example"));
+        let name = tls.target.tls.as_ref().map(|tls| tls.name.as_str());
+        assert_eq!(name, Some("hq.example"));
         let v6 = destination("http://[::1]:4318");
         assert_eq!((v6.target.host.as_str(), v6.target.port), ("::1", 4318));
         for url in [

@@ -33,7 +33,8 @@ use bytes::Bytes;
 
 pub use client::request_wire_bytes;
 pub use observer::{Observer, Quiet};
-use receiver::{Doors, Road};
+pub(crate) use receiver::parse_tokens;
+use receiver::{Doors, Road, Tokens};
 
 use crate::{
     config::Config,
@@ -75,6 +76,14 @@ pub enum Error {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The file of tokens cannot be used.
+    #[error("read tokens {}: {source}; set listen.bearer_tokens_file to a file with one token a line", path.display())]
+    Tokens {
+        /// `listen.bearer_tokens_file`.
+        path: PathBuf,
+        /// What is wrong.
+        source: io::Error,
+    },
     /// The destination's URL or headers cannot be used.
     #[error("endpoint {url:?}: {reason}")]
     Endpoint {
@@ -106,6 +115,10 @@ pub async fn run<E: Env>(
     let (_lock, spool) = hold_buffer(&env, &config, &observer).await?;
 
     let (mut doors, mut listeners) = (Doors::default(), Vec::new());
+    if let Some(path) = config.listen.bearer_tokens_file.clone() {
+        let tokens = Tokens::open(&env, path.clone()).await;
+        doors.tokens = Some(tokens.map_err(|source| Error::Tokens { path, source })?);
+    }
     let (http, grpc) = (config.listen.http, config.listen.grpc);
     for (road, key, address, door) in [
         (Road::Http, "listen.http", http, &mut doors.http),
@@ -117,7 +130,17 @@ pub async fn run<E: Env>(
             address,
             source,
         };
-        let listener = env.listen(address).await.map_err(failed)?;
+        let listener = match &config.listen.tls {
+            None => env.listen(address).await,
+            Some(tls) => env.listen_tls(address, tls).await,
+        }
+        .map_err(failed)?;
+        let is_open = config.listen.tls.is_none() && doors.tokens.is_none();
+        if is_open && !address.ip().is_loopback() {
+            observer.notice(&format!(
+                "{key} {address} takes requests from the network without TLS or tokens; see listen.tls and listen.bearer_tokens_file"
+            ));
+        }
         *door = Some(listener.local_addr().map_err(failed)?);
         listeners.push((road, listener));
     }
@@ -134,7 +157,7 @@ pub async fn run<E: Env>(
     let tools = env.spawn(control::serve(shared.clone()));
     observer.listening(doors.http, doors.grpc);
     shared.settle();
-    receiver::serve(shared.clone(), doors, listeners, shutdown).await;
+    receiver::serve(shared.clone(), Arc::new(doors), listeners, shutdown).await;
 
     tools.abort();
     let deadline = tokio::time::Instant::now() + SHUTDOWN;

@@ -12,6 +12,8 @@
     reason = "the allowance for tests covers test functions only"
 )]
 
+pub mod http2;
+
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader},
@@ -30,7 +32,7 @@ use backroom_collector::{
         range::ItemRange,
         recovery::Report,
     },
-    env::{Env, Listener, OsEnv, Target, Task},
+    env::{Env, Listener, OsEnv, OsListener, OsStream, ServerTls, Target, Task},
     otlp::{
         Signal,
         response::{Code, Status},
@@ -122,7 +124,7 @@ impl Answer {
 }
 
 /// One connection to the collector.
-pub struct Client(TcpStream);
+pub struct Client(OsStream);
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
@@ -130,6 +132,11 @@ impl Client {
         let stream = stream.expect("the collector listens");
         // Head and body are written apart, and the second would wait for the acknowledgement of the first.
         stream.set_nodelay(true).unwrap();
+        Self(stream.into())
+    }
+
+    /// One over a stream that stands.
+    pub fn over(stream: OsStream) -> Self {
         Self(stream)
     }
 
@@ -267,11 +274,17 @@ impl Sink {
 
     /// Starts to listen.
     pub async fn listen(&self) {
-        let mut listener = self
-            .env
-            .listen(self.address)
-            .await
-            .expect("the port is free");
+        let listener = self.env.listen(self.address).await;
+        self.accept(listener.expect("the port is free"));
+    }
+
+    /// Starts to listen over TLS.
+    pub async fn listen_tls(&self, tls: &ServerTls) {
+        let listener = self.env.listen_tls(self.address, tls).await;
+        self.accept(listener.expect("the port is free"));
+    }
+
+    fn accept(&self, mut listener: OsListener) {
         let sink = self.clone();
         self.env.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -291,7 +304,7 @@ impl Sink {
         format!("http://{}", self.address)
     }
 
-    async fn serve(&self, mut stream: TcpStream) {
+    async fn serve(&self, mut stream: OsStream) {
         while let Some((start, headers)) = read_head(&mut stream).await {
             let length = headers["content-length"].parse().unwrap();
             let mut body = vec![0; length];
@@ -632,7 +645,7 @@ impl Drop for Process {
 }
 
 /// A connection through the seam, for what only a stream can do.
-pub async fn connect(env: &OsEnv, address: SocketAddr) -> TcpStream {
+pub async fn connect(env: &OsEnv, address: SocketAddr) -> OsStream {
     let target = Target {
         host: address.ip().to_string(),
         port: address.port(),

@@ -49,6 +49,7 @@ fn deployed(config: &Config) -> Config {
     config.buffer.dir = Path::new(DATA_DIR).join("buffer");
     config.endpoint.get_or_insert_with(|| Endpoint {
         url: format!("http://{HQ}:{HQ_OTLP_PORT}"),
+        tls: None,
         headers: Vec::new(),
         timeout: EXPORT_TIMEOUT,
     });

@@ -144,6 +144,10 @@ impl Env for SimEnv {
     type Disk = SimDisk;
 
     async fn connect(&self, target: &Target) -> Result<SimStream, ConnectError> {
+        if target.tls.is_some() {
+            let why = "there is no TLS in this world; use http://";
+            return Err(ConnectError::Tls(why.to_owned()));
+        }
         if turmoil_net::lookup_host(&target.host).is_none() {
             return Err(ConnectError::Dns {
                 host: target.host.clone(),

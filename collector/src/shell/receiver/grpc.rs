@@ -25,7 +25,7 @@ const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// Answers a request on the gRPC port.
 pub(super) async fn answer<E: Env>(
     shared: &Shared<E>,
-    doors: Doors,
+    doors: &Doors,
     request: Request<Incoming>,
 ) -> Answer {
     let is_grpc = grpc::is_grpc(text(request.headers(), header::CONTENT_TYPE));
@@ -35,7 +35,11 @@ pub(super) async fn answer<E: Env>(
         return http::refuse(Format::Protobuf, &refusal);
     }
     let (head, mut body) = request.into_parts();
-    let result = match offer(head.uri.path(), &head.headers) {
+    let offer = match intake::admit(shared, doors, &head.headers).await {
+        Ok(()) => offer(head.uri.path(), &head.headers),
+        Err(refusal) => Err(refusal),
+    };
+    let result = match offer {
         Ok(offer) => {
             let take = intake::take(shared, offer, &mut body);
             match grpc::timeout(text(&head.headers, TIMEOUT)) {

@@ -31,7 +31,7 @@ const PROFILES: &str = "/v1development/profiles";
 /// Answers a request on the HTTP port.
 pub(super) async fn answer<E: Env>(
     shared: &Shared<E>,
-    doors: Doors,
+    doors: &Doors,
     request: Request<Incoming>,
 ) -> Answer {
     let path = request.uri().path();
@@ -47,7 +47,11 @@ pub(super) async fn answer<E: Env>(
     match Signal::from_path(path) {
         Some(signal) if request.method() == Method::POST => {
             let (head, mut body) = request.into_parts();
-            let result = match offer(signal, format, &head.headers) {
+            let offer = match intake::admit(shared, doors, &head.headers).await {
+                Ok(()) => offer(signal, format, &head.headers),
+                Err(refusal) => Err(refusal),
+            };
+            let result = match offer {
                 Ok(offer) => intake::take(shared, offer, &mut body).await,
                 Err(refusal) => {
                     intake::count(shared, refusal.cause);
@@ -157,6 +161,12 @@ pub(super) fn refuse(format: Format, refusal: &Refusal) -> Answer {
         },
     );
     *answer.status_mut() = refusal.cause.http_status();
+    if refusal.cause == Cause::Unauthenticated {
+        let scheme = HeaderValue::from_static("Bearer");
+        answer
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, scheme);
+    }
     if let Some(retry) = refusal.status.retry {
         let seconds = HeaderValue::from(retry.as_secs());
         answer.headers_mut().insert(header::RETRY_AFTER, seconds);

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::{HeaderMap, body::Incoming};
 
 use super::{
+    Doors,
     body::{self, Format, Lease},
     refusal::{Cause, Refusal},
 };
@@ -34,6 +35,21 @@ pub(super) struct Offer {
     pub(super) codec: CodecId,
     /// Whether the body is a gRPC frame, whose flag says if `codec` was applied.
     pub(super) is_framed: bool,
+}
+
+/// Whether a sender may pass.
+pub(super) async fn admit<E: Env>(
+    shared: &Shared<E>,
+    doors: &Doors,
+    headers: &HeaderMap,
+) -> Result<(), Refusal> {
+    match &doors.tokens {
+        Some(tokens) if !tokens.admit(shared, headers).await => {
+            let message = "no token that is known here (listen.bearer_tokens_file): send Authorization: Bearer TOKEN";
+            Err(Refusal::new(Cause::Unauthenticated, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Takes a request in; returns when it is durable.
@@ -136,6 +152,7 @@ pub(super) fn count<E: Env>(shared: &Shared<E>, cause: Cause) {
         Cause::Busy | Cause::Stopping => Outcome::Memory,
         Cause::Full => Outcome::Full,
         Cause::TooLarge => Outcome::TooLarge,
+        Cause::Unauthenticated => Outcome::Unauthorized,
         // Counted where it is committed.
         Cause::DiskFailed => return,
         _ => Outcome::Invalid,

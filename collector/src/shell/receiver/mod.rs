@@ -13,6 +13,7 @@ mod intake;
 mod preface;
 mod refusal;
 mod reply;
+mod tokens;
 
 use std::{
     convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
@@ -30,6 +31,8 @@ use tokio::sync::{Semaphore, watch};
 use super::{SHUTDOWN, shared::Shared};
 use crate::env::{Env, Executor, Listener, Task};
 use reply::Reply;
+pub(in crate::shell) use tokens::Tokens;
+pub(crate) use tokens::parse as parse_tokens;
 
 /// Connections at once on each listener: each may hold a request, and a few tens of KiB.
 const CONNECTIONS_MAX: usize = 1024;
@@ -67,9 +70,11 @@ pub(super) enum Road {
     Http,
 }
 
-/// Where the listeners are bound, so that who comes to the wrong one can be sent to the other.
-#[derive(Clone, Copy, Debug, Default)]
+/// Where the listeners are bound, so that who comes to the wrong one can be sent to the other; and who may pass.
+#[derive(Debug, Default)]
 pub(super) struct Doors {
+    /// `None` lets everybody pass.
+    pub(super) tokens: Option<Tokens>,
     pub(super) grpc: Option<SocketAddr>,
     pub(super) http: Option<SocketAddr>,
 }
@@ -77,7 +82,7 @@ pub(super) struct Doors {
 /// Serves until `shutdown`, then gives the requests under way a moment.
 pub(super) async fn serve<E: Env>(
     shared: Arc<Shared<E>>,
-    doors: Doors,
+    doors: Arc<Doors>,
     listeners: Vec<(Road, E::Listener)>,
     shutdown: impl Future<Output = ()> + Send,
 ) {
@@ -85,7 +90,13 @@ pub(super) async fn serve<E: Env>(
     let tasks: Vec<Task<()>> = listeners
         .into_iter()
         .map(|(road, listener)| {
-            let door = accept(shared.clone(), road, doors, listener, stopped.clone());
+            let door = accept(
+                shared.clone(),
+                road,
+                doors.clone(),
+                listener,
+                stopped.clone(),
+            );
             shared.env.spawn(door)
         })
         .collect();
@@ -100,7 +111,7 @@ pub(super) async fn serve<E: Env>(
 async fn accept<E: Env>(
     shared: Arc<Shared<E>>,
     road: Road,
-    doors: Doors,
+    doors: Arc<Doors>,
     mut listener: E::Listener,
     mut stopped: watch::Receiver<()>,
 ) {
@@ -117,7 +128,8 @@ async fn accept<E: Env>(
         };
         match accepted {
             Ok((stream, _)) => {
-                let (connection, stopped) = (shared.clone(), stopped.clone());
+                let (connection, doors) = (shared.clone(), doors.clone());
+                let stopped = stopped.clone();
                 shared.env.spawn(async move {
                     serve_connection(connection, road, doors, stream, stopped).await;
                     drop(slot);
@@ -139,7 +151,7 @@ async fn accept<E: Env>(
 async fn serve_connection<E: Env>(
     shared: Arc<Shared<E>>,
     road: Road,
-    doors: Doors,
+    doors: Arc<Doors>,
     stream: E::Stream,
     mut stopped: watch::Receiver<()>,
 ) {
@@ -156,7 +168,7 @@ async fn serve_connection<E: Env>(
     let counted = shared.clone();
     let _counted = counted.connected();
     let (io, executor) = (TokioIo::new(stream), Executor(shared.env.clone()));
-    let service = service_fn(move |request| answer(shared.clone(), road, doors, request));
+    let service = service_fn(move |request| answer(shared.clone(), road, doors.clone(), request));
     // Errors are the peer's: garbage, a reset, a head that never came. hyper has answered what can be answered.
     if is_http2 {
         let connection = http2::Builder::new(executor)
@@ -197,11 +209,11 @@ async fn serve_connection<E: Env>(
 async fn answer<E: Env>(
     shared: Arc<Shared<E>>,
     road: Road,
-    doors: Doors,
+    doors: Arc<Doors>,
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
     Ok(match road {
-        Road::Grpc => grpc::answer(&shared, doors, request).await,
-        Road::Http => http::answer(&shared, doors, request).await,
+        Road::Grpc => grpc::answer(&shared, &doors, request).await,
+        Road::Http => http::answer(&shared, &doors, request).await,
     })
 }

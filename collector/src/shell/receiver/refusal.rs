@@ -9,6 +9,7 @@
 //! | too slow, deadline | 408 | DEADLINE_EXCEEDED | send it again |
 //! | no memory, a failing disk, stopping | 503 | UNAVAILABLE with RetryInfo | wait |
 //! | a full buffer | 503 | RESOURCE_EXHAUSTED with RetryInfo | wait |
+//! | no token, or a wrong one | 401 | UNAUTHENTICATED | be configured |
 //! | no such path or method | 404, 405 | UNIMPLEMENTED | be configured |
 //!
 //! Busy is 503 and never 429, although OTLP allows both: stock SDKs of some languages (Python's among them) try again
@@ -30,6 +31,7 @@ pub(super) enum Cause {
     TooLarge,
     TooSlow,
     Deadline,
+    Unauthenticated,
     Busy,
     Full,
     DiskFailed,
@@ -72,6 +74,7 @@ impl Cause {
             Self::Busy | Self::Full | Self::DiskFailed | Self::Stopping => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::NoSuchMethod => StatusCode::METHOD_NOT_ALLOWED,
         }
@@ -84,6 +87,7 @@ impl Cause {
             Self::TooLarge | Self::Full => Code::ResourceExhausted,
             Self::TooSlow | Self::Deadline => Code::DeadlineExceeded,
             Self::Busy | Self::DiskFailed | Self::Stopping => Code::Unavailable,
+            Self::Unauthenticated => Code::Unauthenticated,
             Self::Encoding | Self::NoSuchPath | Self::NoSuchMethod => Code::Unimplemented,
         }
     }
