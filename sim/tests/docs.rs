@@ -109,6 +109,7 @@ fn links_lead_somewhere() {
         "docs/disk-format.md",
         "docs/glossary.md",
         "docs/metrics.md",
+        "docs/operating.md",
         "docs/scenarios.md",
         "docs/simulation.md",
     ];

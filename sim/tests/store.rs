@@ -224,6 +224,7 @@ fn small_store(duration: Duration) -> Scenario {
                 backoff,
                 give_up: None,
             },
+            telemetry: Default::default(),
         },
         hq: Hq {
             ingest_bytes_per_second: 20e6,

@@ -75,6 +75,12 @@ pub static COLLECTOR: Shape = Shape {
             "{ give_up = \"never\" }",
             "When it tries again.",
         ),
+        Key::may(
+            "telemetry",
+            Ty::Table(&TELEMETRY),
+            "{ metrics_interval = \"60s\" }",
+            "What the collector tells about itself.",
+        ),
     ],
 };
 
@@ -306,6 +312,33 @@ static RETRY: Shape = Shape {
     ],
 };
 
+static TELEMETRY: Shape = Shape {
+    doc: "What the collector tells about itself.",
+    keys: &[
+        Key::or(
+            "metrics_interval",
+            Ty::Word(&REPORT_EVERY),
+            "\"off\"",
+            "How often its own metrics go into the buffer, to be sent over OTLP; at least 1s. A destination that takes no metrics would answer 404, so they are off.",
+        ),
+        Key::may(
+            "resource",
+            Ty::Map(&Ty::Text),
+            "{ \"store.id\" = \"0412\" }",
+            "Attributes of the resource of these metrics, beside service.name, service.version and service.instance.id.",
+        ),
+    ],
+};
+
+static REPORT_EVERY: Grammar = Grammar {
+    name: "a duration, or \"off\"",
+    doc: "off, or a duration of at least a second",
+    pattern: "",
+    examples: &["off", "60s"],
+    units: &["s", "m", "h"],
+    check: |text| report_every(text).map(drop),
+};
+
 static ADDRESS: Grammar = Grammar {
     name: "an address and port",
     doc: "an IP address, a colon and a port, such as 127.0.0.1:4318; or off",
@@ -379,6 +412,7 @@ impl Default for Config {
                 },
                 give_up: None,
             },
+            telemetry: super::Telemetry::default(),
         }
     }
 }
@@ -569,6 +603,19 @@ pub fn read(node: &Node, place: &str, reader: Reader, sink: &Sink) -> Config {
     if let Some(f) = fields.fields("retry") {
         set(&mut config.retry.backoff, f.text("backoff", backoff));
         config.retry.give_up = f.text("give_up", give_up).flatten();
+    }
+    if let Some(f) = fields.fields("telemetry") {
+        config.telemetry.metrics_interval = f.text("metrics_interval", report_every).flatten();
+        if let Some(resource) = f.node("resource") {
+            f.checked("resource", resource);
+            let entries = resource
+                .as_table()
+                .into_iter()
+                .flat_map(|table| &table.entries);
+            let pairs = entries.filter_map(|(name, entry)| Some((name, entry.node.as_text()?)));
+            let pairs = pairs.map(|(name, text)| (name.clone(), text.to_owned()));
+            config.telemetry.resource = pairs.collect();
+        }
     }
     // Last, for what a class does not say is what the rest says.
     config.classes = class::read(&fields, &config);
@@ -790,6 +837,22 @@ fn backoff(text: &str) -> Result<Backoff, TextError> {
         "full-jitter" => Backoff::FullJitter { base, cap },
         _ => Backoff::DecorrelatedJitter { base, cap },
     })
+}
+
+fn report_every(text: &str) -> Result<Option<Duration>, TextError> {
+    if text.trim() == "off" {
+        return Ok(None);
+    }
+    let interval = quantity::duration(text)?;
+    if interval < Duration::from_secs(1) {
+        return Err(TextError::new(
+            &codes::E0107,
+            Part::whole(text).range(),
+            "`{key}` is shorter than a second",
+            "at least 1s, or off",
+        ));
+    }
+    Ok(Some(interval))
 }
 
 pub(super) fn give_up(text: &str) -> Result<Option<Duration>, TextError> {

@@ -4,6 +4,7 @@
 //! to read in: [`diagnostic`] (spans, findings), [`tree`] (TOML with spans), [`grammar`] and [`quantity`] (texts inside
 //! values), [`shape`] (tables of keys), [`fields`] (reading by them), then [`load`].
 
+mod changes;
 mod class;
 pub mod codes;
 pub mod diagnostic;
@@ -20,6 +21,7 @@ pub mod shape;
 mod suggest;
 pub mod tree;
 
+pub use changes::{Changes, changes};
 pub use class::{Class, Quota};
 pub use diagnostic::{Code, Diagnostic, Report, Severity, Sink, Sources, Span};
 pub use fields::Fields;

@@ -26,6 +26,8 @@ pub struct Config {
     pub send: Send,
     /// When it tries again.
     pub retry: Retry,
+    /// What it tells about itself.
+    pub telemetry: Telemetry,
 }
 
 /// Listeners.
@@ -182,4 +184,15 @@ pub enum Backoff {
         /// Longest delay.
         cap: Duration,
     },
+}
+
+/// The collector's own metrics over OTLP.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Telemetry {
+    /// How often they go into the buffer; `None` is never.
+    ///
+    /// Never unless told otherwise: a destination that takes no metrics answers 404, which takes it down for everything.
+    pub metrics_interval: Option<Duration>,
+    /// Attributes of the resource beside `service.name`, `service.version` and `service.instance.id`, or in their place.
+    pub resource: Vec<(String, String)>,
 }

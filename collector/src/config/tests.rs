@@ -39,6 +39,9 @@ order = "newest-first"
 [retry]
 backoff = "decorrelated-jitter(base=500ms, cap=30s)"
 give_up = "30d"
+[telemetry]
+metrics_interval = "60s"
+resource = { "store.id" = "0412" }
 "#;
 
 #[test]
@@ -74,6 +77,15 @@ fn a_full_file_is_read_and_an_empty_one_is_the_default() {
     assert_eq!(config.compress.codec, Codec::Gzip(9));
     assert_eq!(config.send.max_rate, Some(BitRate(256_000)));
     assert_eq!(config.retry.give_up, Some(Duration::from_secs(30 * 86400)));
+    assert_eq!(
+        config.telemetry.metrics_interval,
+        Some(Duration::from_secs(60))
+    );
+    assert_eq!(
+        config.telemetry.resource,
+        [(String::from("store.id"), String::from("0412"))]
+    );
+    assert!(load_text("x.toml", "telemetry.metrics_interval = \"10ms\"").is_err());
     assert_eq!(load_text("x.toml", "").expect("empty"), Config::default());
     let short = load_text("x.toml", "endpoint = \"http://[::1]:4318\"").expect("a URL alone");
     assert_eq!(short.endpoint, Some(Endpoint::new("http://[::1]:4318")));

@@ -19,6 +19,8 @@ pub struct Destination {
     inflight_max: usize,
     inflight: usize,
     outage: u64,
+    /// Outages before this one, and requests that began in them, are those of another address.
+    first_outage: u64,
     state: State,
     not_before: Mono,
 }
@@ -56,6 +58,7 @@ impl Destination {
             inflight_max: inflight_max.max(1),
             inflight: 0,
             outage: 0,
+            first_outage: 0,
             state: State::Up {
                 window: 1,
                 successes: 0,
@@ -90,6 +93,33 @@ impl Destination {
         }
     }
 
+    /// It is another address from now on: not tried yet. What is under way to the old one says nothing and holds nothing up.
+    pub fn redirect(&mut self) {
+        self.outage += 1;
+        self.first_outage = self.outage;
+        self.inflight = 0;
+        self.not_before = Mono::default();
+        self.delays.reset();
+        self.state = State::Up {
+            window: 1,
+            successes: 0,
+        };
+    }
+
+    /// How many requests may be under way at once (at least 1); those that are already go on.
+    pub fn set_inflight_max(&mut self, inflight_max: usize) {
+        self.inflight_max = inflight_max.max(1);
+        if let State::Up { window, .. } = &mut self.state {
+            // A window that stood at the old limit may grow again.
+            *window = (*window).min(self.inflight_max);
+        }
+    }
+
+    /// The delays after failures from now on; they begin with the shortest.
+    pub fn set_delays(&mut self, delays: Delays) {
+        self.delays = delays;
+    }
+
     /// Starts a request.
     ///
     /// # Panics
@@ -112,6 +142,9 @@ impl Destination {
 
     /// The peer answered, whatever it said about the payload: the path is fine. Returns whether an outage ended.
     pub fn succeeded(&mut self, now: Mono, attempt: Attempt) -> bool {
+        if attempt.outage < self.first_outage {
+            return false;
+        }
         self.inflight -= 1;
         match &mut self.state {
             State::Up { window, successes } => {
@@ -144,6 +177,9 @@ impl Destination {
         retry_after: Option<Duration>,
         suspend: bool,
     ) -> bool {
+        if attempt.outage < self.first_outage {
+            return false;
+        }
         self.inflight -= 1;
         if let Some(delay) = retry_after {
             self.not_before = self.not_before.max(now.after(delay));
@@ -174,6 +210,9 @@ impl Destination {
 
     /// The request was not sent after all; nothing was learned.
     pub fn cancelled(&mut self, attempt: Attempt) {
+        if attempt.outage < self.first_outage {
+            return;
+        }
         self.inflight -= 1;
         if let State::Down { is_probing, .. } = &mut self.state
             && attempt.outage == self.outage
@@ -270,6 +309,30 @@ mod tests {
         it.failed(at(2), throttled, Some(Duration::from_secs(30)), false);
         assert!(!it.succeeded(at(3), other), "one success does not lift it");
         assert_eq!(it.allowed(at(3)), Allowed::At(at(32)));
+    }
+
+    #[test]
+    fn another_address_starts_afresh() {
+        let mut it = destination(4);
+        for _ in 0..3 {
+            succeed(&mut it, at(0));
+        }
+        let (hanging, late) = (it.start(at(1)), it.start(at(1)));
+        let failing = it.start(at(1));
+        it.failed(at(2), failing, Some(Duration::from_secs(3600)), true);
+        assert!(it.is_down());
+        it.redirect();
+        assert!(!it.is_down());
+        assert_eq!(window(&mut it, at(2)), 1, "slow start");
+        assert!(!it.failed(at(3), hanging, None, true), "of the old address");
+        assert!(!it.succeeded(at(3), late));
+        assert_eq!((it.is_down(), it.inflight()), (false, 0));
+        assert_eq!(window(&mut it, at(3)), 1);
+        it.set_inflight_max(2);
+        succeed(&mut it, at(4));
+        assert_eq!(window(&mut it, at(4)), 2);
+        it.set_inflight_max(1);
+        assert_eq!(window(&mut it, at(4)), 1);
     }
 
     #[test]

@@ -44,6 +44,17 @@ impl Pacer {
         }
     }
 
+    /// From now on that many wire bytes a second. What was sent before is paid for at the old rate, but nobody waits longer
+    /// than for that.
+    pub fn set_rate(&mut self, now: Mono, bytes_per_second: Option<f64>) {
+        let rate = bytes_per_second.filter(|rate| *rate > 0.0);
+        if rate != self.bytes_per_second {
+            self.bytes_per_second = rate;
+            // A debt at a thin rate would hold up a fast one for as long.
+            self.paid_at = self.paid_at.min(now);
+        }
+    }
+
     /// When the next request may start.
     pub fn ready_at(&self) -> Mono {
         self.paid_at

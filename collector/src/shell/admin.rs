@@ -1,9 +1,11 @@
 //! `/healthz`, `/readyz` and `/metrics`: what operators and their tools ask.
 //!
-//! - `/healthz`: 200 unless the disk failed last.
+//! - `/healthz`: 200 unless the disk failed last, or has not answered for ten seconds.
 //! - `/readyz`: 200 while requests would be taken; 503 with the reason in words otherwise. A destination that is down does
 //!   not make it unready: buffering is what it is for.
-//! - `/metrics`: Prometheus text or OpenMetrics, as the scraper asks. Which metrics there are stands in `metrics`.
+//! - `/metrics`: Prometheus text or OpenMetrics, as the scraper asks.
+//!
+//! What health is stands in `health`, and which metrics there are in `metrics`.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -12,10 +14,7 @@ use hyper::{
     header::{self, HeaderValue},
 };
 
-use super::{
-    metrics,
-    shared::{Shared, State},
-};
+use super::{health, metrics, shared::Shared};
 use crate::{
     core::metrics::text::{self, Format},
     env::Env,
@@ -32,11 +31,20 @@ pub(super) async fn answer<E: Env, B>(
     let plain = "text/plain; charset=utf-8";
     let (status, content_type, text) = match request.uri().path() {
         "/healthz" => {
-            let (status, text) = health(&shared.lock());
+            let trouble = health::disk_trouble(&shared.lock(), shared.now());
+            let (status, text) = verdict(trouble);
             (status, plain, text)
         }
         "/readyz" => {
-            let (status, text) = ready(&shared.lock());
+            let (why, is_down) = {
+                let state = shared.lock();
+                let why = health::unready(&state, shared.now());
+                (why, state.destination.is_down())
+            };
+            let (status, mut text) = verdict(why);
+            if is_down {
+                text += "destination: down, buffering\n";
+            }
             (status, plain, text)
         }
         "/metrics" => {
@@ -54,26 +62,10 @@ pub(super) async fn answer<E: Env, B>(
     Some(answer)
 }
 
-fn health(state: &State) -> (StatusCode, String) {
-    match state.disk_error() {
+/// 200, or 503 with what is wrong.
+fn verdict(trouble: Option<String>) -> (StatusCode, String) {
+    match trouble {
         None => (StatusCode::OK, "ok\n".to_owned()),
-        Some(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
     }
-}
-
-fn ready(state: &State) -> (StatusCode, String) {
-    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-    if state.is_stopping {
-        return (unavailable, "stopping\n".to_owned());
-    }
-    if state.is_full {
-        return (unavailable, "the buffer is full\n".to_owned());
-    }
-    let (status, text) = health(state);
-    let destination = if state.destination.is_down() {
-        "destination: down, buffering\n"
-    } else {
-        ""
-    };
-    (status, text + destination)
 }

@@ -179,7 +179,16 @@ pub(super) enum Sent {
 pub(super) struct Client<E> {
     env: E,
     destination: Arc<Destination>,
-    open: Option<(SendRequest<Full<Bytes>>, Task<()>)>,
+    open: Option<(SendRequest<Full<Bytes>>, Driver)>,
+}
+
+/// The task that moves a connection's bytes; it ends with the connection, and so does a request that is given up.
+struct Driver(Task<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl<E: Env> Client<E> {
@@ -207,29 +216,24 @@ impl<E: Env> Client<E> {
                 let is_slow = false;
                 return Sent::Nothing { reason, is_slow };
             }
-            let Some((sender, task)) = self.open.take() else {
+            let Some((sender, driver)) = self.open.take() else {
                 unreachable!("opened above");
             };
             sending(is_again);
             match tokio::time::timeout_at(deadline, exchange(sender, make())).await {
                 Ok(Ok((sender, answer))) => {
-                    self.open = Some((sender, task));
+                    self.open = Some((sender, driver));
                     return answer;
                 }
                 // A server closes idle connections when it likes; that says nothing about the path.
-                Ok(Err(_)) if is_kept => {
-                    task.abort();
-                    is_again = true;
-                }
+                Ok(Err(_)) if is_kept => is_again = true,
                 Ok(Err(error)) => {
-                    task.abort();
                     return Sent::Nothing {
                         reason: with_sources(&error),
                         is_slow: false,
                     };
                 }
                 Err(_) => {
-                    task.abort();
                     return Sent::Nothing {
                         reason: format!("no answer within {timeout:?}"),
                         is_slow: true,
@@ -247,7 +251,7 @@ impl<E: Env> Client<E> {
     ) -> Result<Response<Bytes>, String> {
         let answer = async {
             self.connect(timeout).await?;
-            let Some((mut sender, task)) = self.open.take() else {
+            let Some((mut sender, _driver)) = self.open.take() else {
                 unreachable!("opened above");
             };
             let words = |error: hyper::Error| with_sources(&error);
@@ -256,7 +260,6 @@ impl<E: Env> Client<E> {
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, FETCH_BYTES_MAX).collect().await;
             let body = body.map_err(|error| error.to_string())?.to_bytes();
-            task.abort();
             Ok(Response::from_parts(head, body))
         };
         match tokio::time::timeout(timeout, answer).await {
@@ -287,7 +290,7 @@ impl<E: Env> Client<E> {
             // Its errors reach the request that is under way.
             let _ = connection.await;
         });
-        self.open = Some((sender, task));
+        self.open = Some((sender, Driver(task)));
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use super::{
     client::{Client, Destination, Sent},
@@ -65,11 +66,16 @@ enum Next {
 }
 
 /// Sends batch after batch, until the end.
-pub(super) async fn work<E: Env>(shared: Arc<Shared<E>>, destination: Arc<Destination>) {
+pub(super) async fn work<E: Env>(shared: Arc<Shared<E>>) {
+    let mut targets = shared.target.subscribe();
+    let Some(destination) = first(&mut targets).await else {
+        return;
+    };
     let mut worker = Worker {
         client: Client::new(shared.env.clone(), destination.clone()),
         shared,
         destination,
+        targets,
     };
     while let Some((batch, attempt)) = worker.next_batch().await {
         worker.export(batch, attempt).await;
@@ -79,20 +85,44 @@ pub(super) async fn work<E: Env>(shared: Arc<Shared<E>>, destination: Arc<Destin
     }
 }
 
+/// The first address that there is; `None` at the end.
+async fn first(targets: &mut Targets) -> Option<Arc<Destination>> {
+    targets.wait_for(Option::is_some).await.ok()?.clone()
+}
+
+/// Where batches go, as it changes.
+type Targets = watch::Receiver<Option<Arc<Destination>>>;
+
 struct Worker<E: Env> {
     shared: Arc<Shared<E>>,
     destination: Arc<Destination>,
     client: Client<E>,
+    targets: Targets,
 }
 
 impl<E: Env> Worker<E> {
+    /// Goes over to another address, if there is one; false if there is none to send to.
+    fn follow(&mut self) -> bool {
+        if !self.targets.has_changed().unwrap_or(false) {
+            return self.targets.borrow().is_some();
+        }
+        let Some(destination) = self.targets.borrow_and_update().clone() else {
+            return false;
+        };
+        self.client = Client::new(self.shared.env.clone(), destination.clone());
+        self.destination = destination;
+        true
+    }
+
     /// Waits until a batch may be sent; `None` at the end.
     async fn next_batch(&mut self) -> Option<(BatchRef, Attempt)> {
+        let shared = self.shared.clone();
         loop {
-            let bell = self.shared.send.notified();
+            let bell = shared.send.notified();
             tokio::pin!(bell);
             // Registered before looking, so that no bell is missed.
             bell.as_mut().enable();
+            let has_target = self.follow();
             let now = self.shared.now();
             let unix_nanos = self.shared.unix_nanos();
             let (pick, wait) = {
@@ -101,6 +131,7 @@ impl<E: Env> Worker<E> {
                     return None;
                 }
                 match may_start(&state, now) {
+                    _ if !has_target => (Pick::Empty, None),
                     Err(wait) => (Pick::Empty, wait),
                     Ok(()) => match state.spool.pick(now, unix_nanos) {
                         Pick::Batch(batch) => {
@@ -140,11 +171,15 @@ impl<E: Env> Worker<E> {
     }
 
     /// Waits until a part of a batch may be sent; `None` at the end.
-    async fn permit(&self, wire_bytes: u64) -> Option<Attempt> {
+    async fn permit(&mut self, wire_bytes: u64) -> Option<Attempt> {
+        let shared = self.shared.clone();
         loop {
-            let bell = self.shared.send.notified();
+            let bell = shared.send.notified();
             tokio::pin!(bell);
             bell.as_mut().enable();
+            if !self.follow() {
+                return None;
+            }
             let now = self.shared.now();
             let wait = {
                 let mut state = self.shared.lock();
@@ -299,24 +334,30 @@ impl<E: Env> Worker<E> {
             self.destination.wire_bytes(&part.range, part.codec, bytes)
         };
         let began = self.shared.now();
-        let sent = self
-            .client
-            .send(
-                || {
-                    let body = part.body.clone();
-                    self.destination.request(&part.range, part.codec, body)
-                },
-                timeout,
-                |is_again| {
-                    let now = self.shared.now();
-                    let mut state = self.shared.lock();
-                    state.counters.wire_bytes += wire;
-                    if is_again {
-                        state.pacer.add(now, wire);
-                    }
-                },
-            )
-            .await;
+        let request = self.client.send(
+            || {
+                let body = part.body.clone();
+                self.destination.request(&part.range, part.codec, body)
+            },
+            timeout,
+            |is_again| {
+                let now = self.shared.now();
+                let mut state = self.shared.lock();
+                state.counters.wire_bytes += wire;
+                if is_again {
+                    state.pacer.add(now, wire);
+                }
+            },
+        );
+        let sent = tokio::select! {
+            biased;
+            sent = request => sent,
+            // Given up for another address, or for none: nothing was learned, and an old one may never answer.
+            _ = changed(&mut self.targets) => {
+                self.shared.lock().destination.cancelled(attempt);
+                return Self::later(part, is_whole);
+            }
+        };
         let verdict = match &sent {
             Sent::Nothing { reason, is_slow } => {
                 if *is_slow {
@@ -525,6 +566,15 @@ impl<E: Env> Worker<E> {
             trial: part.trial,
         });
         Next::Halves(left, right)
+    }
+}
+
+/// Waits for another address without taking note of it: [`Worker::follow`] does.
+async fn changed(targets: &mut Targets) {
+    if targets.changed().await.is_ok() {
+        targets.mark_changed();
+    } else {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{io, sync::Arc, time::Duration};
 
 use super::{
-    Error, Observer, client, end_by, exporter,
+    Error, Observer, client, end_by,
     handling::{Handled, Hold, Imported, Importer},
     hold_buffer, shared, store,
 };
@@ -36,7 +36,7 @@ impl<E: Env> Keeper<E> {
     /// If another process has it, or it cannot be read.
     pub async fn open(env: E, config: Config, observer: Arc<dyn Observer>) -> Result<Self, Error> {
         let (lock, spool) = hold_buffer(&env, &config, &observer).await?;
-        let shared = shared::Shared::new(env.clone(), config, observer, spool);
+        let shared = shared::Shared::new(env.clone(), config, observer, spool, None);
         let commit = env.spawn(store::commit(shared.clone()));
         let tasks = vec![env.spawn(store::seal(shared.clone()))];
         Ok(Self {
@@ -91,10 +91,8 @@ impl<E: Env> Keeper<E> {
         let target = Arc::new(client::Destination::new(endpoint)?);
         self.shared.lock().spool.close_batches();
         self.shared.seal.notify_one();
-        for _ in 0..config.send.inflight.max(1) {
-            let worker = exporter::work(self.shared.clone(), target.clone());
-            self.tasks.push(self.shared.env.spawn(worker));
-        }
+        self.shared.target.send_replace(Some(target));
+        self.shared.staff();
         Ok(())
     }
 
@@ -114,6 +112,7 @@ impl<E: Env> Keeper<E> {
         };
         let deadline = tokio::time::Instant::now() + CLOSE_TIMEOUT;
         self.shared.stop();
+        self.tasks.append(&mut self.shared.crew());
         for task in self.tasks {
             end_by(deadline, task).await;
         }

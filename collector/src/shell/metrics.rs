@@ -326,8 +326,28 @@ fn itself(state: &State, surroundings: &Surroundings) -> Vec<Family> {
         ],
         1,
     );
+    let reloads = state.reloads;
     let mut out = vec![
         reports,
+        Family::single(
+            "backroom_config_generation",
+            Gauge,
+            "configurations that were taken, the first one included",
+            reloads.generation(),
+        ),
+        Family::single(
+            "backroom_config_last_reload_ok",
+            Gauge,
+            "1 unless the last reload was refused",
+            !reloads.is_refused,
+        ),
+        Family::new(
+            "backroom_config_reloads_total",
+            Counter,
+            "reloads, by outcome",
+        )
+        .with([("outcome", "taken")], reloads.taken)
+        .with([("outcome", "refused")], reloads.refused),
         Family::new("backroom_build_info", Info, "the program")
             .with([("version", env!("CARGO_PKG_VERSION"))], 1),
         buffer,

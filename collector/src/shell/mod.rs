@@ -2,8 +2,9 @@
 //!
 //! [`run`] is the one entry, for the binary and for a simulated machine alike. Every task is spawned in the machine's
 //! scope. The parts: `receiver` (OTLP in), `store` (commits and seals), `exporter` with `client` (batches out),
-//! `admin` (health) with `metrics`, `recover` (from disk at the start). They meet in `shared`. [`inspect`] and [`verify`] look at
-//! a buffer from outside; `handling` changes one, for [`keeper`] and, in a collector that runs, for [`control`].
+//! `admin` with `health` and `metrics`, `telemetry` (the same metrics over OTLP), `supervision` with `reload`, `recover` (from
+//! disk at the start). They meet in `shared`. [`inspect`] and [`verify`] look at a buffer from outside; `handling` changes one,
+//! for [`keeper`] and, in a collector that runs, for [`control`].
 
 mod admin;
 mod client;
@@ -11,14 +12,18 @@ pub mod control;
 mod exporter;
 pub mod fetch;
 pub mod handling;
+mod health;
 pub mod inspect;
 pub mod keeper;
 mod metrics;
 mod observer;
 mod receiver;
 mod recover;
+mod reload;
 mod shared;
 mod store;
+mod supervision;
+mod telemetry;
 pub mod verify;
 
 use std::{
@@ -32,9 +37,11 @@ use std::{
 use bytes::Bytes;
 
 pub use client::request_wire_bytes;
+pub use health::HANG;
 pub use observer::{Observer, Quiet};
 pub(crate) use receiver::parse_tokens;
 use receiver::{Doors, Road, Tokens};
+pub use supervision::{Control, Handle, ReloadError, Reloaded, Status, supervision};
 
 use crate::{
     config::Config,
@@ -42,8 +49,11 @@ use crate::{
     env::{Disk, Env, File, Listener, Open, Task},
 };
 
-/// How long a shutdown waits for requests and exports under way, and for the last sync.
+/// How long a shutdown waits for requests under way, then for exports, then for the last sync.
 const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// [`run`] returns within this time after `shutdown`, whatever senders, destination and disk do.
+pub const SHUTDOWN_MAX: Duration = Duration::from_secs(15);
 
 /// Whoever works on a buffer holds this file's lock; it is empty and stays.
 pub const LOCK_FILE: &str = "lock";
@@ -108,6 +118,21 @@ pub async fn run<E: Env>(
     observer: Arc<dyn Observer>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
+    let (_, control) = supervision();
+    run_with(env, config, observer, control, shutdown).await
+}
+
+/// Like [`run`], for somebody who may also ask through a [`Handle`] how it is, and change its configuration.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_with<E: Env>(
+    env: E,
+    config: Config,
+    observer: Arc<dyn Observer>,
+    control: Control,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), Error> {
     let target = match &config.endpoint {
         Some(endpoint) => Some(client::Destination::new(endpoint)?),
         None => None,
@@ -145,15 +170,14 @@ pub async fn run<E: Env>(
         listeners.push((road, listener));
     }
 
-    let shared = shared::Shared::new(env.clone(), config, observer.clone(), spool);
+    let shared = shared::Shared::new(env.clone(), config, observer.clone(), spool, target);
     let commit = env.spawn(store::commit(shared.clone()));
-    let mut tasks = vec![env.spawn(store::seal(shared.clone()))];
-    if let Some(target) = target {
-        let target = Arc::new(target);
-        for _ in 0..shared.config().send.inflight.max(1) {
-            tasks.push(env.spawn(exporter::work(shared.clone(), target.clone())));
-        }
-    }
+    let mut tasks = vec![
+        env.spawn(store::seal(shared.clone())),
+        env.spawn(telemetry::report(shared.clone())),
+    ];
+    shared.staff();
+    let obey = env.spawn(supervision::obey(shared.clone(), control));
     let tools = env.spawn(control::serve(shared.clone()));
     observer.listening(doors.http, doors.grpc);
     shared.settle();
@@ -162,12 +186,14 @@ pub async fn run<E: Env>(
     tools.abort();
     let deadline = tokio::time::Instant::now() + SHUTDOWN;
     shared.stop();
+    tasks.append(&mut shared.crew());
     for task in tasks {
         end_by(deadline, task).await;
     }
     // Last, so that what the others finished is noted, and is not sent again at the next start.
     shared.end();
     end_by(deadline + SHUTDOWN, commit).await;
+    obey.abort();
     Ok(())
 }
 

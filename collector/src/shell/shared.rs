@@ -9,7 +9,7 @@ use std::{
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::Observer;
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
         pressure::Pressure,
         spool::{Backlog, Event, FileId, Spool},
     },
-    env::Env,
+    env::{Env, Task},
 };
 
 /// One machine's collector.
@@ -44,6 +44,12 @@ pub(super) struct Shared<E> {
     pub(super) committed: Notify,
     /// Held while a refused item is written: one at a time.
     pub(super) quarantine: tokio::sync::Mutex<()>,
+    /// Rung when the reports of the collector's own metrics change, or end.
+    pub(super) telemetry: Notify,
+    /// Where batches go; `None` keeps everything.
+    pub(super) target: watch::Sender<Option<Arc<super::client::Destination>>>,
+    /// The tasks that send.
+    crew: Mutex<Vec<Task<()>>>,
     /// Held while the file system is asked for its free space.
     pub(super) free_bytes: Arc<tokio::sync::Mutex<()>>,
     /// The directory of the buffer, which no reload changes.
@@ -76,6 +82,9 @@ pub(super) struct State {
     pub(super) is_stopping: bool,
     /// Nothing will be noted any more: the next commit is the last one.
     pub(super) is_ending: bool,
+    /// When the commit that is under way began; `None` while there is none.
+    pub(super) busy_since: Option<Mono>,
+    pub(super) reloads: super::reload::Reloads,
     pub(super) counters: Counters,
     /// How the buffer's files grow.
     pub(super) trend: Trend,
@@ -102,6 +111,7 @@ impl<E: Env> Shared<E> {
         config: Config,
         observer: Arc<dyn Observer>,
         spool: Spool,
+        target: Option<super::client::Destination>,
     ) -> Arc<Self> {
         let rng = ChaCha8Rng::from_seed(env.seed("retry"));
         let delays = Delays::new(config.retry.backoff, rng);
@@ -119,6 +129,8 @@ impl<E: Env> Shared<E> {
             is_full: false,
             is_stopping: false,
             is_ending: false,
+            busy_since: None,
+            reloads: Default::default(),
             counters: Counters::default(),
             trend: Trend::default(),
             told: Default::default(),
@@ -132,6 +144,9 @@ impl<E: Env> Shared<E> {
             send: Notify::new(),
             committed: Notify::new(),
             quarantine: tokio::sync::Mutex::new(()),
+            telemetry: Notify::new(),
+            target: watch::channel(target.map(Arc::new)).0,
+            crew: Mutex::default(),
             free_bytes: Arc::default(),
             dir: config.buffer.dir.clone(),
             config: Mutex::new(Arc::new(config)),
@@ -151,6 +166,30 @@ impl<E: Env> Shared<E> {
     pub(super) fn config(&self) -> Arc<Config> {
         let config = self.config.lock();
         config.expect("nothing panics while it holds it").clone()
+    }
+
+    /// The configuration from now on.
+    pub(super) fn set_config(&self, config: Config) {
+        let slot = self.config.lock();
+        *slot.expect("nothing panics while it holds it") = Arc::new(config);
+    }
+
+    /// Starts tasks that send, as many as may send at once. Too many do no harm: `core::destination` holds the limit.
+    pub(super) fn staff(self: &Arc<Self>) {
+        let wanted = match &*self.target.borrow() {
+            Some(_) => self.config().send.inflight.max(1),
+            None => 0,
+        };
+        let mut crew = self.crew();
+        while crew.len() < wanted {
+            crew.push(self.env.spawn(super::exporter::work(self.clone())));
+        }
+    }
+
+    /// The tasks that send.
+    pub(super) fn crew(&self) -> MutexGuard<'_, Vec<Task<()>>> {
+        let crew = self.crew.lock();
+        crew.expect("nothing panics while it holds the list")
     }
 
     /// Monotonic time.
@@ -243,6 +282,7 @@ impl<E: Env> Shared<E> {
         self.lock().is_stopping = true;
         self.seal.notify_one();
         self.send.notify_waiters();
+        self.telemetry.notify_one();
     }
 
     /// Tells the task that commits to end.

@@ -38,8 +38,10 @@ const EXPIRY_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stored {
-    /// It is durable, or dropped by the policy for a full buffer: acknowledge it.
+    /// It is durable: acknowledge it.
     Yes,
+    /// It was counted and thrown away, by the policy for a full buffer: acknowledge it.
+    Discarded,
     /// The buffer is full.
     Full,
     /// More is waiting for the disk or for compression than memory may hold.
@@ -51,8 +53,22 @@ pub(super) enum Stored {
 type FileOf<E> = <<E as Env>::Disk as Disk>::File;
 
 impl<E: Env> Shared<E> {
-    /// Stores a request and returns when it is durable.
+    /// Stores a sender's request and returns when it is durable. What was refused for want of room is not counted here: it is one of
+    /// several causes of the receiver.
     pub(super) async fn store(&self, signal: Signal, items: u64, body: Bytes) -> Stored {
+        let stored = self.keep(signal, items, body).await;
+        let outcome = match stored {
+            Stored::Yes => Outcome::Accepted,
+            Stored::Discarded => Outcome::Discarded,
+            Stored::DiskFailed => Outcome::Disk,
+            Stored::Full | Stored::Busy => return stored,
+        };
+        self.lock().counters.request(outcome, 1);
+        stored
+    }
+
+    /// Stores a request and returns when it is durable.
+    pub(super) async fn keep(&self, signal: Signal, items: u64, body: Bytes) -> Stored {
         let unsealed_max = UNSEALED_BATCHES * self.config().batch.bytes.0;
         if !self.has_room_to_seal(unsealed_max).await {
             return Stored::Busy;
@@ -71,10 +87,7 @@ impl<E: Env> Shared<E> {
                     state.waiters.push_back(tell);
                     Ok(told)
                 }
-                Admission::Discarded => {
-                    state.counters.request(Outcome::Discarded, 1);
-                    Err(Stored::Yes)
-                }
+                Admission::Discarded => Err(Stored::Discarded),
                 Admission::Refused => Err(Stored::Full),
             }
         };
@@ -203,12 +216,14 @@ fn describe(what: &str, path: &std::path::Path, error: &io::Error) -> String {
 pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
     let mut current = None;
     loop {
+        shared.lock().busy_since = Some(shared.now());
         shared.collect_garbage().await;
         let commit = shared.lock().spool.begin_commit();
         let Some(commit) = commit else {
             if shared.lock().is_ending {
                 return;
             }
+            shared.lock().busy_since = None;
             shared.commit.notified().await;
             continue;
         };
@@ -227,13 +242,7 @@ pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
             let now = shared.now();
             let mut state = shared.lock();
             state.spool.commit_done(now, result.is_ok());
-            let outcome = if result.is_ok() {
-                Outcome::Accepted
-            } else {
-                Outcome::Disk
-            };
             let counters = &mut state.counters;
-            counters.request(outcome, commit.requests as u64);
             counters.commit_bytes.record(bytes as f64);
             if commit.requests > 0 {
                 counters.commit_requests.record(commit.requests as f64);

@@ -37,7 +37,7 @@ use backroom_collector::{
         Signal,
         response::{Code, Status},
     },
-    shell::{self, Observer},
+    shell::{self, Handle, Observer},
 };
 use bytes::Bytes;
 use opentelemetry_proto::tonic::{
@@ -530,6 +530,7 @@ pub struct Running {
     pub address: SocketAddr,
     pub grpc: SocketAddr,
     pub told: Arc<Recorder>,
+    pub handle: Handle,
     stop: oneshot::Sender<()>,
     task: Task<Result<(), shell::Error>>,
 }
@@ -541,12 +542,15 @@ impl Running {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let task = env.spawn(shell::run(env.clone(), config, told.clone(), shutdown));
+        let (handle, control) = shell::supervision();
+        let collector = shell::run_with(env.clone(), config, told.clone(), control, shutdown);
+        let task = env.spawn(collector);
         let (address, grpc) = told.listening().await;
         Self {
             address,
             grpc,
             told,
+            handle,
             stop,
             task,
         }
@@ -572,7 +576,7 @@ pub struct Process {
     pub address: SocketAddr,
     pub grpc: SocketAddr,
     pub start_line: String,
-    _stderr: BufReader<std::process::ChildStderr>,
+    stderr: BufReader<std::process::ChildStderr>,
 }
 
 impl Process {
@@ -591,13 +595,27 @@ impl Process {
             dir.display()
         );
         std::fs::write(file, text).unwrap();
-        let mut child = command
+        command
             .args(["run", "--config"])
             .arg(file)
-            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
+        Self::spawn(command)
+    }
+
+    /// The command that runs with this file.
+    pub fn command(file: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_backroom-collector"));
+        command
+            .args(["run", "--config"])
+            .arg(file)
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
+        command
+    }
+
+    /// Starts it and waits for its start line.
+    pub fn spawn(mut command: Command) -> Self {
+        let child = command.stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("the binary starts");
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         while !line.contains("listening on ") {
@@ -615,7 +633,7 @@ impl Process {
             address,
             grpc,
             start_line: line,
-            _stderr: stderr,
+            stderr,
         }
     }
 
@@ -631,9 +649,30 @@ impl Process {
 
     /// SIGTERM; returns the exit code.
     pub fn terminate(&mut self) -> Option<i32> {
+        self.signal("TERM");
+        self.exit_code()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        let sent = Command::new("kill").args(["-s", name, &id]).status();
+        assert!(sent.unwrap().success(), "{name}");
+    }
+
+    /// Waits for its end.
+    pub fn exit_code(&mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
+    }
+
+    /// The next line that it prints; `None` at its end.
+    pub fn next_line(&mut self) -> Option<String> {
+        let mut line = String::new();
+        let read = self
+            .stderr
+            .read_line(&mut line)
+            .expect("its stderr is text");
+        (read > 0).then_some(line)
     }
 }
 

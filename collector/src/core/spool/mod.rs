@@ -383,10 +383,7 @@ impl Spool {
             unix_now: 0,
             events: Vec::new(),
         };
-        let classes: Vec<ClassName> = spool.limits.classes.iter().map(|c| c.name).collect();
-        for class in classes {
-            spool.queue_mut(class);
-        }
+        spool.make_queues();
         spool
     }
 

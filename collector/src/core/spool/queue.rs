@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{FileId, FileKind, Open, Segment, Spool};
+use super::{FileId, FileKind, Limits, Open, Segment, Spool};
 use crate::{
     config::{Config, OnFull},
     core::{accounting::DropReason, class::ClassName, frame},
@@ -55,6 +55,20 @@ impl ClassLimits {
     }
 }
 
+impl ClassLimits {
+    /// Those of a class, whether it is configured or was only found on disk.
+    fn find(limits: &Limits, class: ClassName) -> Self {
+        let configured = limits.classes.iter().find(|known| known.name == class);
+        configured.cloned().unwrap_or(Self {
+            name: class,
+            signal: None,
+            quota_bytes: None,
+            ttl: limits.give_up,
+            on_full: limits.on_full,
+        })
+    }
+}
+
 /// One class's items, from the open batch to the last segment.
 #[derive(Debug)]
 pub(in crate::core) struct Queue {
@@ -80,6 +94,34 @@ pub(in crate::core) struct Queue {
 }
 
 impl Queue {
+    /// An empty one.
+    fn new(limits: &Limits, class: ClassName) -> Self {
+        let mut queue = Self {
+            limits: ClassLimits::find(limits, class),
+            batch_bytes: 0,
+            segment_bytes: 0,
+            next_seq: 0,
+            open: None,
+            segment: None,
+            files: BTreeSet::new(),
+            bytes: 0,
+            incoming_bytes: 0,
+            ratio: limits.first_ratio(),
+            turn: 0,
+        };
+        queue.bound(limits, class);
+        queue
+    }
+
+    /// Sets its bounds.
+    fn bound(&mut self, limits: &Limits, class: ClassName) {
+        self.limits = ClassLimits::find(limits, class);
+        let quota = self.limits.quota_bytes.unwrap_or(limits.disk_bytes);
+        // A share of few batches, or of few segments, would be full before the first one can be given back.
+        self.batch_bytes = limits.batch_bytes.min(quota / 8).max(1);
+        self.segment_bytes = limits.segment_bytes.min(quota / 8).max(1);
+    }
+
     /// What raw bytes will take once they are sealed.
     fn later_bytes(&self, raw_bytes: u64) -> u64 {
         (raw_bytes as f64 * (1.25 * self.ratio + 0.02).min(1.0)) as u64
@@ -118,32 +160,27 @@ impl Spool {
     /// The queue of a class; made if it is met for the first time.
     pub(in crate::core) fn queue_mut(&mut self, class: ClassName) -> &mut Queue {
         let limits = &self.limits;
-        self.queues.entry(class).or_insert_with(|| {
-            let configured = limits.classes.iter().find(|known| known.name == class);
-            let unknown = || ClassLimits {
-                name: class,
-                signal: None,
-                quota_bytes: None,
-                ttl: limits.give_up,
-                on_full: limits.on_full,
-            };
-            let class = configured.cloned().unwrap_or_else(unknown);
-            let quota = class.quota_bytes.unwrap_or(limits.disk_bytes);
-            Queue {
-                // A share of few batches, or of few segments, would be full before the first one can be given back.
-                batch_bytes: limits.batch_bytes.min(quota / 8).max(1),
-                segment_bytes: limits.segment_bytes.min(quota / 8).max(1),
-                limits: class,
-                next_seq: 0,
-                open: None,
-                segment: None,
-                files: BTreeSet::new(),
-                bytes: 0,
-                incoming_bytes: 0,
-                ratio: limits.first_ratio(),
-                turn: 0,
-            }
-        })
+        self.queues
+            .entry(class)
+            .or_insert_with(|| Queue::new(limits, class))
+    }
+
+    /// The limits from now on. What is stored stays: a smaller quota takes effect with the next request, and a class that is
+    /// gone is drained like one that was found on disk.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+        for (class, queue) in &mut self.queues {
+            queue.bound(&self.limits, *class);
+        }
+        self.make_queues();
+    }
+
+    /// Makes the queues of all classes that are configured.
+    pub(super) fn make_queues(&mut self) {
+        let classes: Vec<ClassName> = self.limits.classes.iter().map(|c| c.name).collect();
+        for class in classes {
+            self.queue_mut(class);
+        }
     }
 
     /// The class that takes a signal.

@@ -101,6 +101,7 @@ async fn try_take<E: Env>(
             shared.lock().pressure.committed.add(now, bytes);
             Ok(())
         }
+        Stored::Discarded => Ok(()),
         Stored::Busy => Err(busy(shared)),
         Stored::Full => {
             // Room is made by whole segments, when their last batch was delivered.
@@ -153,7 +154,7 @@ pub(super) fn count<E: Env>(shared: &Shared<E>, cause: Cause) {
         Cause::Full => Outcome::Full,
         Cause::TooLarge => Outcome::TooLarge,
         Cause::Unauthenticated => Outcome::Unauthorized,
-        // Counted where it is committed.
+        // Counted where it is stored.
         Cause::DiskFailed => return,
         _ => Outcome::Invalid,
     };
