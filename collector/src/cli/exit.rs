@@ -20,11 +20,13 @@ pub const OS: u8 = 71;
 pub const CANNOT_WRITE: u8 = 73;
 /// Stopped with work left; the same command goes on (`EX_TEMPFAIL`).
 pub const UNFINISHED: u8 = 75;
-/// Interrupted: 128 + SIGINT.
+/// Interrupted: 128 + SIGINT. For `run`: the second SIGINT or SIGTERM did not let it finish.
 pub const INTERRUPTED: u8 = 130;
+/// Terminated before it could finish: 128 + SIGTERM.
+pub const TERMINATED: u8 = 143;
 
 /// What `--help` says of them.
 pub(super) const HELP: &str = "\
 Exit codes: 0 done (for `run`: stopped by a signal), 1 something is wrong with what was looked at, 64 command line, \
 65 configuration or export file, 66 missing file, 69 nobody answers, 70 internal error, 71 the operating system \
-refuses, 73 cannot write, 75 stopped with work left, 130 interrupted.";
+refuses, 73 cannot write, 75 stopped with work left, 130 interrupted, 143 terminated before it could finish.";

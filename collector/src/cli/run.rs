@@ -1,4 +1,5 @@
-//! `backroom-collector run`: the collector itself. It listens to signals and prints notices; all else is `shell::run`.
+//! `backroom-collector run`: the collector itself, and the notices that it prints. Signals and the service manager stand in
+//! `service`; all else is `shell::run_with`.
 
 use std::{
     net::SocketAddr,
@@ -6,16 +7,24 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::{exit, fail, put, settings};
+use super::{
+    exit, fail,
+    notify::Manager,
+    put,
+    service::{Service, Signals},
+    settings,
+};
+use tokio::sync::oneshot;
+
 use crate::{
-    config::{Config, Format},
+    config::{self, Config, Format},
     core::{accounting::DropReason, recovery::Report},
     env::OsEnv,
     otlp::Signal,
     shell::{self, Observer},
 };
 
-/// Run until SIGTERM or SIGINT.
+/// Run until SIGTERM or SIGINT; SIGHUP reads the configuration again.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
@@ -27,12 +36,12 @@ pub(super) struct Args {
 
 /// Runs until a signal; gives the exit code.
 pub(super) fn run(args: Args) -> u8 {
-    match args.settings.load() {
+    match args.settings.clone().load() {
         Ok(settings) if args.print_config => {
             put(&settings.origins().to_string());
             exit::OK
         }
-        Ok(settings) => collect(settings.config),
+        Ok(settings) => collect(settings.config, &args.settings),
         Err(report) => {
             settings::tell(&report, Format::Human);
             report.exit_code()
@@ -40,7 +49,7 @@ pub(super) fn run(args: Args) -> u8 {
     }
 }
 
-fn collect(config: Config) -> u8 {
+fn collect(config: Config, flags: &settings::Flags) -> u8 {
     // A panic in one task would leave the others half alive; a service manager starts us again.
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -60,39 +69,77 @@ fn collect(config: Config) -> u8 {
     };
     let notices = Arc::new(Notices::new(&config));
     let result = runtime.block_on(async {
-        let shutdown = match terminated() {
-            Ok(shutdown) => shutdown,
+        let signals = match Signals::new() {
+            Ok(signals) => signals,
             Err(error) => return fail(format_args!("listen to signals: {error}"), exit::OS),
         };
-        match shell::run(env, config, notices, shutdown).await {
-            Ok(()) => exit::OK,
-            Err(error) => {
-                let code = match error {
-                    shell::Error::Buffer { .. } | shell::Error::InUse { .. } => exit::CANNOT_WRITE,
-                    shell::Error::Endpoint { .. } | shell::Error::Tokens { .. } => exit::DATA,
-                    _ => exit::OS,
-                };
-                fail(error, code)
-            }
-        }
+        let manager = Manager::from_env().unwrap_or_else(|error| {
+            notices.notice(&error.to_string());
+            Manager::nobody()
+        });
+        let (handle, control) = shell::supervision();
+        let service = Service {
+            signals,
+            manager,
+            handle,
+            load: || {
+                flags.config.as_ref()?;
+                let settings = flags.clone().load();
+                Some(settings.map(|settings| settings.config))
+            },
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async {
+            let _ = stopped.await;
+        };
+        let collector = shell::run_with(env, config, notices, control, shutdown);
+        supervise(service, collector, stop).await
     });
     // Helper threads may hang in a disk that does not answer.
     runtime.shutdown_background();
     result
 }
 
-/// Completes at SIGTERM or SIGINT.
-fn terminated() -> std::io::Result<impl Future<Output = ()> + Send> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            biased;
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+/// Runs the collector until it ends by itself or by a signal, or until a second signal.
+async fn supervise(
+    mut service: Service<impl Fn() -> Option<Result<Config, config::Report>>>,
+    collector: impl Future<Output = Result<(), shell::Error>>,
+    stop: oneshot::Sender<()>,
+) -> u8 {
+    let mut collector = std::pin::pin!(collector);
+    let tell = |report: &config::Report| settings::tell(report, Format::Human);
+    let ended = tokio::select! {
+        biased;
+        ended = &mut collector => Some(ended),
+        has_started = service.supervise(tell) => match has_started {
+            true => None,
+            false => return exit::OK,
+        },
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            let _ = stop.send(());
+            tokio::select! {
+                biased;
+                ended = &mut collector => ended,
+                code = service.insist() => {
+                    return fail("a second signal: leaving at once", code);
+                }
+            }
         }
-    })
+    };
+    match ended {
+        Ok(()) => exit::OK,
+        Err(error) => {
+            let code = match error {
+                shell::Error::Buffer { .. } | shell::Error::InUse { .. } => exit::CANNOT_WRITE,
+                shell::Error::Endpoint { .. } | shell::Error::Tokens { .. } => exit::DATA,
+                _ => exit::OS,
+            };
+            fail(error, code)
+        }
+    }
 }
 
 /// Prints what an operator should know to stderr, a line each.
