@@ -96,6 +96,9 @@ async fn the_page_is_well_formed_and_counters_only_grow() {
     check("backroom_dropped_items_total", "refused", 3.0);
     check("backroom_stored_items", "", 0.0);
     check("backroom_backlog_bytes", "", 0.0);
+    check("backroom_class_stored_items", "", 0.0);
+    check("backroom_class_oldest_item_age_seconds", "traces", 0.0);
+    assert!(sum(&second, "backroom_class_disk_max_bytes", "traces") > 0.0);
     check("backroom_requests_total", "accepted", 1.0);
     check("backroom_send_attempts_total", "path", 1.0);
     check("backroom_send_attempts_total", "partial", 1.0);

@@ -10,7 +10,8 @@ use crate::{
     config::Config,
     core::{
         accounting::{DropReason, Items},
-        metrics::{Counters, Family, Kind, Outcome, Reported, Tried},
+        metrics::{Counters, Family, Kind, Outcome, Reported, Tried, Value},
+        spool::ClassStat,
     },
     env::{Disk, Env, ProcessStats},
     otlp::Signal,
@@ -43,6 +44,7 @@ pub(super) async fn collect<E: Env>(shared: &Shared<E>) -> Vec<Family> {
     let mut out = items(&state);
     out.extend(intake(&state.counters));
     out.extend(buffer(&state, &config, &surroundings));
+    out.extend(classes(&state, surroundings.unix_nanos));
     out.extend(disk(&state));
     out.extend(sending(&state));
     out.extend(itself(&state, &surroundings));
@@ -229,6 +231,51 @@ fn buffer(state: &State, config: &Config, surroundings: &Surroundings) -> Vec<Fa
         ));
     }
     out
+}
+
+/// By class; one that is not configured any more is shown until it is empty, and after that with zeros until the next start.
+fn classes(state: &State, unix_nanos: u64) -> Vec<Family> {
+    type Get = fn(&ClassStat, u64) -> Value;
+    let families: [(&str, &str, Get); 5] = [
+        (
+            "backroom_class_stored_items",
+            "items in the buffer, by class",
+            |class, _| class.items.into(),
+        ),
+        (
+            "backroom_class_stored_bytes",
+            "stored and not acknowledged by the destination, after compression, by class",
+            |class, _| class.payload_bytes.into(),
+        ),
+        (
+            "backroom_class_disk_bytes",
+            "sealed segments on disk, by class",
+            |class, _| class.disk_bytes.into(),
+        ),
+        (
+            "backroom_class_disk_max_bytes",
+            "what they may take at present; classes without a quota share one part",
+            |class, _| class.share_bytes.into(),
+        ),
+        (
+            "backroom_class_oldest_item_age_seconds",
+            "age of the oldest item stored, by class; 0 if there is none",
+            |class, now| {
+                let age = class.oldest_born.map_or(0, |born| now.saturating_sub(born));
+                (age as f64 / 1e9).into()
+            },
+        ),
+    ];
+    let stats: Vec<ClassStat> = state.spool.classes().collect();
+    let family = |(name, help, get): (_, _, Get)| {
+        let mut family = Family::new(name, Gauge, help);
+        for class in &stats {
+            let labels = [("class", class.limits.name.to_string().into())];
+            family.push(labels, get(class, unix_nanos));
+        }
+        family
+    };
+    families.map(family).into()
 }
 
 fn disk(state: &State) -> Vec<Family> {
