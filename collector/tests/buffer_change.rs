@@ -282,6 +282,33 @@ async fn bad_files_are_refused_whole() {
     assert_eq!(missing.status.code(), Some(66));
 }
 
+/// Scenario: an export goes into an empty buffer, and a collector starts on it.
+/// Guarantees: it does not go on as the store that the export is of: both would number items alike, and a receiver that drops
+/// what it has seen would drop the other's.
+#[tokio::test]
+async fn an_import_into_an_empty_buffer_does_not_make_it_the_others() {
+    let env = env();
+    let (_keep, dir) = buffer();
+    filled(&env, &dir).await.stop().await;
+    let (_, file) = beside(&dir, "foreign.otlp");
+    let (other, _) = beside(&dir, "other");
+    done(&tool(&env, &dir, &["export", &file]).await);
+    done(&tool(&env, &other, &["import", &file]).await);
+    let mut stores = BTreeSet::new();
+    for _ in 0..2 {
+        for dir in [&dir, &other] {
+            let told = done(&tool(&env, dir, &["stat", "--json"]).await);
+            let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+            stores.insert(told["store"].as_str().unwrap().to_owned());
+        }
+        let running = Running::start(&env, config(&other, None)).await;
+        let answer = running.client().await.post_spans(1000..1010).await;
+        assert_eq!(answer.unwrap().status, 200);
+        running.stop().await;
+    }
+    assert_eq!(stores.len(), 2, "{stores:?}");
+}
+
 /// Scenario: another store's batch with the same start and the same numbers as ours is imported and delivered, while ours stand
 /// in the journal only; then a restart.
 /// Guarantees: what is noted of the other's batch does not make ours look sealed.

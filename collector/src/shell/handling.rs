@@ -26,7 +26,7 @@ use crate::{
 const DISK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What was imported before, so that the same file twice is stored once, even if the first was delivered meanwhile.
-const LEDGER_FILE: &str = "imported";
+pub const LEDGER_FILE: &str = "imported";
 
 /// Intervals in that file: about 0.5 MiB. Beyond it the lowest go.
 const LEDGER_LINES_MAX: usize = 10_000;
@@ -275,11 +275,25 @@ pub(super) struct Importer<E: Env> {
 }
 
 impl<E: Env> Importer<E> {
-    /// Finds out what is known.
+    /// Sees to it that the buffer knows whose it is, and finds out what is known.
     ///
     /// # Errors
-    /// If a file of the buffer cannot be read.
+    /// If a file of the buffer cannot be read, or its journal not written.
     pub(super) async fn begin(shared: Arc<Shared<E>>) -> io::Result<Self> {
+        let is_claimed = || {
+            let is_claimed = shared.lock().spool.claim();
+            if !is_claimed {
+                shared.commit.notify_one();
+            }
+            is_claimed
+        };
+        shared
+            .wait(
+                || shared.committed.notified(),
+                is_claimed,
+                "begin a journal",
+            )
+            .await?;
         let mut ledger = Ranges::default();
         let path = shared.config().buffer.dir.join(LEDGER_FILE);
         match shared.env.disk().read(&path, 1 << 20).await {

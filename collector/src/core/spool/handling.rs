@@ -112,7 +112,14 @@ impl Spool {
         self.notes.is_empty() && self.committing.is_none()
     }
 
-    /// Puts a batch in; false if there is no room for it. It is stored, and counted, when it is sealed
+    /// Whether a journal of this start is on disk; has one made if not. Journals alone say whose buffer it is: one that holds
+    /// nothing but batches of others would go on with their number, and give away their ranges a second time.
+    pub fn claim(&mut self) -> bool {
+        self.wants_journal |= self.journal.is_none();
+        self.journal.is_some()
+    }
+
+    /// Puts a batch in, after [`Spool::claim`]; false if there is no room for it. It is stored, and counted, when it is sealed
     /// ([`Spool::is_unsealed`]).
     pub fn import(
         &mut self,

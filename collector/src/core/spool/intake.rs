@@ -140,7 +140,7 @@ impl Spool {
         }
         // What is sealed still stands in journals; a new segment, with a checkpoint, releases them. Without one that is written
         // to, as after a start, old ones may be all there is: an empty buffer that refuses for ever.
-        self.wants_journal = match self.journal {
+        self.wants_journal |= match self.journal {
             Some((number, _)) => self
                 .journals
                 .get(&number)
