@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// The file that tells where, and with which token.
-pub(super) const CONTROL_FILE: &str = "control";
+pub const CONTROL_FILE: &str = "control";
 
 /// Sessions at once: tools are started by people.
 const SESSIONS_MAX: usize = 8;

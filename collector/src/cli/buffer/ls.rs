@@ -10,7 +10,12 @@ use crate::{
     },
     core::spool::FileKind,
     otlp::Signal,
-    shell::inspect::{At, Stored, Survey},
+    shell::{
+        LOCK_FILE,
+        control::CONTROL_FILE,
+        handling::LEDGER_FILE,
+        inspect::{At, Stored, Survey},
+    },
 };
 
 /// List the files of the buffer, or its batches.
@@ -132,7 +137,12 @@ fn files(survey: &Survey, stored: &[&Stored], now: u64, as_json: bool) {
             Some(FileKind::Batches) => "finished",
             Some(FileKind::Journal) => "journal",
             Some(FileKind::Quarantine) => "quarantine",
-            None => "other",
+            None => match file.name.as_str() {
+                CONTROL_FILE => "control",
+                LEDGER_FILE => "imports",
+                LOCK_FILE => "lock",
+                _ => "other",
+            },
         };
         if as_json {
             let items = Signal::ALL.map(|signal| (signal.name(), waiting.items[signal.index()]));

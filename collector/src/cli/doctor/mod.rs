@@ -135,11 +135,11 @@ fn as_text(findings: &[Finding], wrong: usize) -> String {
             Level::Wrong => (red, "WRONG"),
         };
         out += &format!(
-            "{colour}{level:<5}{plain}  {:<12}{}\n",
+            "{colour}{level:<5}{plain}  {:<12} {}\n",
             finding.what, finding.found
         );
         if let Some(way_out) = &finding.way_out {
-            out += &format!("{:19}-> {way_out}\n", "");
+            out += &format!("{:20}-> {way_out}\n", "");
         }
     }
     out += &match wrong {

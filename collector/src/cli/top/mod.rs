@@ -116,10 +116,13 @@ async fn plain(
         let view = View::new(&before, &now);
         match args.json {
             true => put(&format!("{}\n", view.json())),
-            false => put(&format!("{}\n", view.text(&address.to_string()))),
+            false => put(&view.text(&address.to_string())),
         }
         if args.once {
             return Ok(());
+        }
+        if !args.json {
+            put("\n");
         }
         before = now;
     }

@@ -227,7 +227,15 @@ impl<'a> View<'a> {
         let is_up = self.gauge("destination_up").is_none_or(|up| up > 0.0);
         let wire = show::bytes(self.rate("backroom_sent_wire_bytes_total") as u64);
         let outages = self.gauge("destination_outages_total").unwrap_or(0.0) as u64;
-        let state = if is_up { "up" } else { "DOWN" };
+        let was_asked = self
+            .now
+            .get("backroom_sent_wire_bytes_total")
+            .is_none_or(|bytes| bytes > 0.0);
+        let state = match (is_up, was_asked) {
+            (false, _) => "DOWN",
+            (true, true) => "up",
+            (true, false) => "not asked yet",
+        };
         line(
             "destination",
             format!(
@@ -255,14 +263,16 @@ impl<'a> View<'a> {
             disk += ", FAILING";
         }
         line("disk", disk);
-        let bound = |quantile| match self.quantile("backroom_fsync_seconds", quantile) {
-            Some(bound) if bound.is_finite() => format!("{bound:?}s"),
-            Some(_) => "slow".to_owned(),
-            None => "-".to_owned(),
+        let bound = |quantile| match self.quantile("backroom_fsync_seconds", quantile)? {
+            bound if bound.is_finite() => Some(format!("<= {bound:?}s")),
+            _ => Some("slow".to_owned()),
         };
         line(
             "fsync",
-            format!("p50 <= {}, p99 <= {}", bound(0.5), bound(0.99)),
+            match (bound(0.5), bound(0.99)) {
+                (Some(half), Some(most)) => format!("p50 {half}, p99 {most}"),
+                _ => "none".to_owned(),
+            },
         );
         let outcomes: Vec<String> = self
             .now
