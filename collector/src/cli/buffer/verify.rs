@@ -1,6 +1,9 @@
 //! `buffer verify`: every checksum, every frame, every request; a table of what is damaged.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::{
+    collections::BTreeSet,
+    io::{IsTerminal as _, Write as _},
+};
 
 use serde_json::json;
 
@@ -10,7 +13,15 @@ use crate::{
         exit, fail, put,
         show::{self, Table},
     },
-    shell::verify::{self, Finding, Severity, Verified},
+    core::{
+        frame::Place,
+        spool::{FileId, FileKind},
+    },
+    env::Env as _,
+    shell::{
+        inspect::{At, Survey},
+        verify::{self, Finding, Severity, Verified},
+    },
 };
 
 /// Check every checksum and every request; exits with 1 if anything is damaged.
@@ -50,8 +61,8 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
         let _ = write!(std::io::stderr(), "\r{:30}\r", "");
     }
     // What a start would make of it: damage in one place may be whole in another.
-    let lost: u64 = match here.survey().await {
-        Ok(survey) => survey.report.damaged_items.iter().sum(),
+    let lost = match here.survey().await {
+        Ok(survey) => lost_items(here, &survey, &verified).await,
         Err(code) => return code,
     };
     let is_right = verified.damage_count() == 0 && lost == 0;
@@ -60,6 +71,34 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
         false => put(&as_text(&verified, lost)),
     }
     if is_right { exit::OK } else { exit::FINDINGS }
+}
+
+/// Items that are gone: those that a start would miss, and those of waiting batches that a start would believe in, and whoever
+/// sends them would not.
+async fn lost_items(here: &Here, survey: &Survey, verified: &Verified) -> u64 {
+    let damaged: BTreeSet<Place> = verified
+        .findings
+        .iter()
+        .filter_map(|finding| {
+            let id = FileId::from_name(&finding.file)?;
+            (id.kind == FileKind::Batches).then_some(Place {
+                file: id.number,
+                offset: finding.offset,
+            })
+        })
+        .collect();
+    let mut lost = survey.report.damaged_items.iter().sum();
+    for stored in &survey.stored {
+        let is_suspect = matches!(stored.at, At::Segment(place) if damaged.contains(&place));
+        // A frame that was being written when it was checked is whole by now.
+        if is_suspect
+            && let Err(error) = survey.body(here.env.disk(), stored).await
+            && error.kind() == std::io::ErrorKind::InvalidData
+        {
+            lost += stored.header.range.count;
+        }
+    }
+    lost
 }
 
 fn severity(finding: &Finding) -> &'static str {
@@ -124,7 +163,7 @@ fn as_text(verified: &Verified, lost: u64) -> String {
         (0, 0) => "; no damage\n".to_owned(),
         (damage, 0) => format!("; {damage} damaged, no stored item is lost by it\n"),
         (damage, lost) => format!(
-            "; {damage} damaged, {} lost: they will be counted as dropped for `damaged`\n",
+            "; {damage} damaged, {} lost, and will be counted as dropped for `damaged`\n",
             show::count(lost, "stored item")
         ),
     }
