@@ -1,5 +1,6 @@
 //! Stock SDKs as clients: Python over gRPC and HTTP, JavaScript over HTTP with JSON and protobuf, Rust over gRPC and HTTP; each
-//! with gzip and without, all three signals, every item looked for at the far end.
+//! with gzip and without, all three signals, every item looked for at the far end. And the OpenTelemetry Collector's Go library
+//! as the reader of an export.
 //!
 //! They install packages, and so run only where `BACKROOM_INTEROP=1` is set and the language is there; elsewhere they say
 //! that they were skipped.
@@ -24,7 +25,11 @@ use opentelemetry_proto::tonic::{
         trace::v1::ExportTraceServiceRequest,
     },
     common::v1::{AnyValue, any_value::Value},
-    metrics::v1::{metric::Data, number_data_point},
+    logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
+    metrics::v1::{
+        Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric::Data,
+        number_data_point,
+    },
 };
 use prost::Message;
 
@@ -46,10 +51,15 @@ fn source(path: &str) -> PathBuf {
 
 /// Why there is nothing to run; an installation that fails where it was asked for is a failure.
 fn wanted(program: &str) -> Result<(), String> {
+    wanted_by(program, "--version")
+}
+
+/// The same of a program that tells its version by another word.
+fn wanted_by(program: &str, version: &str) -> Result<(), String> {
     if std::env::var_os("BACKROOM_INTEROP").is_none_or(|value| value != "1") {
         return Err("BACKROOM_INTEROP=1 is not set".to_owned());
     }
-    match Command::new(program).arg("--version").output() {
+    match Command::new(program).arg(version).output() {
         Ok(output) if output.status.success() => Ok(()),
         _ => Err(format!("{program} is not installed")),
     }
@@ -246,4 +256,139 @@ async fn rust_over_grpc_and_http() {
         Command::new(dir.join("target/debug/interop"))
     })
     .await;
+}
+
+/// What `buffer export --format json` writes is read by the library of the OpenTelemetry Collector, whose otlpjsonfile receiver
+/// reads such files: every item, with large numbers, bytes and characters as they were.
+#[tokio::test]
+async fn go_reads_what_was_exported() {
+    if let Err(reason) = wanted_by("go", "version") {
+        return println!("skipped: {reason}");
+    }
+    let place = place("interop-go");
+    for file in ["go.mod", "go.sum", "main.go"] {
+        std::fs::copy(source("go").join(file), place.join(file)).unwrap();
+    }
+    let reader = place.join("reader");
+    let mut build = Command::new("go");
+    run(build.args(["build", "-o"]).arg(&reader).current_dir(&place));
+
+    let at = 1_700_000_000_123_456_789_u64;
+    let words = [
+        "",
+        "plain",
+        "dr\u{fc}cker \"3\"\n\u{1}\u{2028}<&>",
+        "\u{1f355}",
+    ];
+    let records = words.iter().map(|word| LogRecord {
+        time_unix_nano: at,
+        severity_number: 17,
+        body: Some(AnyValue {
+            value: Some(Value::StringValue((*word).to_owned())),
+        }),
+        ..LogRecord::default()
+    });
+    let logs = ExportLogsServiceRequest {
+        resource_logs: vec![ResourceLogs {
+            scope_logs: vec![ScopeLogs {
+                log_records: records.collect(),
+                ..ScopeLogs::default()
+            }],
+            ..ResourceLogs::default()
+        }],
+    };
+    let numbers = [0, -1, i64::MAX, i64::MIN];
+    let points = numbers.iter().map(|number| NumberDataPoint {
+        time_unix_nano: at,
+        value: Some(number_data_point::Value::AsInt(*number)),
+        ..NumberDataPoint::default()
+    });
+    let metrics = ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            scope_metrics: vec![ScopeMetrics {
+                metrics: vec![Metric {
+                    name: "orders".to_owned(),
+                    unit: "{order}".to_owned(),
+                    data: Some(Data::Sum(Sum {
+                        data_points: points.collect(),
+                        aggregation_temporality: 2,
+                        is_monotonic: true,
+                    })),
+                    ..Metric::default()
+                }],
+                ..ScopeMetrics::default()
+            }],
+            ..ResourceMetrics::default()
+        }],
+    };
+
+    let env = env();
+    let (_keep, dir) = buffer();
+    let running = Running::start(&env, config(&dir, None)).await;
+    let mut client = running.client().await;
+    for (path, body) in [
+        ("/v1/traces", common::spans(0..50)),
+        ("/v1/logs", logs.encode_to_vec()),
+        ("/v1/metrics", metrics.encode_to_vec()),
+    ] {
+        let answer = client
+            .request("POST", path, &[common::PROTOBUF], &body)
+            .await;
+        assert_eq!(answer.unwrap().status, 200, "{path}");
+    }
+    running.stop().await;
+    let file = dir.with_file_name("export.jsonl");
+    let mut export = Command::new(env!("CARGO_BIN_EXE_backroom-collector"));
+    export.args(["buffer", "export"]).arg(&file);
+    run(export.arg("--buffer-dir").arg(&dir));
+
+    let mut expect: Vec<String> = (0..50_u64)
+        .map(|id| {
+            let (trace, span) = ("07".repeat(16), format!("{:016x}", id + 1));
+            let start = 1_700_000_000_000_000_000 + id;
+            serde_json::json!([
+                "span",
+                "pos",
+                trace,
+                span,
+                id.to_string(),
+                start,
+                start + 900_000,
+                2
+            ])
+        })
+        .chain(
+            words
+                .iter()
+                .map(|word| serde_json::json!(["log", at, 17, word])),
+        )
+        .chain(
+            numbers
+                .iter()
+                .map(|n| serde_json::json!(["point", "orders", "{order}", true, at, n])),
+        )
+        .map(|item| item.to_string())
+        .collect();
+    expect.sort();
+    let output = Command::new(&reader).arg(&file).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut read: Vec<String> = text
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line)
+                .unwrap()
+                .to_string()
+        })
+        .collect();
+    read.sort();
+    assert_eq!(read, expect);
+    assert_eq!(read.len(), 58);
+
+    // It can fail: an id that is cut is refused.
+    let cut = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, cut.replacen("\"0707", "\"07", 1)).unwrap();
+    let output = Command::new(&reader).arg(&file).output().unwrap();
+    assert!(!output.status.success(), "a bad line is no success");
 }
