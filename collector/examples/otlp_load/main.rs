@@ -1,16 +1,22 @@
-//! A measured load against a running collector: OTLP/HTTP protobuf, 8 connections, 100 spans of about 430 bytes a request.
+//! A measured load against a running collector: OTLP protobuf over HTTP or gRPC, 8 connections, 100 spans of about 430 bytes a
+//! request.
 //!
 //! ```text
 //! cargo run --release -p backroom-collector --example otlp_load -- 127.0.0.1:4318 20 [PID]
+//! cargo run --release -p backroom-collector --example otlp_load -- --grpc 127.0.0.1:4317 20 [PID]
 //! ```
 //! sends for 20 seconds and prints items a second and the latency of the ack. With the collector's process id it also prints
-//! that process's CPU time for a million items, and its peak memory. The load itself should have a core of its own: its
+//! that process's CPU time for a million items, and its peak memory. `--sink 127.0.0.1:4320` listens there too, for a collector
+//! whose `endpoint` it is: then what is measured is the way in and out. The load itself should have a core of its own: its
 //! requests are encoded beforehand.
 
 #![expect(
     clippy::disallowed_methods,
     reason = "it measures real time with real threads, outside any simulated world"
 )]
+
+mod grpc;
+mod sink;
 
 use std::{
     io::{self, Read, Write},
@@ -35,12 +41,12 @@ const SPANS: u64 = 100;
 const VARIANTS: u64 = 64;
 
 fn main() -> io::Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let address = arguments.next().unwrap_or("127.0.0.1:4318".to_owned());
-    let seconds = arguments
-        .next()
-        .map_or(10, |text| text.parse().unwrap_or(10));
-    let process: Option<u32> = arguments.next().and_then(|text| text.parse().ok());
+    let options = Options::read(std::env::args().skip(1))?;
+    let (address, seconds, process) = (options.address, options.seconds, options.process);
+    if let Some(address) = &options.sink {
+        sink::listen(address)?;
+    }
+    let send = if options.is_grpc { grpc::send } else { send };
 
     let bodies: Vec<Vec<Vec<u8>>> = (0..CONNECTIONS)
         .map(|lane| {
@@ -51,7 +57,8 @@ fn main() -> io::Result<()> {
         .collect();
     let bytes = bodies[0][0].len();
     println!(
-        "{CONNECTIONS} connections, {SPANS} spans of {} bytes a request, {seconds} s",
+        "{}, {CONNECTIONS} connections, {SPANS} spans of {} bytes a request, {seconds} s",
+        if options.is_grpc { "gRPC" } else { "HTTP" },
         bytes as u64 / SPANS
     );
     let cpu_before = process.and_then(cpu_seconds);
@@ -98,6 +105,47 @@ fn main() -> io::Result<()> {
         );
     }
     Ok(())
+}
+
+/// The command line.
+struct Options {
+    is_grpc: bool,
+    sink: Option<String>,
+    address: String,
+    seconds: u64,
+    process: Option<u32>,
+}
+
+impl Options {
+    fn read(mut arguments: impl Iterator<Item = String>) -> io::Result<Self> {
+        let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
+        let (mut is_grpc, mut sink, mut rest) = (false, None, Vec::new());
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--grpc" => is_grpc = true,
+                "--sink" => {
+                    let address = arguments.next();
+                    sink = Some(address.ok_or_else(|| wrong("--sink needs an address"))?);
+                }
+                option if option.starts_with('-') => {
+                    return Err(wrong(&format!("unknown option {option}")));
+                }
+                _ => rest.push(argument),
+            }
+        }
+        let mut rest = rest.into_iter();
+        let port = if is_grpc { 4317 } else { 4318 };
+        let address = rest.next().unwrap_or(format!("127.0.0.1:{port}"));
+        let seconds = rest.next().map_or(Ok(10), |text| text.parse());
+        let process = rest.next().map(|text| text.parse()).transpose();
+        Ok(Self {
+            is_grpc,
+            sink,
+            address,
+            seconds: seconds.map_err(|_| wrong("seconds must be a number"))?,
+            process: process.map_err(|_| wrong("the process id must be a number"))?,
+        })
+    }
 }
 
 /// Sends request after request until `end`; returns the latencies of those taken, and how many were not.
