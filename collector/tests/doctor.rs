@@ -117,6 +117,17 @@ async fn what_is_wrong_has_a_way_out() {
         "{portal}"
     );
 
+    sink.decide(|_, _| {
+        let head = "200 OK\r\ncontent-type: text/html".to_owned();
+        Reply::Raw(head, vec![b' '; 3 << 20])
+    });
+    let (_, told) = doctor(&env, &dir, listen, &["--endpoint", &url]).await;
+    let long = finding(&told, "endpoint");
+    assert!(
+        long["found"].as_str().unwrap().contains("captive portal"),
+        "{long}"
+    );
+
     let nobody = format!("http://{}", free_address(&env).await);
     let (code, told) = doctor(&env, &dir, sink.address, &["--endpoint", &nobody]).await;
     assert_eq!(code, 1);

@@ -243,11 +243,13 @@ impl<E: Env> Client<E> {
         }
     }
 
-    /// Sends one request on a connection of its own, and gives the whole answer; `timeout` for all of it.
+    /// Sends one request on a connection of its own, and gives the answer; `timeout` for all of it. One that is too long is an
+    /// error if it `must_be_whole`, and otherwise cut.
     pub(super) async fn fetch(
         &mut self,
         request: Request<Full<Bytes>>,
         timeout: Duration,
+        must_be_whole: bool,
     ) -> Result<Response<Bytes>, String> {
         let answer = async {
             self.connect(timeout).await?;
@@ -257,10 +259,21 @@ impl<E: Env> Client<E> {
             let words = |error: hyper::Error| with_sources(&error);
             sender.ready().await.map_err(words)?;
             let answer = sender.send_request(request).await.map_err(words)?;
-            let (head, body) = answer.into_parts();
-            let body = Limited::new(body, FETCH_BYTES_MAX).collect().await;
-            let body = body.map_err(|error| error.to_string())?.to_bytes();
-            Ok(Response::from_parts(head, body))
+            let (head, mut body) = answer.into_parts();
+            let mut read = Vec::new();
+            while let Some(frame) = body.frame().await {
+                if let Ok(data) = frame.map_err(words)?.into_data() {
+                    read.extend_from_slice(&data);
+                }
+                if read.len() > FETCH_BYTES_MAX {
+                    if must_be_whole {
+                        return Err(format!("the answer is longer than {FETCH_BYTES_MAX} bytes"));
+                    }
+                    read.truncate(FETCH_BYTES_MAX);
+                    break;
+                }
+            }
+            Ok(Response::from_parts(head, read.into()))
         };
         match tokio::time::timeout(timeout, answer).await {
             Ok(answer) => answer,

@@ -71,13 +71,20 @@ pub(super) async fn destination(patient: &Patient) -> Vec<Finding> {
 }
 
 fn unanswered(endpoint: &Endpoint, reason: &str) -> Finding {
+    let lower = reason.to_lowercase();
     let way_out = if reason.contains("resolve") {
         "check the name and the DNS server (`getent hosts NAME`)"
     } else if reason.contains("refused") {
         "nothing listens there: check the port; a receiver may be down"
     } else if reason.contains("certificate is not for") {
         "the certificate is for another name: check the URL; if it is right, somebody is in between, such as a captive portal"
-    } else if reason.to_lowercase().contains("tls") {
+    } else if lower.contains("unknownissuer") {
+        "set endpoint.tls.ca to the root that the receiver's certificate is from; if it was trusted before, somebody is in between"
+    } else if lower.contains("expired") {
+        "have the receiver's certificate renewed; if it is not past its time, our clock is ahead"
+    } else if lower.contains("not valid yet") || lower.contains("notvalidyet") {
+        "set our clock: the certificate begins later than what it says"
+    } else if lower.contains("tls") {
         "check the certificates, and the clock: both sides must agree on the time"
     } else {
         "check the line, the route and any firewall between"
@@ -202,6 +209,36 @@ mod tests {
         check(answer(401, &[], b""), Level::Wrong, "credentials");
         check(answer(404, &[], b""), Level::Wrong, "path of the URL");
         check(answer(503, &[], b""), Level::Wrong, "by itself");
+    }
+
+    #[test]
+    fn a_certificate_that_is_refused_has_a_way_out_of_its_own() {
+        let endpoint = Endpoint::new("https://hq:4318");
+        let check = |error: rustls::CertificateError, part: &str| {
+            let reason = format!("TLS: {}", rustls::Error::InvalidCertificate(error));
+            let way_out = unanswered(&endpoint, &reason).way_out.unwrap_or_default();
+            assert!(way_out.contains(part), "{reason}: {way_out}");
+        };
+        let (early, late) = (
+            rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(1)),
+            rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(2)),
+        );
+        check(rustls::CertificateError::UnknownIssuer, "endpoint.tls.ca");
+        check(rustls::CertificateError::Expired, "renewed");
+        let expired = rustls::CertificateError::ExpiredContext {
+            time: late,
+            not_after: early,
+        };
+        check(expired, "renewed");
+        let early = rustls::CertificateError::NotValidYetContext {
+            time: early,
+            not_before: late,
+        };
+        check(early, "set our clock");
+        check(
+            rustls::CertificateError::BadEncoding,
+            "check the certificates",
+        );
     }
 
     #[test]
