@@ -93,7 +93,10 @@ impl Writer<'_> {
             return;
         }
         for key in keys.iter().filter(|k| !table.entries.contains_key(k.name)) {
-            if let Ty::Table(shape) = key.ty {
+            // A table with a key that must be written has no defaults: leaving it out means something else, such as no TLS.
+            if let Ty::Table(shape) = key.ty
+                && !shape.keys.iter().any(|key| key.required)
+            {
                 let below = format!("{path}.{}", key.name);
                 let _ = write!(out, "\n[{below}]\n");
                 self.table(&below, &Table::default(), shape.keys.iter().collect(), out);
