@@ -131,6 +131,7 @@ async fn started_on(env: &OsEnv, dir: &Path, files: &[(String, Vec<u8>)]) -> Out
     let dropped = running.told.dropped.lock().unwrap().clone();
     let report = running.told.report.lock().unwrap().clone();
     running.stop().await;
+    sink.close();
     Outcome {
         ids: sink.taken().into_keys().collect(),
         damaged: dropped

@@ -51,6 +51,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::{Notify, oneshot, watch},
+    task::AbortHandle,
 };
 
 /// Longest wait for anything.
@@ -251,6 +252,7 @@ pub struct Sink {
     pub address: SocketAddr,
     decide: Arc<Mutex<Decide>>,
     received: Arc<watch::Sender<Vec<Received>>>,
+    accepting: Arc<Mutex<Vec<AbortHandle>>>,
 }
 
 impl Sink {
@@ -262,6 +264,14 @@ impl Sink {
             address: listener.local_addr().unwrap(),
             decide: Arc::new(Mutex::new(Box::new(|_, _| Reply::Take))),
             received: Arc::new(watch::channel(Vec::new()).0),
+            accepting: Arc::default(),
+        }
+    }
+
+    /// Gives the address back: a test that opens thousands of receivers would run out of sockets.
+    pub fn close(&self) {
+        for task in self.accepting.lock().unwrap().drain(..) {
+            task.abort();
         }
     }
 
@@ -286,13 +296,14 @@ impl Sink {
 
     fn accept(&self, mut listener: OsListener) {
         let sink = self.clone();
-        self.env.spawn(async move {
+        let task = self.env.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let connection = sink.clone();
                 sink.env
                     .spawn(async move { connection.serve(stream).await });
             }
         });
+        self.accepting.lock().unwrap().push(task.abort_handle());
     }
 
     /// From now on `decide` says what happens to the n-th request (from 0) and its content.
