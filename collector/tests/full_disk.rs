@@ -67,13 +67,14 @@ impl SmallDisk {
     }
 
     /// The collector on it.
-    fn collector(&self, endpoint: &str) -> Process {
+    fn collector(&self, endpoint: &str, buffer: &str) -> Process {
         let mut command = Command::new("nsenter");
         let holder = self.holder.id().to_string();
         command.args(["--target", &holder, "--user", "--mount"]);
         command.args(["--preserve-credentials", "--"]);
         command.arg(env!("CARGO_BIN_EXE_backroom-collector"));
-        Process::start_by(command, &self.dir.join("buffer"), &self.config(), endpoint)
+        let dir = self.dir.join("buffer");
+        Process::start_by(command, &dir, &self.config(), endpoint, buffer)
     }
 
     /// The configuration stands beside the small disk: there is no room on it.
@@ -146,7 +147,7 @@ async fn a_full_file_system_loses_nothing() {
     let env = env();
     let sink = Sink::closed(&env).await;
     disk.half_fill();
-    let mut process = disk.collector(&sink.url());
+    let mut process = disk.collector(&sink.url(), "");
     let mut client = Client::connect(process.address).await;
     let mut acked = BTreeSet::new();
     let mut request = 0;
@@ -173,7 +174,7 @@ async fn a_full_file_system_loses_nothing() {
 
     disk.fill();
     process.kill();
-    let mut process = disk.collector(&sink.url());
+    let mut process = disk.collector(&sink.url(), "");
     assert!(
         process.start_line.contains("items waiting"),
         "{}",
@@ -198,4 +199,86 @@ async fn a_full_file_system_loses_nothing() {
         assert!(request < 200, "it never comes back");
     }
     assert_eq!(process.terminate(), Some(0));
+}
+
+async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut client = Client::connect(address).await;
+    let answer = client.request("GET", path, &[], b"").await.unwrap();
+    (answer.status, String::from_utf8(answer.body).unwrap())
+}
+
+/// The sum of a metric's samples that have this label.
+async fn metric(address: SocketAddr, name: &str, label: &str) -> f64 {
+    let (_, page) = get(address, "/metrics").await;
+    let lines = page.lines();
+    let samples = lines.filter(|line| line.starts_with(name) && line.contains(label));
+    let values = samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    values.sum()
+}
+
+/// Scenario: others take the last byte of the disk, long before the quota is used up, while the receiver is down; then they
+/// give it back.
+/// Guarantees: the class's policy applies as it does to a full buffer, and what it drops is counted; health and readiness name
+/// the disk; it is over when there is room, without a request (C4).
+#[tokio::test]
+async fn a_full_file_system_is_a_full_buffer() {
+    for policy in ["refuse", "drop-newest", "drop-oldest"] {
+        let keep = tempfile::tempdir().unwrap();
+        let dir = keep.path().join("small");
+        std::fs::create_dir(&dir).unwrap();
+        let Some(disk) = SmallDisk::mount(&dir) else {
+            return;
+        };
+        let sink = Sink::closed(&env()).await;
+        let buffer = format!(", disk = \"8MiB\", on_full = \"{policy}\"");
+        let mut process = disk.collector(&sink.url(), &buffer);
+        let address = process.address;
+        let mut client = Client::connect(address).await;
+        for request in 0..150 {
+            assert!(post(&mut client, request).await, "{policy}: {request}");
+        }
+        disk.fill();
+        let mut acked = Vec::new();
+        for request in 150..155 {
+            acked.push(post(&mut client, request).await);
+        }
+        let dropped = metric(address, "backroom_dropped_items_total", "buffer_full").await;
+        let full = metric(address, "backroom_requests_total", "outcome=\"full\"").await;
+        match policy {
+            "refuse" => {
+                assert_eq!((acked, dropped, full), (vec![false; 5], 0.0, 5.0));
+            }
+            "drop-newest" => {
+                let items = f64::from(5 * SPANS);
+                assert_eq!((acked, dropped, full), (vec![true; 5], items, 0.0));
+            }
+            _ => {
+                assert_eq!((acked, full), (vec![true; 5], 0.0));
+                assert!(dropped > 0.0);
+            }
+        }
+        if policy != "drop-oldest" {
+            for path in ["/healthz", "/readyz"] {
+                let (status, text) = get(address, path).await;
+                assert_eq!(status, 503, "{policy}: {path}: {text}");
+                assert!(
+                    text.contains("the disk is full"),
+                    "{policy}: {path}: {text}"
+                );
+            }
+        }
+        disk.empty();
+        let healed = async {
+            while get(address, "/readyz").await.0 != 200 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let limit = std::time::Duration::from_secs(30);
+        tokio::time::timeout(limit, healed).await.expect("it heals");
+        let before = metric(address, "backroom_dropped_items_total", "buffer_full").await;
+        assert!(post(&mut client, 155).await);
+        let after = metric(address, "backroom_dropped_items_total", "buffer_full").await;
+        assert_eq!(before, after, "{policy}: it is taken in");
+        assert_eq!(process.terminate(), Some(0));
+    }
 }

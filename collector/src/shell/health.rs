@@ -24,6 +24,9 @@ pub(super) fn disk_trouble(state: &State, now: Mono) -> Option<String> {
     if let Some(error) = state.disk_error() {
         return Some(error.clone());
     }
+    if state.is_disk_full() {
+        return Some("the disk is full: it has less room than buffer.disk".to_owned());
+    }
     let since = now.since(state.busy_since?);
     (since > SLOW).then(|| format!("the disk has not answered for {} s", since.as_secs()))
 }
@@ -33,7 +36,7 @@ pub(super) fn unready(state: &State, now: Mono) -> Option<String> {
     if state.is_stopping {
         return Some("stopping".to_owned());
     }
-    if state.is_full {
+    if state.is_full() && !state.is_disk_full() {
         return Some("the buffer is full".to_owned());
     }
     disk_trouble(state, now)

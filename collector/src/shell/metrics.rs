@@ -218,8 +218,8 @@ fn buffer(state: &State, config: &Config, surroundings: &Surroundings) -> Vec<Fa
         Family::single(
             "backroom_buffer_full",
             Gauge,
-            "1 if the last request did not find room",
-            state.is_full,
+            "1 if the last request did not find room, and still would not",
+            state.is_full(),
         ),
     ];
     if let Some(free) = surroundings.free_bytes {

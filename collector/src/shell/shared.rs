@@ -26,6 +26,7 @@ use crate::{
         spool::{Backlog, Event, FileId, Spool},
     },
     env::{Env, Task},
+    otlp::Signal,
 };
 
 /// One machine's collector.
@@ -63,7 +64,7 @@ pub(super) struct Shared<E> {
 pub(super) struct State {
     pub(super) spool: Spool,
     /// One for each request that the spool has queued, in its order.
-    pub(super) waiters: VecDeque<oneshot::Sender<bool>>,
+    pub(super) waiters: VecDeque<oneshot::Sender<super::store::Committed>>,
     pub(super) destination: Destination,
     pub(super) pacer: Pacer,
     /// How fast room is made.
@@ -76,8 +77,8 @@ pub(super) struct State {
     pub(super) inflight_bytes: u64,
     /// What the disk said last to each [`Writer`], if it failed.
     pub(super) disk_errors: [Option<String>; 2],
-    /// Whether the last request was refused for a full buffer.
-    pub(super) is_full: bool,
+    /// The signal and the bytes of the last request, if there was no room for it.
+    pub(super) lacking: Option<(Signal, u64)>,
     /// Nothing is taken in, sealed or sent any more.
     pub(super) is_stopping: bool,
     /// Nothing will be noted any more: the next commit is the last one.
@@ -95,6 +96,17 @@ impl State {
     /// What the disk said last, if it failed for any writer.
     pub(super) fn disk_error(&self) -> Option<&String> {
         self.disk_errors.iter().flatten().next()
+    }
+
+    /// Whether there was no room for the last request, and there still is none.
+    pub(super) fn is_full(&self) -> bool {
+        let lacking = self.lacking;
+        lacking.is_some_and(|(signal, bytes)| !self.spool.fits(signal, bytes))
+    }
+
+    /// Whether that is because others have filled the disk.
+    pub(super) fn is_disk_full(&self) -> bool {
+        self.spool.is_short() && self.is_full()
     }
 }
 
@@ -126,7 +138,7 @@ impl<E: Env> Shared<E> {
             slow_answers: 0,
             inflight_bytes: 0,
             disk_errors: [None, None],
-            is_full: false,
+            lacking: None,
             is_stopping: false,
             is_ending: false,
             busy_since: None,

@@ -35,6 +35,37 @@ const SEAL_WAIT: Duration = Duration::from_secs(2);
 const EXPIRY_PAUSE_MIN: Duration = Duration::from_secs(1);
 const EXPIRY_PAUSE_MAX: Duration = Duration::from_secs(60);
 
+/// Commits that a request is put into, when one after the other finds the disk full: the second one is made with the room that
+/// the policy for a full buffer gives, unless others are quicker to take it.
+const COMMITS_MAX: usize = 3;
+
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Committed {
+    /// It is durable.
+    Yes,
+    /// There was no space for it.
+    DiskFull,
+    /// The disk failed.
+    DiskFailed,
+}
+
+impl Committed {
+    fn of(result: &io::Result<()>) -> Self {
+        match result {
+            Ok(()) => Self::Yes,
+            Err(error) if is_no_space(error) => Self::DiskFull,
+            Err(_) => Self::DiskFailed,
+        }
+    }
+}
+
+/// Whether the file system, or the user's quota on it, is used up.
+fn is_no_space(error: &io::Error) -> bool {
+    let kind = error.kind();
+    kind == io::ErrorKind::StorageFull || kind == io::ErrorKind::QuotaExceeded
+}
+
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stored {
@@ -71,16 +102,40 @@ impl<E: Env> Shared<E> {
     pub(super) async fn keep(&self, signal: Signal, items: u64, body: Bytes) -> Stored {
         let unsealed_max = UNSEALED_BATCHES * self.config().batch.bytes.0;
         if !self.has_room_to_seal(unsealed_max).await {
+            self.lock().spool.make_room_to_seal(signal);
+            self.commit.notify_one();
             return Stored::Busy;
         }
+        let bytes = body.len() as u64;
+        let may_have_changed = {
+            let state = self.lock();
+            state.spool.is_short() && !state.spool.fits(signal, bytes)
+        };
+        if may_have_changed {
+            self.look_at_disk().await;
+        }
+        for _ in 0..COMMITS_MAX {
+            match self.try_keep(signal, items, body.clone()).await {
+                // The spool knows by now; its policy says what becomes of the request.
+                Err(Committed::DiskFull) => {}
+                Err(_) => return Stored::DiskFailed,
+                Ok(stored) => return stored,
+            }
+        }
+        Stored::Full
+    }
+
+    /// Puts a request into one commit; an error if that fails.
+    async fn try_keep(&self, signal: Signal, items: u64, body: Bytes) -> Result<Stored, Committed> {
+        let bytes = body.len() as u64;
         let born = self.unix_nanos();
         let admission = {
             let mut state = self.lock();
             if state.is_stopping {
-                return Stored::Busy;
+                return Ok(Stored::Busy);
             }
             let admission = state.spool.append(signal, items, body, born);
-            state.is_full = admission != Admission::Queued;
+            state.lacking = (admission != Admission::Queued).then_some((signal, bytes));
             match admission {
                 Admission::Queued => {
                     let (tell, told) = oneshot::channel();
@@ -94,14 +149,34 @@ impl<E: Env> Shared<E> {
         self.commit.notify_one();
         match admission {
             Ok(told) => match told.await {
-                Ok(true) => Stored::Yes,
-                Ok(false) | Err(_) => Stored::DiskFailed,
+                Ok(Committed::Yes) => Ok(Stored::Yes),
+                Ok(error) => Err(error),
+                Err(_) => Err(Committed::DiskFailed),
             },
             Err(stored) => {
                 self.settle();
-                stored
+                Ok(stored)
             }
         }
+    }
+
+    /// Asks the file system for its free space, and tells the spool: it is, or was, less than the quota.
+    async fn look_at_disk(&self) {
+        let _one_at_a_time = self.free_bytes.lock().await;
+        if let Ok(free) = self.env.disk().free_bytes(&self.dir).await {
+            self.lock().spool.disk_free(free);
+        }
+    }
+
+    /// What is free after a write that found no space; `None` for other results.
+    async fn free_if_full(&self, result: &io::Result<()>) -> Option<u64> {
+        let error = result.as_ref().err()?;
+        if !is_no_space(error) {
+            return None;
+        }
+        let _one_at_a_time = self.free_bytes.lock().await;
+        // One that does not know has nothing to give.
+        Some(self.env.disk().free_bytes(&self.dir).await.unwrap_or(0))
     }
 
     /// Waits until compression has caught up, so that what is durable and not sealed does not fill the memory; false if it does
@@ -199,17 +274,23 @@ impl<E: Env> Shared<E> {
             )
             .await;
         if result.is_err() {
-            self.lock().spool.quarantine_failed(&placement);
+            let free = self.free_if_full(&result).await;
+            let spool = &mut self.lock().spool;
+            spool.quarantine_failed(&placement);
+            if let Some(free) = free {
+                spool.disk_full(free, placement.bytes.len() as u64);
+            }
         }
         result
     }
 }
 
 fn describe(what: &str, path: &std::path::Path, error: &io::Error) -> String {
-    format!(
-        "{what} {}: {error}; nothing is acknowledged until it works",
-        path.display()
-    )
+    let path = path.display();
+    if is_no_space(error) {
+        return format!("the disk is full, on_full applies: {what} {path}: {error}");
+    }
+    format!("{what} {path}: {error}; nothing is acknowledged until it works")
 }
 
 /// Commits what is appended, until the end. The last commit is made after `is_ending` was set.
@@ -218,13 +299,25 @@ pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
     loop {
         shared.lock().busy_since = Some(shared.now());
         shared.collect_garbage().await;
+        if shared.lock().spool.is_short() {
+            shared.look_at_disk().await;
+        }
         let commit = shared.lock().spool.begin_commit();
         let Some(commit) = commit else {
             if shared.lock().is_ending {
                 return;
             }
-            shared.lock().busy_since = None;
-            shared.commit.notified().await;
+            let is_short = {
+                let mut state = shared.lock();
+                state.busy_since = None;
+                state.spool.is_short()
+            };
+            let look = is_short.then(|| tokio::time::Instant::now() + DISK_PAUSE);
+            tokio::select! {
+                biased;
+                () = shared.commit.notified() => {}
+                () = sleep_until(look) => {}
+            }
             continue;
         };
         let path = shared.path(commit.file);
@@ -238,10 +331,14 @@ pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
                 commit.bytes,
             )
             .await;
+        let free = shared.free_if_full(&result).await;
         let waiters: Vec<_> = {
             let now = shared.now();
             let mut state = shared.lock();
             state.spool.commit_done(now, result.is_ok());
+            if let Some(free) = free {
+                state.spool.disk_full(free, bytes as u64);
+            }
             let counters = &mut state.counters;
             counters.commit_bytes.record(bytes as f64);
             if commit.requests > 0 {
@@ -251,7 +348,7 @@ pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
         };
         for waiter in waiters {
             // A sender that has gone away needs no answer.
-            let _ = waiter.send(result.is_ok());
+            let _ = waiter.send(Committed::of(&result));
         }
         shared.settle();
         shared.seal.notify_one();
@@ -318,6 +415,7 @@ pub(super) async fn seal<E: Env>(shared: Arc<Shared<E>>) {
                 .await;
         }
         let path = shared.path(placement.file);
+        let bytes = placement.bytes.len() as u64;
         let result = shared
             .write(
                 &mut current,
@@ -327,7 +425,14 @@ pub(super) async fn seal<E: Env>(shared: Arc<Shared<E>>) {
                 placement.bytes,
             )
             .await;
-        shared.lock().spool.seal_done(result.is_ok());
+        let free = shared.free_if_full(&result).await;
+        {
+            let spool = &mut shared.lock().spool;
+            spool.seal_done(result.is_ok());
+            if let Some(free) = free {
+                spool.disk_full(free, bytes);
+            }
+        }
         shared.sealed.notify_waiters();
         shared.settle();
         shared.commit.notify_one();

@@ -594,14 +594,21 @@ impl Process {
     /// Starts it and waits for its start line.
     pub fn start(dir: &Path, endpoint: &str) -> Self {
         let command = Command::new(env!("CARGO_BIN_EXE_backroom-collector"));
-        Self::start_by(command, dir, &dir.with_extension("toml"), endpoint)
+        Self::start_by(command, dir, &dir.with_extension("toml"), endpoint, "")
     }
 
-    /// The same by a command that ends in running the binary; its configuration is written to `file`.
-    pub fn start_by(mut command: Command, dir: &Path, file: &Path, endpoint: &str) -> Self {
+    /// The same by a command that ends in running the binary; its configuration is written to `file`. `buffer` is what else stands in
+    /// the table of that name.
+    pub fn start_by(
+        mut command: Command,
+        dir: &Path,
+        file: &Path,
+        endpoint: &str,
+        buffer: &str,
+    ) -> Self {
         let text = format!(
             "endpoint = \"{endpoint}\"\nlisten = {{ http = \"127.0.0.1:0\", grpc = \"127.0.0.1:0\" }}\n\
-             buffer = {{ dir = \"{}\" }}\nbatch = {{ bytes = \"64KiB\", delay = \"20ms\" }}\n\
+             buffer = {{ dir = \"{}\"{buffer} }}\nbatch = {{ bytes = \"64KiB\", delay = \"20ms\" }}\n\
              retry = {{ backoff = \"full-jitter(base=10ms, cap=50ms)\" }}\n",
             dir.display()
         );

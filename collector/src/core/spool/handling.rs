@@ -130,6 +130,7 @@ impl Spool {
     ) -> bool {
         assert!(range.count > 0, "a batch without items needs no place");
         let bytes = request.len() as u64;
+        self.queue_mut(range.class);
         if self.lack(range.class, bytes).is_some() {
             return false;
         }

@@ -82,35 +82,28 @@ impl Spool {
         self.unix_now = born;
         let class = self.class_of(signal);
         let bytes = body.len() as u64;
-        if self.lack(class, bytes).is_some() {
-            self.reclaim();
-        }
-        while let Some(lack) = self.lack(class, bytes) {
-            let on_full = self.queue_mut(class).limits.on_full;
-            if on_full == OnFull::DropNewest {
-                let reason = DropReason::BufferFull;
-                self.accounting.discard(signal, items, reason);
-                self.ledger.record(&ledger::Drop {
-                    signal,
-                    class,
-                    reason,
-                    items,
-                    services: &services_of(signal, &body, items),
-                    born: (born, born),
-                    at: born,
-                });
-                self.events.push(Event::Dropped {
-                    signal,
-                    items,
-                    reason,
-                });
-                return Admission::Discarded;
-            }
-            // What others took beyond their shares goes whatever this class's own policy is.
-            let may_drop = on_full == OnFull::DropOldest || lack == Lack::Disk;
-            if !(may_drop && self.make_room(class, lack)) {
+        let on_full = self.queue_mut(class).limits.on_full;
+        if !self.make_way(class, bytes) {
+            if on_full != OnFull::DropNewest {
                 return Admission::Refused;
             }
+            let reason = DropReason::BufferFull;
+            self.accounting.discard(signal, items, reason);
+            self.ledger.record(&ledger::Drop {
+                signal,
+                class,
+                reason,
+                items,
+                services: &services_of(signal, &body, items),
+                born: (born, born),
+                at: born,
+            });
+            self.events.push(Event::Dropped {
+                signal,
+                items,
+                reason,
+            });
+            return Admission::Discarded;
         }
         self.pending_bytes += bytes;
         self.queue_mut(class).incoming_bytes += bytes;
@@ -122,6 +115,26 @@ impl Spool {
             born,
         });
         Admission::Queued
+    }
+
+    /// Makes room for a request of so many bytes as its class's policy allows; false if there is none.
+    pub(super) fn make_way(&mut self, class: ClassName, bytes: u64) -> bool {
+        let on_full = self.queue_mut(class).limits.on_full;
+        if self.lack(class, bytes).is_some() {
+            self.reclaim();
+        }
+        while let Some(lack) = self.lack(class, bytes) {
+            let may_drop = match on_full {
+                OnFull::DropNewest => false,
+                OnFull::DropOldest => true,
+                // What others took beyond their shares goes whatever this class's own policy is.
+                OnFull::Refuse => lack == Lack::Disk,
+            };
+            if !(may_drop && self.make_room(class, lack)) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Gives back what is written to and holds nothing any more: waiting for it to be full would be waiting for ever, when
@@ -140,6 +153,7 @@ impl Spool {
         }
         // What is sealed still stands in journals; a new segment, with a checkpoint, releases them. Without one that is written
         // to, as after a start, old ones may be all there is: an empty buffer that refuses for ever.
+        // A failed commit wants one, too: only its success says that the disk works again.
         self.wants_journal |= match self.journal {
             Some((number, _)) => self
                 .journals
@@ -170,7 +184,7 @@ impl Spool {
                 && self
                     .journals
                     .get(number)
-                    .is_some_and(|journal| journal.bytes < self.limits.journal_bytes)
+                    .is_some_and(|journal| journal.bytes < self.journal_bytes())
         });
         let (number, is_new) = match current {
             Some((number, _)) => (number, false),

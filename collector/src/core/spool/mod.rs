@@ -9,6 +9,7 @@
 //!    [`Spool::quarantined`] or [`Spool::damaged`].
 //! 4. [`Spool::expire`] drops what is too old, [`Spool::purge`] what an operator does not want.
 //! 5. [`Spool::take_garbage`] names files to remove; then [`Spool::removed`].
+//! 6. [`Spool::disk_full`] after a write that found no space; [`Spool::disk_free`] while [`Spool::is_short`].
 //!
 //! One commit and one seal may be under way at a time, and any number of sends.
 //!
@@ -20,7 +21,7 @@
 //! - Memory: open batches, requests not yet committed, and the headers of a few segments of at most 4096 batches; not the
 //!   backlog.
 //!
-//! Next: `queue` is what there is once for each class; `intake`, `seal`, `outbox` are the three parts of the work;
+//! Next: `queue` is what there is once for each class, `room` what the disk leaves for all; `intake`, `seal`, `outbox` are the three parts of the work;
 //! `core::recovery` makes a spool from a disk.
 
 mod handling;
@@ -29,6 +30,7 @@ mod listing;
 mod outbox;
 mod purge;
 mod queue;
+mod room;
 mod seal;
 #[cfg(test)]
 mod tests;
@@ -105,11 +107,6 @@ impl Limits {
     /// Rows of the ledger: an eighth of a journal segment at most, for each begins with all of them.
     pub(super) fn ledger_rows_max(&self) -> usize {
         (self.journal_bytes / 8 / LEDGER_ROW_BYTES).clamp(16, 1024) as usize
-    }
-
-    /// Bytes that only notes, checkpoints and footers may take.
-    fn reserve_bytes(&self) -> u64 {
-        RESERVE_BYTES + (self.journal_bytes / 4).min(1 << 20)
     }
 
     /// Most that the quarantine takes: its items are never sent, and must not take the room of those that will be.
@@ -297,6 +294,8 @@ pub(super) struct Pending {
 #[derive(Debug)]
 pub struct Spool {
     pub(super) limits: Limits,
+    /// What the disk has for the buffer, where that is less than the quota; see `room`.
+    pub(super) room_bytes: Option<u64>,
     pub(super) store: u64,
     pub(super) boot: u64,
     pub(super) next_file: u64,
@@ -351,6 +350,7 @@ impl Spool {
         let ledger = Ledger::new(limits.ledger_rows_max());
         let mut spool = Self {
             limits,
+            room_bytes: None,
             store,
             boot: 1,
             next_file: 1,

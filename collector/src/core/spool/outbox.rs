@@ -265,7 +265,7 @@ impl Spool {
         request: &[u8],
     ) -> Option<Placement> {
         let bytes = frame::frame_bytes(4 + words.len() + request.len());
-        let is_full = self.disk_bytes() + bytes > self.limits.disk_bytes;
+        let is_full = self.disk_bytes() + bytes > self.quota_bytes();
         if is_full || self.quarantine_bytes + bytes > self.limits.quarantine_bytes() {
             return None;
         }

@@ -233,8 +233,8 @@ impl Spool {
     /// Bytes that all segments together may take, as long as the other files are as large as they are.
     fn pool_bytes(&self) -> u64 {
         // One journal segment is written to while the one before waits for its last requests to be sealed.
-        let others = self.limits.reserve_bytes() + self.other_bytes + 2 * self.limits.journal_bytes;
-        self.limits.disk_bytes.saturating_sub(others)
+        let others = self.reserve_bytes() + self.other_bytes + 2 * self.journal_bytes();
+        self.quota_bytes().saturating_sub(others)
     }
 
     /// The part of the pool that a quota is.
@@ -278,8 +278,7 @@ impl Spool {
 
     /// Why a request does not fit; `None` if it does: beside its copy in the journal there must be room for what it will be
     /// compressed to.
-    pub(super) fn lack(&mut self, class: ClassName, raw_bytes: u64) -> Option<Lack> {
-        self.queue_mut(class);
+    pub(super) fn lack(&self, class: ClassName, raw_bytes: u64) -> Option<Lack> {
         let queue = &self.queues[&class];
         let later = queue.later_bytes(raw_bytes);
         let committing = self.committing.as_ref().map_or(0, |c| c.bytes);
@@ -291,8 +290,8 @@ impl Spool {
             .iter()
             .map(|(class, queue)| self.usage_bytes(*class, queue) - queue.bytes)
             .sum();
-        let needed = self.kept_bytes() + journal + all_later + later + self.limits.reserve_bytes();
-        let fits = needed <= self.limits.disk_bytes;
+        let needed = self.kept_bytes() + journal + all_later + later + self.reserve_bytes();
+        let fits = needed <= self.quota_bytes();
         if self
             .limits
             .classes

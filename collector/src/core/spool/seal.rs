@@ -132,9 +132,10 @@ impl Spool {
         frame_bytes: u64,
         born: u64,
     ) -> Option<(FileId, u64, Bytes)> {
+        let most = self.file_bytes_max();
         let queue = self.queue_mut(class);
         let number = queue.segment?;
-        let (limit, ttl) = (queue.segment_bytes, queue.limits.ttl);
+        let (limit, ttl) = (queue.segment_bytes.min(most), queue.limits.ttl);
         let Some(segment) = self.segments.get_mut(&number) else {
             self.queue_mut(class).segment = None;
             return None;

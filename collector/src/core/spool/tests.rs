@@ -43,6 +43,25 @@ impl Disk {
         written[offset as usize..end].copy_from_slice(data);
     }
 
+    /// Writes what fits into so many bytes; whether that is all.
+    fn write_within(
+        &mut self,
+        capacity: u64,
+        (file, create, offset): (FileId, bool, u64),
+        data: &[u8],
+    ) -> bool {
+        let before = self
+            .0
+            .get(&file)
+            .map_or(0, |file| file.written.len() as u64);
+        let free = capacity.saturating_sub(self.bytes());
+        let room = (before + free)
+            .saturating_sub(offset)
+            .min(data.len() as u64);
+        self.write(file, create, offset, &data[..room as usize]);
+        room == data.len() as u64
+    }
+
     fn sync(&mut self, file: FileId, create: bool) {
         let file = self.0.get_mut(&file).expect("it exists");
         file.synced = file.written.clone();
@@ -136,6 +155,10 @@ struct World {
     limits: Limits,
     spool: Spool,
     disk: Disk,
+    /// What the disk has for the buffer.
+    capacity: u64,
+    /// A write did not fit: more is counted than was written.
+    was_full: bool,
     /// Wall clock in nanoseconds; only `Step::Wait` moves it.
     unix: u64,
     rng: ChaCha8Rng,
@@ -184,6 +207,8 @@ impl World {
             spool: Spool::new(limits.clone(), 77),
             limits,
             disk: Disk::default(),
+            capacity: u64::MAX,
+            was_full: false,
             unix: 1,
             rng: ChaCha8Rng::seed_from_u64(seed),
             now: Mono::default(),
@@ -232,9 +257,11 @@ impl World {
                 self.dropped += items;
             }
         }
-        assert_eq!(
-            self.spool.disk_bytes(),
-            self.disk.bytes(),
+        if self.spool.is_short() {
+            self.spool.disk_free(self.free_bytes());
+        }
+        assert!(
+            self.is_counted(self.spool.disk_bytes(), self.disk.bytes()),
             "files are counted as they are"
         );
         assert!(
@@ -258,11 +285,18 @@ impl World {
         let bytes: usize = on_disk.map(|(_, file)| file.written.len()).sum();
         let in_classes: u64 = classes.iter().map(|class| class.disk_bytes).sum();
         let leaving: u64 = self.spool.leaving.values().sum();
-        assert_eq!(
-            in_classes + leaving,
-            bytes as u64,
+        assert!(
+            self.is_counted(in_classes + leaving, bytes as u64),
             "a segment belongs to one class"
         );
+    }
+
+    fn is_counted(&self, counted: u64, bytes: u64) -> bool {
+        counted == bytes || self.was_full && counted > bytes
+    }
+
+    fn free_bytes(&self) -> u64 {
+        self.capacity.saturating_sub(self.disk.bytes())
     }
 
     /// Dropped over all starts.
@@ -296,12 +330,14 @@ impl World {
         let Some(commit) = self.spool.begin_commit() else {
             return;
         };
-        self.disk
-            .write(commit.file, commit.create, commit.offset, &commit.bytes);
+        let at = (commit.file, commit.create, commit.offset);
+        let fits = self.disk.write_within(self.capacity, at, &commit.bytes);
+        let is_fine = is_fine && fits;
         if is_fine {
             self.disk.sync(commit.file, commit.create);
         }
         self.spool.commit_done(self.now, is_fine);
+        self.wrote(fits, commit.bytes.len());
         for ids in self.waiting.drain(..commit.requests) {
             if is_fine {
                 self.acked.extend(ids);
@@ -316,19 +352,26 @@ impl World {
         let body = compress(work.codec, &work.pieces);
         let placement = self.spool.place_batch(work.codec.into(), &body);
         if let Some((file, offset, footer)) = &placement.footer {
-            self.disk.write(*file, false, *offset, footer);
+            let at = (*file, false, *offset);
+            self.was_full |= !self.disk.write_within(self.capacity, at, footer);
         }
-        self.disk.write(
-            placement.file,
-            placement.create,
-            placement.offset,
-            &placement.bytes,
-        );
+        let at = (placement.file, placement.create, placement.offset);
+        let fits = self.disk.write_within(self.capacity, at, &placement.bytes);
+        let is_fine = is_fine && fits;
         self.seal_has_failed |= !is_fine;
         if is_fine {
             self.disk.sync(placement.file, placement.create);
         }
         self.spool.seal_done(is_fine);
+        self.wrote(fits, placement.bytes.len());
+    }
+
+    /// Tells the spool of a write that did not fit.
+    fn wrote(&mut self, fits: bool, bytes: usize) {
+        if !fits {
+            self.was_full = true;
+            self.spool.disk_full(self.free_bytes(), bytes as u64);
+        }
     }
 
     fn pick(&mut self) -> Option<BatchRef> {
@@ -482,6 +525,85 @@ proptest! {
         prop_assert!(has_restarted || world.repeats == 0);
     }
 
+    /// Others leave less than the quota, and change that at any time.
+    #[test]
+    fn a_full_disk_keeps_the_policy(seed: u64, steps in steps(), policy in 0..3, room in prop::collection::vec(0..40_000_u64, 1..5)) {
+        let policy = [OnFull::Refuse, OnFull::DropOldest, OnFull::DropNewest][policy as usize];
+        let mut world = World::new(seed, limits(100_000, policy));
+        for (index, step) in steps.iter().enumerate() {
+            if index % 20 == 0 {
+                world.capacity = world.disk.bytes() + room[index / 20 % room.len()];
+            }
+            if !matches!(step, Step::CommitFails | Step::SealFails | Step::Crash | Step::PowerLoss) {
+                world.step(step);
+            }
+        }
+        world.capacity = u64::MAX;
+        world.drain();
+        prop_assert!(!world.spool.is_short(), "it heals");
+        prop_assert!(world.spool.fits(Signal::Traces, 200));
+        prop_assert!(policy != OnFull::Refuse || world.dropped == 0);
+        prop_assert_eq!(world.repeats, 0);
+    }
+}
+
+/// A disk smaller than the quota, of which nothing is delivered; how many of the last requests were taken in, and the world.
+fn fill(policy: OnFull) -> (usize, World) {
+    let mut world = World::new(1, limits(200_000, policy));
+    world.capacity = 60_000;
+    let mut before = 0;
+    for round in 0..600 {
+        if round == 500 {
+            assert!(world.was_full, "it was never full");
+            before = world.acked.len();
+        }
+        world.step(&Step::Append(Signal::Logs, 12));
+        for step in [Step::Commit, Step::Commit, Step::Seal, Step::Seal] {
+            world.step(&step);
+        }
+    }
+    let acked = world.acked.len() - before;
+    (acked / 12, world)
+}
+
+#[test]
+fn a_full_disk_is_a_full_buffer() {
+    let (taken, mut world) = fill(OnFull::Refuse);
+    assert_eq!((taken, world.dropped), (0, 0));
+    assert!(!world.spool.fits(Signal::Logs, 192) && world.spool.is_short());
+    // Room that others give back is taken.
+    world.capacity = 80_000;
+    world.after_step();
+    let (before, kept) = (world.next_item, world.acked.len());
+    world.step(&Step::Append(Signal::Logs, 12));
+    world.step(&Step::Commit);
+    assert_eq!(world.next_item, before + 12);
+    assert_eq!(world.acked.len(), kept + 12);
+    world.drain();
+
+    let (taken, mut world) = fill(OnFull::DropNewest);
+    assert_eq!(taken, 0);
+    assert!(world.dropped >= 100 * 12);
+    world.drain();
+    let acked = world.acked.iter();
+    assert!(
+        acked.into_iter().all(|id| world.delivered.contains_key(id)),
+        "only the newest go"
+    );
+
+    let (taken, mut world) = fill(OnFull::DropOldest);
+    assert!(taken >= 95, "{taken} of the last 100 requests were taken");
+    let stored = world.spool.accounting().stored_total();
+    assert!(
+        stored > 12 * 100,
+        "no more goes than must: {stored} items stay"
+    );
+    world.drain();
+    let last = world.acked.iter().rev().take(500);
+    assert!(
+        last.into_iter().all(|id| world.delivered.contains_key(id)),
+        "only the oldest go"
+    );
 }
 
 proptest! {

@@ -107,7 +107,10 @@ async fn try_take<E: Env>(
             // Room is made by whole segments, when their last batch was delivered.
             let bytes = Limits::new(&shared.config()).segment_bytes;
             let retry = retry(shared, bytes, |pressure| pressure.delivered);
-            let message = "the buffer is full (buffer.disk)";
+            let message = match shared.lock().spool.is_short() {
+                true => "the disk is full: it has less room than buffer.disk",
+                false => "the buffer is full (buffer.disk)",
+            };
             Err(Refusal::until(Cause::Full, retry, message))
         }
         Stored::DiskFailed => {

@@ -1,0 +1,65 @@
+//! What the disk leaves of the quota: others may have filled it. Next: `queue`, which shares it out.
+//!
+//! While nothing fails the quota is `buffer.disk`, and nobody asks the file system. A write that finds no space lowers it to what
+//! the buffer has and what is free; then the policies for a full buffer apply as they always do. The shell asks again
+//! while that is so ([`Spool::is_short`]), and the quota rises with what is free, up to `buffer.disk`.
+
+use super::{RESERVE_BYTES, Spool};
+use crate::otlp::Signal;
+
+impl Spool {
+    /// A write of so many bytes found no space in the file system, which says that so much is free.
+    ///
+    /// The write knows better: free space that is not for this user is no space.
+    pub fn disk_full(&mut self, free_bytes: u64, write_bytes: u64) {
+        self.disk_free(free_bytes.min(write_bytes.saturating_sub(1)));
+    }
+
+    /// So much is free in the file system.
+    pub fn disk_free(&mut self, free_bytes: u64) {
+        let room = self.disk_bytes().saturating_add(free_bytes);
+        self.room_bytes = (room < self.limits.disk_bytes).then_some(room);
+    }
+
+    /// Whether the disk has less than the quota, as far as was noticed.
+    pub fn is_short(&self) -> bool {
+        self.quota_bytes() < self.limits.disk_bytes
+    }
+
+    /// Bytes that all files together may take at present.
+    pub fn quota_bytes(&self) -> u64 {
+        let quota = self.limits.disk_bytes;
+        self.room_bytes.map_or(quota, |room| room.min(quota))
+    }
+
+    /// Whether a request of so many bytes would be taken in without dropping anything.
+    pub fn fits(&self, signal: Signal, bytes: u64) -> bool {
+        let class = self.class_of(signal);
+        self.queues.contains_key(&class) && self.lack(class, bytes).is_none()
+    }
+
+    /// Makes room for what waits to be sealed, as the policy of the signal's class allows, where the disk has none: while batches
+    /// cannot be written, memory is full, and no request gets as far as to make room for itself.
+    pub fn make_room_to_seal(&mut self, signal: Signal) {
+        if self.is_short() {
+            let class = self.class_of(signal);
+            self.make_way(class, 0);
+        }
+    }
+
+    /// An eighth of what there is: no file may be so large that its going empties the buffer.
+    pub(super) fn file_bytes_max(&self) -> u64 {
+        (self.quota_bytes() / 8).max(1)
+    }
+
+    /// Size at which a journal segment is followed by another.
+    pub(super) fn journal_bytes(&self) -> u64 {
+        let most = self.file_bytes_max().max(RESERVE_BYTES);
+        self.limits.journal_bytes.min(most)
+    }
+
+    /// Bytes that only notes, checkpoints and footers may take.
+    pub(super) fn reserve_bytes(&self) -> u64 {
+        RESERVE_BYTES + (self.journal_bytes() / 4).min(1 << 20)
+    }
+}
