@@ -56,8 +56,10 @@ pub struct Items {
     pub delivered: u64,
     /// In the buffer.
     pub stored: u64,
-    /// Refused one by one and put aside.
+    /// Refused one by one and put aside, and still there.
     pub quarantined: u64,
+    /// Put aside since this start, and not there any more: they are counted elsewhere again.
+    pub released: u64,
     /// Dropped, in the order of [`DropReason::ALL`].
     pub dropped: [u64; DropReason::ALL.len()],
 }
@@ -121,6 +123,17 @@ impl Accounting {
     pub(crate) fn quarantine(&mut self, signal: Signal, count: u64) {
         self.take(signal, count).quarantined += count;
         self.check(signal);
+    }
+
+    /// Out of the quarantine and into the buffer again: as many of `count` as were put aside since this start.
+    pub(crate) fn release(&mut self, signal: Signal, count: u64) -> u64 {
+        let items = &mut self.signals[signal.index()];
+        let count = count.min(items.quarantined);
+        items.quarantined -= count;
+        items.released += count;
+        items.stored += count;
+        self.check(signal);
+        count
     }
 
     /// Out of the buffer, gone.

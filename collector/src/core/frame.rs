@@ -82,7 +82,8 @@ pub struct Header {
     pub born_min: u64,
     /// Latest birth of an item, unix nanoseconds.
     pub born_max: u64,
-    /// Group commit, from 1 in each boot; 0 outside journals.
+    /// In a journal the group commit, from 1 in each boot. In a batch the number of the quarantine file that it was put back
+    /// from. 0 elsewhere.
     pub commit: u64,
 }
 
@@ -201,6 +202,12 @@ impl Header {
 pub fn append(out: &mut Vec<u8>, base: Place, mut header: Header, payload: &[u8]) -> Header {
     header.payload_bytes = u32::try_from(payload.len()).expect("a payload is below 4 GiB");
     header.payload_crc = crc32c::crc32c(payload);
+    append_as_is(out, base, &header, payload);
+    header
+}
+
+/// Appends a frame that was read elsewhere: the checksum of the payload stays, so that damage stays damage.
+pub fn append_as_is(out: &mut Vec<u8>, base: Place, header: &Header, payload: &[u8]) {
     let place = Place {
         file: base.file,
         offset: base.offset + out.len() as u64,
@@ -208,7 +215,6 @@ pub fn append(out: &mut Vec<u8>, base: Place, mut header: Header, payload: &[u8]
     out.extend_from_slice(&header.encode(place));
     out.extend_from_slice(payload);
     out.resize(out.len().next_multiple_of(ALIGN), 0);
-    header
 }
 
 /// Something found in a file.

@@ -163,6 +163,15 @@ impl Ledger {
         &self.before[signal.index()]
     }
 
+    /// Takes up to `count` items out of the quarantine of earlier starts, and returns how many there were.
+    pub(in crate::core) fn take_quarantined(&mut self, signal: Signal, count: u64) -> u64 {
+        let before = &mut self.before[signal.index()];
+        let count = count.min(before.quarantined);
+        before.quarantined -= count;
+        before.accepted -= count;
+        count
+    }
+
     /// Whether a loss is not written yet.
     pub(in crate::core) fn is_dirty(&self) -> bool {
         !self.dirty.is_empty()

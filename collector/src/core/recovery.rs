@@ -14,8 +14,9 @@
 //! whole (a few MiB, see `Limits`); of segments only the index is read, or the headers where there is no index.
 //!
 //! # Order of calls
-//! [`Recovery::journal`] for each journal in order of number, [`Recovery::segment`] for each segment, and for each batch it
-//! asks for: write it over itself, sync its segment, then [`Recovery::verified`]; [`Recovery::other`] for other files; then [`Recovery::finish`]. Next: `spool`.
+//! [`Recovery::journal`] for each journal in order of number, and [`Recovery::other`] for other files; then [`Recovery::segment`] for
+//! each segment, and for each batch it asks for: write it over itself, sync its segment, then [`Recovery::verified`]; then
+//! [`Recovery::finish`]. Next: `spool`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -119,7 +120,7 @@ pub struct Recovery {
     last_commit: BTreeMap<u64, u64>,
     file: u64,
     other_bytes: u64,
-    quarantine_bytes: u64,
+    quarantines: BTreeMap<u64, u64>,
     report: Report,
 }
 
@@ -209,8 +210,8 @@ impl Recovery {
     pub fn other(&mut self, file: Option<FileId>, bytes: u64) {
         self.file = self.file.max(file.map_or(0, |file| file.number));
         self.other_bytes += bytes;
-        if file.is_some_and(|file| file.kind == FileKind::Quarantine) {
-            self.quarantine_bytes += bytes;
+        if let Some(file) = file.filter(|file| file.kind == FileKind::Quarantine) {
+            self.quarantines.insert(file.number, bytes);
         }
     }
 
@@ -237,6 +238,9 @@ impl Recovery {
                     is_whole,
                 } if header.kind == Kind::Batch && header.range.count > 0 => {
                     self.meet(&header, false);
+                    if self.is_put_back_in_vain(&header) {
+                        continue;
+                    }
                     let place = Place {
                         file: number,
                         offset,
@@ -283,6 +287,12 @@ impl Recovery {
         };
         *stores.entry(header.range.store).or_default() += 1;
         self.boot = self.boot.max(header.range.boot);
+    }
+
+    /// Whether a batch was put back from a quarantine file, and a crash came before that was noted: its items are where they were.
+    fn is_put_back_in_vain(&self, header: &Header) -> bool {
+        let from = header.commit;
+        self.quarantines.contains_key(&from) && !self.checkpoint.finished.contains(&whole(from))
     }
 
     /// Whose buffer it is.
@@ -376,7 +386,15 @@ impl Recovery {
         spool.boot = self.boot.saturating_add(1);
         spool.next_file = self.file.saturating_add(1);
         spool.other_bytes = self.other_bytes;
-        spool.quarantine_bytes = self.quarantine_bytes;
+        for (number, bytes) in std::mem::take(&mut self.quarantines) {
+            if self.checkpoint.finished.contains(&whole(number)) {
+                spool.other_bytes -= bytes;
+                let kind = FileKind::Quarantine;
+                spool.garbage.insert(FileId { kind, number }, bytes);
+            } else {
+                spool.quarantines.insert(number, bytes);
+            }
+        }
         spool.unix_now = self.unix_now;
         let rows_max = spool.limits.ledger_rows_max();
         spool.ledger = std::mem::take(&mut self.ledger).with_rows_max(rows_max);

@@ -111,7 +111,24 @@ fn items(state: &State) -> Vec<Family> {
             "backroom_quarantined_items_total",
             Counter,
             "items refused one by one and put aside",
-            |items| items.quarantined,
+            |items| items.quarantined + items.released,
+        ),
+        by_signal(
+            "backroom_released_items_total",
+            Counter,
+            "items that left the quarantine again, of those that were put aside since the start",
+            |items| items.released,
+        ),
+        Signal::ALL.into_iter().fold(
+            Family::new(
+                "backroom_quarantine_items",
+                Gauge,
+                "items in the quarantine, those of earlier starts included",
+            ),
+            |family, signal| {
+                let labels = [("signal", signal.name())];
+                family.with(labels, state.spool.lifetime(signal).quarantined)
+            },
         ),
         dropped,
         by_signal(

@@ -57,7 +57,7 @@ pub(in crate::core) struct Committing {
     requests: Vec<(ItemRange, Pending)>,
     notes: Vec<Note>,
     emptied: Vec<u64>,
-    pub(super) leaving: BTreeMap<u64, u64>,
+    pub(super) leaving: BTreeMap<FileId, u64>,
 }
 
 /// Whose items a request holds; what it does not tell is nobody's.
@@ -282,10 +282,11 @@ impl Spool {
         for number in done.emptied {
             self.discard_segment(number);
         }
-        let kind = FileKind::Batches;
-        let leaving = done.leaving.into_iter();
-        self.garbage
-            .extend(leaving.map(|(number, bytes)| (FileId { kind, number }, bytes)));
+        // A quarantine file stays until it is noted: while it is there, what was put back from it counts by that note alone.
+        let goes = |(file, _): &(FileId, u64)| is_synced || file.kind != FileKind::Quarantine;
+        let (gone, stays): (Vec<_>, Vec<_>) = done.leaving.into_iter().partition(goes);
+        self.garbage.extend(gone);
+        self.leaving.extend(stays);
         for (_, request) in &done.requests {
             self.queue_mut(request.class).incoming_bytes -= request.body.len() as u64;
         }
@@ -393,10 +394,8 @@ impl Spool {
             journal.ledgered.iter().map(place)
         });
         // A file whose removal is not durable may come back.
-        let garbage = self.garbage.keys().filter(|f| f.kind == FileKind::Batches);
-        let gone = garbage
-            .map(|f| f.number)
-            .chain(self.leaving.keys().copied());
+        let garbage = self.garbage.keys().filter(|f| f.kind != FileKind::Journal);
+        let gone = garbage.chain(self.leaving.keys()).map(|f| f.number);
         Checkpoint {
             sealed: self.sealed.clone(),
             finished: finished.chain(ledgered).chain(gone.map(whole)).collect(),

@@ -29,6 +29,7 @@ mod intake;
 mod listing;
 mod outbox;
 mod purge;
+mod quarantine;
 mod queue;
 mod room;
 mod seal;
@@ -47,6 +48,7 @@ pub use intake::{Admission, Commit};
 pub use listing::Unsealed;
 pub use outbox::{BatchRef, Left, Pick};
 pub use purge::{Purge, Purged};
+pub use quarantine::{Release, Returned};
 pub(super) use queue::Queue;
 pub use queue::{ClassLimits, ClassStat};
 pub use seal::{Placement, SealWork};
@@ -112,6 +114,11 @@ impl Limits {
     /// Most that the quarantine takes: its items are never sent, and must not take the room of those that will be.
     pub fn quarantine_bytes(&self) -> u64 {
         self.disk_bytes / 8
+    }
+
+    /// Length at which a quarantine file is followed by another: one is read and released as a whole.
+    pub(super) fn quarantine_file_bytes(&self) -> u64 {
+        (self.quarantine_bytes() / 8).clamp(64 << 10, 4 << 20)
     }
 
     /// The limits that follow from a configuration.
@@ -325,16 +332,16 @@ pub struct Spool {
     pub(super) suspended: BTreeMap<Place, outbox::Suspended>,
     /// Segments without batches whose last notes are not written yet.
     pub(super) emptied: Vec<u64>,
-    /// Segments that were dropped, with their bytes: they go once that is noted, and then others get their room.
-    pub(super) leaving: BTreeMap<u64, u64>,
+    /// Segments that were dropped, and quarantine files that were released, with their bytes: they go once that is noted, and then others get their room.
+    pub(super) leaving: BTreeMap<FileId, u64>,
 
     pub(super) garbage: BTreeMap<FileId, u64>,
     /// Those of `garbage` that could not be removed when that was tried.
     pub(super) stuck: BTreeSet<FileId>,
     /// Files that are neither journal nor batch segment, such as the quarantine.
     pub(super) other_bytes: u64,
-    /// The part of `other_bytes` that is the quarantine.
-    pub(super) quarantine_bytes: u64,
+    /// The part of `other_bytes` that is the quarantine: its files with their lengths.
+    pub(super) quarantines: BTreeMap<u64, u64>,
     /// The quarantine file that is written to, and its length.
     pub(super) quarantine: Option<(u64, u64)>,
     pub(super) accounting: Accounting,
@@ -376,7 +383,7 @@ impl Spool {
             garbage: BTreeMap::new(),
             stuck: BTreeSet::new(),
             other_bytes: 0,
-            quarantine_bytes: 0,
+            quarantines: BTreeMap::new(),
             quarantine: None,
             accounting: Accounting::default(),
             ledger,
@@ -511,6 +518,11 @@ impl Spool {
 
     /// Drops items of a segment, or of a journal, and enters them into the ledger.
     pub(in crate::core) fn lose(&mut self, file: u64, lost: Lost) {
+        self.lose_of(&self.ledger.services_of(file), lost);
+    }
+
+    /// Drops items of these services, and enters them into the ledger.
+    fn lose_of(&mut self, services: &Services, lost: Lost) {
         let Lost {
             signal,
             class,
@@ -532,7 +544,7 @@ impl Spool {
             class,
             reason,
             items,
-            services: &self.ledger.services_of(file),
+            services,
             born,
             at: self.unix_now,
         });

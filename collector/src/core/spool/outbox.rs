@@ -2,15 +2,14 @@
 
 use std::{collections::BTreeSet, ops::Bound};
 
-use super::{BatchInfo, Entry, Event, FileId, FileKind, Lost, Placement, Segment, Spool};
+use super::{BatchInfo, Entry, Event, FileId, FileKind, Lost, Segment, Spool};
 use crate::{
     config::Order,
     core::{
         Mono,
         accounting::DropReason,
         class::ClassName,
-        codec::CodecId,
-        frame::{self, Header, Kind, Place},
+        frame::{Header, Place},
         notes::{Note, whole},
         range::ItemRange,
     },
@@ -254,67 +253,6 @@ impl Spool {
         self.finish(batch.place.file, &entry);
     }
 
-    /// Where a refused item goes: its words (length as u32, text), then the request that holds it alone.
-    ///
-    /// Like a batch it counts only after write and sync; then [`Spool::quarantined`]. One at a time. `None` if the disk or
-    /// the quarantine is full ([`Limits::quarantine_bytes`](super::Limits::quarantine_bytes)): then the item stays in its batch.
-    pub fn place_quarantined(
-        &mut self,
-        range: ItemRange,
-        words: &str,
-        request: &[u8],
-    ) -> Option<Placement> {
-        let bytes = frame::frame_bytes(4 + words.len() + request.len());
-        let is_full = self.disk_bytes() + bytes > self.quota_bytes();
-        if is_full || self.quarantine_bytes + bytes > self.limits.quarantine_bytes() {
-            return None;
-        }
-        let (number, offset) = match self.quarantine {
-            Some(current) => current,
-            None => (self.new_file(), 0),
-        };
-        let mut payload = Vec::with_capacity(4 + words.len() + request.len());
-        payload.extend((words.len() as u32).to_le_bytes());
-        payload.extend(words.as_bytes());
-        payload.extend(request);
-        let header = Header {
-            codec: CodecId::None,
-            range,
-            ..self.header(Kind::Quarantined, 0, payload.len())
-        };
-        let base = Place {
-            file: number,
-            offset,
-        };
-        let mut out = Vec::new();
-        frame::append(&mut out, base, header, &payload);
-        self.other_bytes += out.len() as u64;
-        self.quarantine_bytes += out.len() as u64;
-        self.quarantine = Some((number, offset + out.len() as u64));
-        Some(Placement {
-            footer: None,
-            file: FileId {
-                kind: FileKind::Quarantine,
-                number,
-            },
-            create: offset == 0,
-            offset,
-            bytes: out.into(),
-        })
-    }
-
-    /// Writing this to the quarantine failed: the next item goes to another file.
-    pub fn quarantine_failed(&mut self, placement: &Placement) {
-        self.quarantine = None;
-        if placement.create {
-            // It holds nothing that counts, and many failures must not fill the quarantine.
-            let bytes = placement.bytes.len() as u64;
-            self.other_bytes -= bytes;
-            self.quarantine_bytes -= bytes;
-            self.garbage.insert(placement.file, bytes);
-        }
-    }
-
     /// The receiver took the batch but for `quarantined` items, which are in a synced quarantine file, and `rejected` ones
     /// that it counted itself.
     pub fn quarantined(&mut self, batch: &BatchRef, quarantined: u64, rejected: u64) {
@@ -483,7 +421,8 @@ impl Spool {
                 end: *end,
             }));
             let bytes = self.take_segment(number).expect("looked up above");
-            self.leaving.insert(number, bytes);
+            let kind = FileKind::Batches;
+            self.leaving.insert(FileId { kind, number }, bytes);
             return;
         }
         // What is under way keeps the file for a moment; the others must not come back from it.
