@@ -9,7 +9,7 @@ mod common;
 use std::time::Duration;
 
 use backroom_collector::{
-    config::{BitRate, ByteSize, Codec},
+    config::{BitRate, ByteSize, Codec, Protocol},
     core::{accounting::DropReason, codec::CodecId},
     otlp::Signal,
 };
@@ -292,6 +292,34 @@ async fn headers_are_sent() {
     let received = &sink.received()[0];
     assert_eq!(received.headers["authorization"], "Bearer abc");
     assert_eq!(received.headers["host"], sink.address.to_string());
+    running.stop().await;
+}
+
+/// JSON on request: the same items, the same ranges, compressed, and halved where they are refused.
+#[tokio::test]
+async fn json_is_sent_on_request() {
+    let env = env();
+    let (_keep, dir) = buffer();
+    let sink = Sink::open(&env).await;
+    sink.decide(|_, request| match span_ids(&request.body).contains(&7) {
+        true => Reply::Refuse(400, "span 7 is cursed"),
+        false => Reply::Take,
+    });
+    let mut config = config(&dir, Some(sink.url()));
+    config.endpoint.as_mut().unwrap().protocol = Protocol::HttpJson;
+    let running = Running::start(&env, config).await;
+    let answer = running.client().await.post_spans(0..20).await;
+    assert_eq!(answer.unwrap().status, 200);
+    sink.wait_for_spans(19).await;
+    let expect = (0..20).filter(|id| *id != 7).map(|id| (id, 1)).collect();
+    assert_eq!(sink.taken(), expect);
+    for request in sink.received() {
+        assert_eq!(request.headers["content-type"], "application/json");
+        assert_eq!(request.codec, CodecId::Zstd);
+        assert_eq!(request.range.count as usize, span_ids(&request.body).len());
+    }
+    let whole = &sink.received()[0];
+    assert_eq!(whole.body, common::spans(0..20), "through JSON and back");
     running.stop().await;
 }
 

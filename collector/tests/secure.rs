@@ -9,7 +9,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use backroom_collector::{
-    config::{Endpoint, load_text},
+    config::{Endpoint, Protocol, load_text},
     env::{ClientTls, ConnectError, Env, OsEnv, OsStream, ServerTls, Target, TargetTls},
     otlp::grpc,
 };
@@ -84,6 +84,7 @@ async fn connect(
         tls: Some(TargetTls {
             name: name.to_owned(),
             files,
+            is_h2: false,
         }),
     };
     env.connect(&target).await
@@ -184,28 +185,26 @@ async fn clients_must_show_a_certificate_where_one_is_asked_for() {
 
 #[tokio::test]
 async fn batches_are_sent_over_tls() {
-    let (env, files) = (env(), Files::new());
-    let (_keep, dir) = buffer();
-    let sink = Sink::closed(&env).await;
-    sink.listen_tls(&files.server()).await;
-    let mut config = config(&dir, None);
-    config.endpoint = Some(Endpoint {
-        tls: Some(files.client()),
-        ..Endpoint::new(format!("https://localhost:{}", sink.address.port()))
-    });
-    let running = Running::start(&env, config).await;
-    assert_eq!(
-        running
-            .client()
-            .await
-            .post_spans(0..20)
-            .await
-            .unwrap()
-            .status,
-        200
-    );
-    sink.wait_for_spans(20).await;
-    running.stop().await;
+    for protocol in [Protocol::HttpProtobuf, Protocol::Grpc] {
+        let (env, files) = (env(), Files::new());
+        let (_keep, dir) = buffer();
+        let sink = Sink::closed(&env).await;
+        match protocol {
+            Protocol::Grpc => sink.listen_grpc_tls(&files.server()).await,
+            _ => sink.listen_tls(&files.server()).await,
+        }
+        let mut config = config(&dir, None);
+        config.endpoint = Some(Endpoint {
+            tls: Some(files.client()),
+            protocol,
+            ..Endpoint::new(format!("https://localhost:{}", sink.address.port()))
+        });
+        let running = Running::start(&env, config).await;
+        let answer = running.client().await.post_spans(0..20).await;
+        assert_eq!(answer.unwrap().status, 200);
+        sink.wait_for_spans(20).await;
+        running.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::{
 
 use super::put;
 use crate::config::{
-    self, Config, Endpoint, Format, Report, Sources,
+    self, Config, Endpoint, Format, Protocol, Report, Sources,
     origins::{Origins, quoted},
     tree::Table,
 };
@@ -29,6 +29,15 @@ pub(super) struct Flags {
         hide = true
     )]
     default_endpoint: Option<String>,
+    /// Protocol to speak where the file does not say.
+    #[arg(
+        long = "default-protocol",
+        value_name = "PROTOCOL",
+        env = "OTEL_EXPORTER_OTLP_PROTOCOL",
+        value_parser = default_protocol,
+        hide = true
+    )]
+    default_protocol: Option<DefaultProtocol>,
     /// Directory of the buffer; wins over the file.
     #[arg(long, value_name = "DIR")]
     buffer_dir: Option<PathBuf>,
@@ -38,6 +47,20 @@ pub(super) struct Flags {
     /// Address to listen on for OTLP/gRPC; wins over the file.
     #[arg(long, value_name = "IP:PORT")]
     listen_grpc: Option<SocketAddr>,
+}
+
+/// What `OTEL_EXPORTER_OTLP_PROTOCOL` says; an empty variable says nothing.
+type DefaultProtocol = Option<Protocol>;
+
+fn default_protocol(text: &str) -> Result<DefaultProtocol, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let found = Protocol::ALL.iter().find(|(word, _)| *word == text);
+    match found {
+        Some((_, protocol)) => Ok(Some(*protocol)),
+        None => Err("expected http/protobuf, http/json or grpc".to_owned()),
+    }
 }
 
 /// Which buffer is meant.
@@ -120,6 +143,15 @@ impl Flags {
                 }
             }
         }
+        if let (Some(Some(protocol)), Some(endpoint)) =
+            (self.default_protocol, &mut config.endpoint)
+            && !written(&settings.table, "endpoint", "protocol")
+        {
+            endpoint.protocol = protocol;
+            let word = Protocol::ALL.iter().find(|(_, known)| *known == protocol);
+            let word = word.map_or("", |(word, _)| word);
+            say("endpoint.protocol", word, "OTEL_EXPORTER_OTLP_PROTOCOL");
+        }
         if let Some(dir) = self.buffer_dir {
             say("buffer.dir", &dir.to_string_lossy(), "--buffer-dir");
             config.buffer.dir = dir;
@@ -134,6 +166,12 @@ impl Flags {
         }
         Ok(settings)
     }
+}
+
+/// Whether a file says something about a key of a table.
+fn written(file: &Table, table: &str, key: &str) -> bool {
+    let table = file.entries.get(table).and_then(|e| e.node.as_table());
+    table.is_some_and(|table| table.entries.contains_key(key))
 }
 
 impl Settings {
@@ -156,5 +194,39 @@ pub(super) fn tell(report: &Report, format: Format) {
         }
     } else {
         put(&report.render(format, false));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The variable counts where the file does not say, and stands among the origins.
+    #[test]
+    fn the_protocol_of_the_environment_is_a_default() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("c.toml");
+        let check = |text: &str, variable: &str, expect: Protocol| {
+            std::fs::write(&file, text).unwrap();
+            let flags = Flags {
+                config: Some(file.clone()),
+                default_protocol: Some(default_protocol(variable).unwrap()),
+                ..Flags::default()
+            };
+            let settings = flags.load().unwrap();
+            let found = settings.config.endpoint.as_ref().unwrap().protocol;
+            assert_eq!(found, expect, "{text} {variable}");
+            let shown = settings.origins().to_string();
+            let again = config::load_text("again.toml", &shown).expect(&shown);
+            assert_eq!(again, settings.config, "{shown}");
+        };
+        let url = "endpoint = \"http://hq:4317\"";
+        check(url, "grpc", Protocol::Grpc);
+        check(url, "", Protocol::HttpProtobuf);
+        let json = "endpoint = { url = \"http://hq:4318\", protocol = \"http/json\" }";
+        check(json, "grpc", Protocol::HttpJson);
+        let table = "endpoint = { url = \"http://hq:4317\" }";
+        check(table, "grpc", Protocol::Grpc);
+        assert!(default_protocol("thrift").is_err());
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Backoff, Batch, Buffer, ByteSize, Codec, Compress, Config, Durability, Endpoint, Fields,
-    Listen, OnFull, Order, Retry, Send,
+    Listen, OnFull, Order, Protocol, Retry, Send,
     class::{self, CLASS, ON_FULL},
     codes,
     diagnostic::{Diagnostic, Report, Sink, Sources, Span},
@@ -200,6 +200,18 @@ static ENDPOINT: Shape = Shape {
             Ty::Word(&DURATION),
             "\"30s\"",
             "Limit for one request, from connecting to the last byte of the answer.",
+        ),
+        Key::or(
+            "protocol",
+            Ty::Choice(&["http/protobuf", "http/json", "grpc"]),
+            "\"http/protobuf\"",
+            "How OTLP is spoken: protobuf or JSON over HTTP/1.1, or gRPC.",
+        ),
+        Key::may(
+            "request_bytes_max",
+            Ty::Word(&SIZE),
+            "\"3.5MiB\"",
+            "Largest request before compression, in protobuf; a larger batch goes in parts. Unless given: 3.5MiB over gRPC, no limit over HTTP.",
         ),
     ],
 };
@@ -442,16 +454,30 @@ impl Default for Buffer {
 }
 
 impl Endpoint {
-    /// A destination with no headers and a timeout of 30 s.
+    /// A destination with no headers and a timeout of 30 s, over HTTP with protobuf.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
             tls: None,
             headers: Vec::new(),
             timeout: Duration::from_secs(30),
+            protocol: Protocol::HttpProtobuf,
+            request_bytes_max: None,
+        }
+    }
+
+    /// Largest request before compression that goes there, where there is a limit.
+    pub fn raw_bytes_max(&self) -> Option<u64> {
+        match (self.request_bytes_max, self.protocol) {
+            (Some(size), _) => Some(size.0),
+            (None, Protocol::Grpc) => Some(GRPC_RAW_BYTES_MAX),
+            (None, _) => None,
         }
     }
 }
+
+/// 3.5 MiB: grpc-go and tonic take 4 MiB after decompression, and a margin costs little.
+const GRPC_RAW_BYTES_MAX: u64 = 7 << 19;
 
 /// Who reads a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -636,6 +662,8 @@ fn endpoint(fields: &Fields<'_>, reader: Reader) -> Option<Endpoint> {
         let url_text = f.text("url", url);
         let mut found = Endpoint::new("");
         set(&mut found.timeout, f.text("timeout", quantity::duration));
+        set(&mut found.protocol, f.choice("protocol", &Protocol::ALL));
+        found.request_bytes_max = f.text("request_bytes_max", positive_size);
         found.tls = secrets::endpoint_tls(&f, reader);
         if let Some(headers) = f.node("headers") {
             f.checked("headers", headers);

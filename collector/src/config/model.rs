@@ -58,6 +58,32 @@ pub struct Endpoint {
     pub headers: Vec<(String, String)>,
     /// Limit for one request, from connecting to the last byte of the answer; 30 s.
     pub timeout: Duration,
+    /// How OTLP is spoken to it.
+    pub protocol: Protocol,
+    /// Largest request before compression, in protobuf: a larger batch goes in parts. `None` is 3.5 MiB over gRPC, because stock
+    /// servers refuse 4 MiB, and no limit over HTTP.
+    pub request_bytes_max: Option<ByteSize>,
+}
+
+/// How OTLP is spoken, by the words of `OTEL_EXPORTER_OTLP_PROTOCOL`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// Protobuf over HTTP/1.1.
+    #[default]
+    HttpProtobuf,
+    /// JSON over HTTP/1.1.
+    HttpJson,
+    /// gRPC.
+    Grpc,
+}
+
+impl Protocol {
+    /// Every protocol with its word.
+    pub const ALL: [(&str, Self); 3] = [
+        ("http/protobuf", Self::HttpProtobuf),
+        ("http/json", Self::HttpJson),
+        ("grpc", Self::Grpc),
+    ];
 }
 
 /// The buffer on disk.

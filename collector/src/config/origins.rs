@@ -45,10 +45,12 @@ impl Origins {
             value: Some(value),
             origin: origin.to_owned(),
         };
-        // A URL may be written as `endpoint = "..."`, which is `endpoint.url`.
-        let at = |line: &Line| {
-            line.table == table && line.key == key || line.table.is_empty() && line.key == table
-        };
+        // A URL may be written as `endpoint = "..."`, which is `endpoint.url`, and there is one way to write a table.
+        let is_short = |line: &&mut Line| line.table.is_empty() && line.key == table;
+        if let Some(short) = self.lines.iter_mut().find(is_short) {
+            (short.table, short.key) = (table.to_owned(), "url".to_owned());
+        }
+        let at = |line: &Line| line.table == table && line.key == key;
         match self.lines.iter_mut().find(|line| at(line)) {
             Some(old) => *old = line,
             None => self.lines.push(line),

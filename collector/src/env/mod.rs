@@ -162,6 +162,8 @@ pub struct TargetTls {
     pub name: String,
     /// Whom to trust and what to show.
     pub files: ClientTls,
+    /// Whether HTTP/2 is asked for (ALPN); otherwise HTTP/1.1 is.
+    pub is_h2: bool,
 }
 
 /// Why a connection could not be made.

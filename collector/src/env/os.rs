@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{
     ConnectError, DirEntry, Disk, Env, File, Listener, Open, OsStream, ProcessStats, ServerTls,
-    Target, TargetTls, Task, tls,
+    Target, Task, tls,
 };
 
 /// The operating system that this process runs on. Must be used inside a tokio runtime.
@@ -100,9 +100,9 @@ impl Env for OsEnv {
                     stream.set_nodelay(true)?;
                     return match &target.tls {
                         None => Ok(stream.into()),
-                        Some(TargetTls { name, files }) => {
+                        Some(secured) => {
                             let clients = self.scope.clients.clone();
-                            tls::connect(clients, files, name, stream).await
+                            tls::connect(clients, secured, stream).await
                         }
                     };
                 }

@@ -26,7 +26,7 @@ use tokio::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
-use super::{ConnectError, os::on_helper};
+use super::{ConnectError, TargetTls, os::on_helper};
 
 /// Time for a peer's handshake: a few round trips of the worst line.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -133,10 +133,10 @@ impl ClientTls {
     /// # Errors
     /// The first thing that is wrong.
     pub fn check(&self) -> Result<(), TlsError> {
-        self.config().map(drop)
+        self.config(false).map(drop)
     }
 
-    fn config(&self) -> Result<Arc<ClientConfig>, TlsError> {
+    fn config(&self, is_h2: bool) -> Result<Arc<ClientConfig>, TlsError> {
         let roots = match &self.ca {
             Some(path) => read_roots(path)?,
             None => {
@@ -161,7 +161,8 @@ impl ClientTls {
                 .with_client_auth_cert(read_certs(TlsFile::Cert, cert)?, read_key(key)?)
                 .map_err(|error| TlsError::new(TlsFile::Key, key, error))?,
         };
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let protocol: &[u8] = if is_h2 { b"h2" } else { b"http/1.1" };
+        config.alpn_protocols = vec![protocol.to_vec()];
         Ok(Arc::new(config))
     }
 
@@ -285,35 +286,50 @@ impl Identity {
 
 /// The files of destinations, ready for use, with the sessions that can be resumed.
 #[derive(Debug, Default)]
-pub(super) struct Clients(Mutex<Vec<(ClientTls, Stamp, Arc<ClientConfig>)>>);
+pub(super) struct Clients(Mutex<Vec<Ready>>);
+
+#[derive(Debug)]
+struct Ready {
+    files: ClientTls,
+    is_h2: bool,
+    stamp: Stamp,
+    config: Arc<ClientConfig>,
+}
 
 impl Clients {
-    fn config(&self, files: &ClientTls) -> Result<Arc<ClientConfig>, TlsError> {
+    fn config(&self, files: &ClientTls, is_h2: bool) -> Result<Arc<ClientConfig>, TlsError> {
         let stamp = files.stamp();
-        let mut ready = self.0.lock().expect("nothing panics while it holds this");
-        if let Some((.., config)) = ready.iter().find(|(f, s, _)| f == files && *s == stamp) {
-            return Ok(config.clone());
+        let mut all = self.0.lock().expect("nothing panics while it holds this");
+        let is_it = |ready: &Ready| ready.files == *files && ready.is_h2 == is_h2;
+        if let Some(ready) = all.iter().find(|r| is_it(r) && r.stamp == stamp) {
+            return Ok(ready.config.clone());
         }
-        ready.retain(|(other, ..)| other != files);
-        ready.truncate(CLIENTS_MAX - 1);
-        let config = files.config()?;
-        ready.insert(0, (files.clone(), stamp, config.clone()));
+        all.retain(|ready| !is_it(ready));
+        all.truncate(CLIENTS_MAX - 1);
+        let config = files.config(is_h2)?;
+        let ready = Ready {
+            files: files.clone(),
+            is_h2,
+            stamp,
+            config: config.clone(),
+        };
+        all.insert(0, ready);
         Ok(config)
     }
 }
 
-/// Secures a stream to a server whose certificate must carry `name`.
+/// Secures a stream to a server.
 pub(super) async fn connect(
     clients: Arc<Clients>,
-    files: &ClientTls,
-    name: &str,
+    target: &TargetTls,
     stream: TcpStream,
 ) -> Result<OsStream, ConnectError> {
-    let files = files.clone();
-    let config = on_helper(move || clients.config(&files))
+    let (files, is_h2) = (target.files.clone(), target.is_h2);
+    let config = on_helper(move || clients.config(&files, is_h2))
         .await
         .map_err(|error| ConnectError::Tls(error.to_string()))?;
-    let server_name = ServerName::try_from(name.to_owned())
+    let name = &target.name;
+    let server_name = ServerName::try_from(name.clone())
         .map_err(|_| ConnectError::Tls(format!("{name:?} is no name of a server")))?;
     match TlsConnector::from(config)
         .connect(server_name, stream)

@@ -48,6 +48,15 @@ pub fn method(path: &str) -> Method {
     }
 }
 
+/// The path of a signal's `Export`.
+pub fn path(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+        Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+    }
+}
+
 /// Whether a content type is gRPC's with protobuf messages.
 pub fn is_grpc(content_type: &str) -> bool {
     let media_type = content_type.split(';').next().unwrap_or("").trim();
@@ -96,9 +105,17 @@ pub fn read_frame(body: &[u8]) -> Result<bool, FrameError> {
 
 /// The frame of a message as it is.
 pub fn frame(message: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(message.len()).expect("answers are short");
+    frame_of(message, false)
+}
+
+/// The frame of a message, which is compressed if `is_compressed`.
+///
+/// # Panics
+/// If it has 4 GiB: no batch and no answer has.
+pub fn frame_of(message: &[u8], is_compressed: bool) -> Vec<u8> {
+    let length = u32::try_from(message.len()).expect("batches and answers are short");
     let mut out = Vec::with_capacity(FRAME_HEAD_BYTES + message.len());
-    out.push(0);
+    out.push(is_compressed.into());
     out.extend_from_slice(&length.to_be_bytes());
     out.extend_from_slice(message);
     out
@@ -122,6 +139,48 @@ pub fn timeout(text: &str) -> Option<Duration> {
     })
 }
 
+/// A duration for `grpc-timeout`, rounded down to a unit that holds it in eight digits.
+pub fn timeout_text(timeout: Duration) -> String {
+    const MOST: u128 = 99_999_999;
+    let units = [
+        (timeout.as_nanos(), "n"),
+        (timeout.as_micros(), "u"),
+        (timeout.as_millis(), "m"),
+        (timeout.as_secs().into(), "S"),
+        (u128::from(timeout.as_secs()) / 60, "M"),
+        (u128::from(timeout.as_secs()) / 3600, "H"),
+    ];
+    let (count, unit) = units
+        .into_iter()
+        .find(|(count, _)| *count <= MOST)
+        .unwrap_or((MOST, "H"));
+    format!("{count}{unit}")
+}
+
+/// A code's name; a code that nobody knows is `code`.
+pub fn code_name(code: u32) -> &'static str {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "CANCELLED",
+        "UNKNOWN",
+        "INVALID_ARGUMENT",
+        "DEADLINE_EXCEEDED",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "ABORTED",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+        "UNAUTHENTICATED",
+    ];
+    NAMES.get(code as usize).copied().unwrap_or("code")
+}
+
 /// A message for `grpc-message`: percent-encoded where it is not printable ASCII, or is a percent sign.
 pub fn percent_encode(message: &str) -> String {
     use std::fmt::Write;
@@ -137,9 +196,35 @@ pub fn percent_encode(message: &str) -> String {
     out
 }
 
+/// Reads `grpc-message`: what is no valid escape stays as it is.
+pub fn percent_decode(text: &str) -> String {
+    let (mut out, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = (*first == b'%')
+            .then(|| after.split_at_checked(2))
+            .flatten();
+        let byte = escaped.and_then(|(digits, after)| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            // `from_str_radix` takes a sign, too.
+            let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+            let byte = u8::from_str_radix(digits, 16).ok()?;
+            is_hex.then_some((byte, after))
+        });
+        let (byte, after) = byte.unwrap_or((*first, after));
+        out.push(byte);
+        rest = after;
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// Bytes for a header whose name ends in `-bin`.
 pub fn binary_header(bytes: &[u8]) -> String {
     STANDARD_NO_PAD.encode(bytes)
+}
+
+/// Reads a header whose name ends in `-bin`, with padding or without; `None` if it is not base64.
+pub fn read_binary_header(text: &str) -> Option<Vec<u8>> {
+    STANDARD_NO_PAD.decode(text.trim_end_matches('=')).ok()
 }
 
 #[cfg(test)]
@@ -168,6 +253,9 @@ mod tests {
             assert_eq!(method(&format!("{service}{path}")), expect, "{path}");
         }
         assert_eq!(method("/v1/traces"), Method::Unknown);
+        for signal in Signal::ALL {
+            assert_eq!(method(path(signal)), Method::Export(signal));
+        }
     }
 
     #[test]
@@ -205,6 +293,41 @@ mod tests {
         for text in ["", "S", "1", "123456789S", "-1S", "1.5S", "1s", "1ü", "+1S"] {
             check(text, None);
         }
+    }
+
+    #[test]
+    fn timeouts_are_written() {
+        let check = |given: Duration, text: &str, read: Duration| {
+            assert_eq!(timeout_text(given), text);
+            assert_eq!(timeout(text), Some(read));
+        };
+        let seconds = Duration::from_secs;
+        check(
+            Duration::from_millis(50),
+            "50000000n",
+            Duration::from_millis(50),
+        );
+        check(seconds(30), "30000000u", seconds(30));
+        check(seconds(960), "960000m", seconds(960));
+        check(seconds(200_001), "200001S", seconds(200_001));
+        check(Duration::ZERO, "0n", Duration::ZERO);
+        assert_eq!(timeout_text(Duration::MAX), "99999999H");
+    }
+
+    #[test]
+    fn messages_of_others_are_read() {
+        let check = |text: &str, expect: &str| assert_eq!(percent_decode(text), expect);
+        for text in ["a b~\"\\", "100%\nü", ""] {
+            check(&percent_encode(text), text);
+        }
+        check("50% off", "50% off");
+        check("%+1%g0%", "%+1%g0%");
+        check("%ff", "\u{fffd}");
+        let bytes = [0, 1, 250];
+        assert_eq!(read_binary_header(&binary_header(&bytes)).unwrap(), bytes);
+        assert_eq!(read_binary_header("AAH6").unwrap(), bytes);
+        assert_eq!(read_binary_header("AA==").unwrap(), [0]);
+        assert_eq!(read_binary_header("*"), None);
     }
 
     #[test]

@@ -115,6 +115,71 @@ pub fn status_message(body: &[u8]) -> Option<String> {
     message.filter(|message| !message.is_empty())
 }
 
+/// The same of one in protobuf or JSON.
+pub fn error_message(body: &[u8]) -> Option<String> {
+    if !body.starts_with(b"{") {
+        return status_message(body);
+    }
+    let status: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let message = status.get("message")?.as_str()?;
+    (!message.is_empty()).then(|| message.to_owned())
+}
+
+/// When to try again by the `google.rpc.RetryInfo` among the details of a `Status`, in protobuf or JSON; `None` if it does not
+/// say. A delay below zero is none.
+pub fn retry_info(body: &[u8]) -> Option<Duration> {
+    if body.starts_with(b"{") {
+        return retry_info_json(body);
+    }
+    let mut found = None;
+    each_field(body, |tag, field| {
+        if tag == 3
+            && let Field::Blob(any) = field
+        {
+            found = found.or_else(|| retry_delay(any));
+        }
+    })?;
+    found
+}
+
+/// The delay in an `Any`, if it holds a `RetryInfo`.
+fn retry_delay(any: &[u8]) -> Option<Duration> {
+    let (mut is_retry, mut info) = (false, &[][..]);
+    each_field(any, |tag, field| match (tag, field) {
+        (1, Field::Blob(name)) => is_retry = name.ends_with(b"/google.rpc.RetryInfo"),
+        (2, Field::Blob(value)) => info = value,
+        _ => {}
+    })?;
+    let mut delay = is_retry.then_some(Duration::ZERO)?;
+    each_field(info, |tag, field| {
+        if tag == 1
+            && let Field::Blob(duration) = field
+        {
+            let (mut seconds, mut nanos) = (0, 0);
+            let _ = each_field(duration, |tag, field| match (tag, field) {
+                (1, Field::Integer(n)) => seconds = n as i64,
+                (2, Field::Integer(n)) => nanos = n as i32,
+                _ => {}
+            });
+            let nanos = u32::try_from(nanos).unwrap_or(0).min(999_999_999);
+            delay = Duration::new(u64::try_from(seconds).unwrap_or(0), nanos);
+        }
+    })?;
+    Some(delay)
+}
+
+fn retry_info_json(body: &[u8]) -> Option<Duration> {
+    let status: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let details = status.get("details")?.as_array()?;
+    let is_retry = |detail: &&serde_json::Value| {
+        let name = detail.get("@type").and_then(serde_json::Value::as_str);
+        name.is_some_and(|name| name.ends_with("/google.rpc.RetryInfo"))
+    };
+    let delay = details.iter().find(is_retry)?.get("retryDelay")?.as_str()?;
+    let seconds: f64 = delay.strip_suffix('s')?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds.max(0.0)).ok()
+}
+
 /// What a receiver says about a request that it took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
@@ -283,6 +348,10 @@ mod tests {
             status.retry = retry;
             let body = status.to_protobuf();
             assert_eq!(status_message(&body).as_ref(), Some(&status.message));
+            for body in [&body, &status.to_json()] {
+                assert_eq!(error_message(body).as_ref(), Some(&status.message));
+                assert_eq!(retry_info(body), retry);
+            }
             let json: serde_json::Value = serde_json::from_slice(&status.to_json()).unwrap();
             assert_eq!(json["code"], 14);
             assert_eq!(json["message"], status.message.as_str());
@@ -294,5 +363,35 @@ mod tests {
         let delay = b"\x12\x0a\x0a\x08\x08\x02\x10\x80\xca\xb5\xee\x01";
         assert!(status.to_protobuf().ends_with(delay));
         assert_eq!(status_message(b"<html>"), None);
+        assert_eq!(error_message(b"{\"login\":true}"), None);
+    }
+
+    #[test]
+    fn retry_info_of_others_is_read() {
+        let check = |text: &str, seconds: Option<f64>| {
+            let body = format!(r#"{{"code":14,"details":[{{"@type":"a/b"}},{text}]}}"#);
+            let expect = seconds.map(Duration::from_secs_f64);
+            assert_eq!(retry_info(body.as_bytes()), expect, "{body}");
+        };
+        let info = |delay| format!(r#"{{"@type":"{RETRY_INFO}","retryDelay":"{delay}"}}"#);
+        check(&info("30s"), Some(30.0));
+        check(&info("-30s"), Some(0.0));
+        check(&info("30"), None);
+        check(&info("1e300s"), None);
+        check("7", None);
+        // A RetryInfo without a delay, one below zero, an unknown detail.
+        let any = |info: &[u8]| {
+            let (mut any, mut status) = (Vec::new(), Vec::new());
+            put_blob(&mut any, 1, RETRY_INFO.as_bytes());
+            put_blob(&mut any, 2, info);
+            put_blob(&mut status, 3, b"\x0a\x01x");
+            put_blob(&mut status, 3, &any);
+            status
+        };
+        assert_eq!(retry_info(&any(b"")), Some(Duration::ZERO));
+        let minus = b"\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01";
+        assert_eq!(retry_info(&any(minus)), Some(Duration::ZERO));
+        assert_eq!(retry_info(b"\x1a\x03\x0a\x01x"), None);
+        assert_eq!(retry_info(b"<html>"), None);
     }
 }

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::{Mutex, Semaphore};
 
 use super::{
-    client::{Client, Destination, Sent},
+    client::{Answered, Client, Destination, Sent},
     handling::{Handled, Hold, Imported, Importer},
     shared::Shared,
 };
@@ -404,11 +404,11 @@ impl<E: Env> Control<E> {
         };
         let sent = self.client.send(make, ANSWER_TIMEOUT, |_| {}).await;
         match sent {
-            Sent::Answer {
+            Sent::Answer(Answered {
                 status: 200, body, ..
-            } => serde_json::from_slice(&body)
+            }) => serde_json::from_slice(&body)
                 .map_err(|error| io::Error::other(format!("the collector answered: {error}"))),
-            Sent::Answer { status, body, .. } => {
+            Sent::Answer(Answered { status, body, .. }) => {
                 let words = String::from_utf8_lossy(&body).into_owned();
                 let kind = match status {
                     507 => io::ErrorKind::StorageFull,

@@ -13,7 +13,7 @@ use super::{
     store::sleep_until,
 };
 use crate::{
-    config::Codec,
+    config::{Codec, Protocol},
     core::{
         Mono,
         codec::{CodecId, compress, decompress},
@@ -21,10 +21,10 @@ use crate::{
         metrics::Tried,
         range::ItemRange,
         spool::{BatchRef, Left, Pick},
-        verdict::{Answer, Verdict, judge},
+        verdict::Verdict,
     },
     env::Env,
-    otlp::{count_items, split_items},
+    otlp::{count_items, json, split_items},
 };
 
 /// Pause after a segment or a batch could not be read, or a refused item could not be written.
@@ -235,6 +235,13 @@ impl<E: Env> Worker<E> {
         let (mut parts, mut tally) = self.resume(&batch, whole).await;
         let mut attempt = Some(attempt);
         while let Some(part) = parts.pop() {
+            let part = match self.fit_size(part).await {
+                Ok(part) => part,
+                Err((left, right)) => {
+                    parts.extend([right, left]);
+                    continue;
+                }
+            };
             let part = self.fit_codec(part).await;
             let is_whole = part.range == batch.header.range;
             let attempt = match attempt.take() {
@@ -294,6 +301,45 @@ impl<E: Env> Worker<E> {
         }
     }
 
+    /// Halves a part that is larger than the destination takes, without asking it.
+    async fn fit_size(&self, part: Part) -> Result<Part, (Part, Part)> {
+        let max = self.destination.raw_bytes_max.unwrap_or(u64::MAX);
+        if part.raw_bytes <= max || part.range.count == 1 {
+            return Ok(part);
+        }
+        match self.halve(part).await {
+            Ok(halves) => Err(halves),
+            Err(part) => Ok(part),
+        }
+    }
+
+    /// The two halves of a part; the part again if it cannot be halved.
+    async fn halve(&self, part: Part) -> Result<(Part, Part), Part> {
+        let level = part.codec.with_level(self.shared.config().compress.codec);
+        let work = move || halve(&part, level).ok_or(part);
+        self.shared.env.compute(work).await
+    }
+
+    /// What is sent of a part: its body, or the same as JSON. `None` if it is not well formed.
+    async fn wire_body(&self, part: &Part) -> Option<Bytes> {
+        if self.destination.protocol != Protocol::HttpJson {
+            return Some(part.body.clone());
+        }
+        let (signal, codec, body, limit) = (
+            part.range.signal,
+            part.codec,
+            part.body.clone(),
+            part.raw_bytes,
+        );
+        let level = codec.with_level(self.shared.config().compress.codec);
+        let work = move || {
+            let raw = decompress(codec, &body, limit).ok()?;
+            let text = json::to_json(signal, &raw).ok()?;
+            Some(compress(level, &[text.into()]))
+        };
+        self.shared.env.compute(work).await
+    }
+
     /// Recompresses a part whose codec the destination does not take, or may not take.
     async fn fit_codec(&self, part: Part) -> Part {
         let accepts = self.shared.lock().accepts;
@@ -329,23 +375,37 @@ impl<E: Env> Worker<E> {
         let slow = self.shared.lock().slow_answers.min(SLOW_DOUBLINGS_MAX);
         // A large batch on a thin line needs longer than anybody foresaw, and must not be stuck for ever.
         let timeout = self.destination.timeout * 2_u32.pow(slow);
-        let wire = {
-            let bytes = part.body.len() as u64;
-            self.destination.wire_bytes(&part.range, part.codec, bytes)
+        let Some(body) = self.wire_body(&part).await else {
+            self.shared.lock().destination.cancelled(attempt);
+            let what = format!("write {} as JSON: it is not well formed", part.range);
+            self.shared.observer.notice(&what);
+            return Next::Wait(part, self.shared.now().after(BLOCKED_PAUSE));
+        };
+        let (wire, paid) = {
+            let cost = |body: &Bytes| {
+                let bytes = body.len() as u64;
+                self.destination.wire_bytes(&part.range, part.codec, bytes)
+            };
+            (cost(&body), cost(&part.body))
         };
         let began = self.shared.now();
         let request = self.client.send(
             || {
-                let body = part.body.clone();
-                self.destination.request(&part.range, part.codec, body)
+                let destination = &self.destination;
+                destination.request(&part.range, part.codec, body.clone(), timeout)
             },
             timeout,
             |is_again| {
                 let now = self.shared.now();
                 let mut state = self.shared.lock();
                 state.counters.wire_bytes += wire;
-                if is_again {
-                    state.pacer.add(now, wire);
+                let owed = if is_again {
+                    wire
+                } else {
+                    wire.saturating_sub(paid)
+                };
+                if owed > 0 {
+                    state.pacer.add(now, owed);
                 }
             },
         );
@@ -359,35 +419,29 @@ impl<E: Env> Worker<E> {
             }
         };
         let verdict = match &sent {
-            Sent::Nothing { reason, is_slow } => {
+            Sent::Nothing {
+                reason,
+                is_slow,
+                suspend,
+            } => {
                 if *is_slow {
                     self.shared.lock().slow_answers += 1;
                 }
                 Verdict::Path {
                     retry_after: None,
-                    suspend: false,
+                    suspend: *suspend,
                     reason: reason.clone(),
                 }
             }
-            Sent::Answer {
-                status,
-                content_type,
-                retry_after,
-                body,
-            } => {
+            Sent::Answer(answer) => {
                 let took = self.shared.now().since(began);
                 {
                     let mut state = self.shared.lock();
                     state.slow_answers = 0;
                     state.counters.answer_seconds.record_duration(took);
                 }
-                let answer = Answer {
-                    status: *status,
-                    content_type: content_type.as_deref(),
-                    retry_after: retry_after.as_deref(),
-                    body,
-                };
-                judge(&answer, self.shared.env.unix_time())
+                let unix_now = self.shared.env.unix_time();
+                answer.judge(self.destination.protocol, part.codec, unix_now)
             }
         };
         self.shared.lock().counters.attempt(tried(&verdict));
@@ -529,10 +583,10 @@ impl<E: Env> Worker<E> {
     /// The payload was refused: a single item goes to the quarantine, a part is halved.
     async fn refused(&self, part: Part, message: &str, tally: &mut Tally) -> Next {
         let until = self.shared.now().after(DISK_PAUSE);
-        let Ok(raw) = decompress(part.codec, &part.body, part.raw_bytes) else {
-            return Next::Wait(part, until);
-        };
         if part.range.count == 1 {
+            let Ok(raw) = decompress(part.codec, &part.body, part.raw_bytes) else {
+                return Next::Wait(part, until);
+            };
             let written = self.shared.write_quarantine(part.range, message, &raw);
             if let Err(error) = written.await {
                 self.shared
@@ -548,24 +602,11 @@ impl<E: Env> Worker<E> {
             tally.quarantined += 1;
             return Next::Done;
         }
-        let signal = part.range.signal;
-        let halves = split_items(signal, &raw, part.range.count / 2)
-            .ok()
-            .filter(|(left, _)| count_items(signal, left) == Ok(part.range.count / 2));
-        let Some((left, right)) = halves else {
+        match self.halve(part).await {
+            Ok((left, right)) => Next::Halves(left, right),
             // It cannot be halved: it stays, and is tried from time to time.
-            return Next::Wait(part, until);
-        };
-        let (left_range, right_range) = part.range.split(part.range.count / 2);
-        let level = part.codec.with_level(self.shared.config().compress.codec);
-        let [left, right] = [(left_range, left), (right_range, right)].map(|(range, raw)| Part {
-            range,
-            codec: part.codec,
-            raw_bytes: raw.len() as u64,
-            body: compress(level, &[raw.into()]),
-            trial: part.trial,
-        });
-        Next::Halves(left, right)
+            Err(part) => Next::Wait(part, until),
+        }
     }
 }
 
@@ -588,6 +629,25 @@ fn tried(verdict: &Verdict) -> Tried {
         Verdict::Codec { .. } => Tried::Codec,
         Verdict::Payload { .. } => Tried::Payload,
     }
+}
+
+/// The two halves of a part, by items.
+fn halve(part: &Part, level: Codec) -> Option<(Part, Part)> {
+    let raw = decompress(part.codec, &part.body, part.raw_bytes).ok()?;
+    let (signal, middle) = (part.range.signal, part.range.count / 2);
+    let (left, right) = split_items(signal, &raw, middle).ok()?;
+    if count_items(signal, &left) != Ok(middle) {
+        return None;
+    }
+    let (left_range, right_range) = part.range.split(middle);
+    let half = |range, raw: Vec<u8>| Part {
+        range,
+        codec: part.codec,
+        raw_bytes: raw.len() as u64,
+        body: compress(level, &[raw.into()]),
+        trial: part.trial,
+    };
+    Some((half(left_range, left), half(right_range, right)))
 }
 
 /// Cuts these ranges out of a batch, the first one last.

@@ -5,8 +5,12 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use hyper::{Method, Response};
 
-use super::client::{Client, Destination};
-use crate::{config::Endpoint, env::Env};
+use super::client::{Client, Destination, judge_parts};
+use crate::{
+    config::Endpoint,
+    core::{codec::CodecId, verdict::Verdict},
+    env::Env,
+};
 
 /// Asks for a path below a base URL; `timeout` for all of it.
 ///
@@ -31,6 +35,18 @@ pub async fn probe<E: Env>(
     timeout: Duration,
 ) -> Result<Response<Bytes>, String> {
     ask(env, endpoint, Method::POST, "/v1/traces", timeout).await
+}
+
+/// What the answer to a probe means.
+pub fn judge(endpoint: &Endpoint, answer: &Response<Bytes>, unix_now: Duration) -> Verdict {
+    judge_parts(
+        endpoint.protocol,
+        CodecId::None,
+        answer.status().as_u16(),
+        answer.headers(),
+        answer.body(),
+        unix_now,
+    )
 }
 
 async fn ask<E: Env>(

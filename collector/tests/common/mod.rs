@@ -12,6 +12,7 @@
     reason = "the allowance for tests covers test functions only"
 )]
 
+pub mod grpc;
 pub mod http2;
 
 use std::{
@@ -35,7 +36,8 @@ use backroom_collector::{
     env::{Env, Listener, OsEnv, OsListener, OsStream, ServerTls, Target, Task},
     otlp::{
         Signal,
-        response::{Code, Status},
+        json::from_json,
+        response::{Code, JSON, Status},
     },
     shell::{self, Handle, Observer},
 };
@@ -223,8 +225,10 @@ pub enum Reply {
     Partial(u64),
     /// A status with headers and body, as they are.
     Raw(String, Vec<u8>),
-    /// An OTLP error.
+    /// An OTLP error: a status of HTTP, or over gRPC a code.
     Refuse(u16, &'static str),
+    /// Over gRPC, an error in one block of headers.
+    Trailers(Vec<(&'static str, String)>),
     /// Closes the connection without an answer.
     Cut,
     /// Takes it, and closes the connection without an answer.
@@ -238,7 +242,7 @@ pub struct Received {
     pub range: ItemRange,
     pub codec: CodecId,
     pub headers: BTreeMap<String, String>,
-    /// Decompressed.
+    /// Decompressed, and protobuf in any case.
     pub body: Vec<u8>,
     pub was_taken: bool,
 }
@@ -253,6 +257,9 @@ pub struct Sink {
     decide: Arc<Mutex<Decide>>,
     received: Arc<watch::Sender<Vec<Received>>>,
     accepting: Arc<Mutex<Vec<AbortHandle>>>,
+    /// Connections over gRPC so far.
+    connections: Arc<Mutex<usize>>,
+    leave: Arc<Notify>,
 }
 
 impl Sink {
@@ -265,7 +272,14 @@ impl Sink {
             decide: Arc::new(Mutex::new(Box::new(|_, _| Reply::Take))),
             received: Arc::new(watch::channel(Vec::new()).0),
             accepting: Arc::default(),
+            connections: Arc::default(),
+            leave: Arc::default(),
         }
+    }
+
+    /// Connections over gRPC so far.
+    pub fn connections(&self) -> usize {
+        *self.connections.lock().unwrap()
     }
 
     /// Gives the address back: a test that opens thousands of receivers would run out of sockets.
@@ -286,6 +300,12 @@ impl Sink {
     pub async fn listen(&self) {
         let listener = self.env.listen(self.address).await;
         self.accept(listener.expect("the port is free"));
+    }
+
+    /// Starts to listen for gRPC over TLS.
+    pub async fn listen_grpc_tls(&self, tls: &ServerTls) {
+        let listener = self.env.listen_tls(self.address, tls).await;
+        self.accept_grpc(listener.expect("the port is free"));
     }
 
     /// Starts to listen over TLS.
@@ -327,6 +347,12 @@ impl Sink {
             let path = start.split(' ').nth(1).unwrap();
             let signal = Signal::from_path(path).expect("an OTLP path");
             // A probe is no batch: it is answered, and not recorded.
+            let raw = decompress(codec, &body, 1 << 30).expect("it decompresses");
+            let is_json = headers.get("content-type").is_some_and(|kind| kind == JSON);
+            let raw = match is_json {
+                true => from_json(signal, &raw, 1 << 30).expect("it is OTLP/JSON"),
+                false => raw.to_vec(),
+            };
             let is_probe = length == 0 && !headers.contains_key("x-backroom-batch");
             let mut headers = headers;
             if is_probe {
@@ -338,9 +364,7 @@ impl Sink {
                 range: ItemRange::parse(signal, &headers["x-backroom-batch"]).expect("a range"),
                 codec,
                 headers,
-                body: decompress(codec, &body, 1 << 30)
-                    .expect("it decompresses")
-                    .to_vec(),
+                body: raw,
                 was_taken: false,
             };
             let index = self.received.borrow().len();
@@ -352,6 +376,7 @@ impl Sink {
             }
             let answer = match reply {
                 Reply::Cut | Reply::TakeAndCut => return,
+                Reply::Trailers(_) => unreachable!("there are none over HTTP/1.1"),
                 Reply::Take => otlp_answer("200 OK", &[]),
                 Reply::Partial(rejected) => {
                     let inner = [&[0x08, rejected as u8][..], b"\x12\x03why"].concat();

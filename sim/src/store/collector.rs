@@ -48,10 +48,8 @@ fn deployed(config: &Config) -> Config {
     config.listen.grpc = None;
     config.buffer.dir = Path::new(DATA_DIR).join("buffer");
     config.endpoint.get_or_insert_with(|| Endpoint {
-        url: format!("http://{HQ}:{HQ_OTLP_PORT}"),
-        tls: None,
-        headers: Vec::new(),
         timeout: EXPORT_TIMEOUT,
+        ..Endpoint::new(format!("http://{HQ}:{HQ_OTLP_PORT}"))
     });
     config
 }

@@ -5,12 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use hyper::{Response, header};
 
 use super::{Finding, Patient};
-use crate::{
-    config::Endpoint,
-    core::verdict::{Answer, Verdict, judge},
-    env::Env as _,
-    shell::fetch,
-};
+use crate::{config::Endpoint, core::verdict::Verdict, env::Env as _, shell::fetch};
 
 /// Longest wait for an answer of the destination.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -102,15 +97,7 @@ fn answered(endpoint: &Endpoint, answer: &Response<bytes::Bytes>, now: Duration)
     };
     let status = answer.status().as_u16();
     let content_type = text(header::CONTENT_TYPE);
-    let verdict = judge(
-        &Answer {
-            status,
-            content_type,
-            retry_after: text(header::RETRY_AFTER),
-            body: answer.body(),
-        },
-        now,
-    );
+    let verdict = fetch::judge(endpoint, answer, now);
     let url = &endpoint.url;
     let is_page = content_type.is_some_and(|kind| kind.starts_with("text/html"));
     let is_portal = status == 511 || is_page || (300..400).contains(&status);

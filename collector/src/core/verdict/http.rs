@@ -1,48 +1,9 @@
-//! What an answer means for the batch and for its destination. One table, spec/collector.md section 2, for HTTP:
-//!
-//! | the peer answers | verdict |
-//! |---|---|
-//! | 2xx with an OTLP body | delivered; `partial_success` counts what was rejected, nothing is sent again |
-//! | 429, 502, 503, 504; no answer, reset, timeout | path: back off, keep |
-//! | 401, 403, 404, 405, 407, 408, other 5xx, 3xx; 2xx, 400 or 422 whose body is not OTLP (captive portal, proxy) | path: suspend, probe slowly, say so, keep |
-//! | 415 with an OTLP body; 400 that names the content encoding | codec: fall back (zstd, gzip, none), send again |
-//! | 415 whose body is not OTLP | codec, for this request alone; remembered once a lesser codec is delivered; path if none is left |
-//! | 413; 400 or 422 with an OTLP body | payload: halve it down to the culprit |
-//! | 413 for a single item, whose body is not OTLP | path: suspend, keep |
-//!
-//! Only an OTLP receiver condemns data; path failures never do. Next: `destination`, which acts on path verdicts.
+//! Answers over HTTP. Next: `grpc`.
 
 use std::time::Duration;
 
-use crate::otlp::response::{self, Accepted};
-
-/// What follows from an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Taken, but for the items rejected.
-    Delivered(Accepted),
-    /// The way is blocked, for a moment or until somebody acts.
-    Path {
-        /// How long the peer wants to be left alone.
-        retry_after: Option<Duration>,
-        /// Whether trying again soon is pointless.
-        suspend: bool,
-        /// For a person to read.
-        reason: String,
-    },
-    /// The peer does not know this content encoding.
-    Codec {
-        /// Whether an OTLP receiver said so, and not something on the way to it.
-        is_otlp: bool,
-    },
-    /// The peer refuses what is in the request.
-    Payload {
-        /// Whether an OTLP receiver said so. If not, smaller requests may pass, but no item is condemned.
-        is_otlp: bool,
-        /// The server's words.
-        message: String,
-    },
-}
+use super::{Class, RETRY_AFTER_MAX, Verdict, cut, table::of_status};
+use crate::otlp::response;
 
 /// An answer over HTTP.
 #[derive(Clone, Copy, Debug)]
@@ -57,22 +18,16 @@ pub struct Answer<'a> {
     pub body: &'a [u8],
 }
 
-/// Longest `Retry-After` that is obeyed: a mistyped date must not silence a store for a year.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
-
 /// Judges an answer; `unix_now` turns a date in `Retry-After` into a delay.
 pub fn judge(answer: &Answer<'_>, unix_now: Duration) -> Verdict {
     let status = answer.status;
-    let retry_after = answer
-        .retry_after
-        .and_then(|value| parse_retry_after(value, unix_now));
     let path = |suspend, reason: String| Verdict::Path {
-        retry_after,
+        retry_after: retry_after(answer, unix_now),
         suspend,
         reason,
     };
-    match status {
-        200..=299 => match response::parse_response(answer.content_type, answer.body) {
+    match of_status(status) {
+        Class::Taken => match response::parse_response(answer.content_type, answer.body) {
             Some(accepted) => Verdict::Delivered(accepted),
             None => path(
                 true,
@@ -82,15 +37,15 @@ pub fn judge(answer: &Answer<'_>, unix_now: Duration) -> Verdict {
                 ),
             ),
         },
-        429 | 502..=504 => path(false, describe(answer)),
-        415 => Verdict::Codec {
+        Class::Busy | Class::Exhausted => path(false, describe(answer)),
+        Class::Codec => Verdict::Codec {
             is_otlp: is_otlp_error(answer),
         },
-        413 => Verdict::Payload {
+        Class::TooLarge => Verdict::Payload {
             is_otlp: is_otlp_error(answer),
             message: describe(answer),
         },
-        400 | 422 if is_otlp_error(answer) => {
+        Class::Payload if is_otlp_error(answer) => {
             let message = describe(answer);
             let lower = message.to_ascii_lowercase();
             if lower.contains("content-encoding") || lower.contains("content encoding") {
@@ -102,7 +57,19 @@ pub fn judge(answer: &Answer<'_>, unix_now: Duration) -> Verdict {
                 }
             }
         }
-        _ => path(true, describe(answer)),
+        Class::Payload | Class::Blocked => path(true, describe(answer)),
+    }
+}
+
+/// How long the peer wants to be left alone: by its header, or by the `RetryInfo` in its `Status`.
+fn retry_after(answer: &Answer<'_>, unix_now: Duration) -> Option<Duration> {
+    match answer.retry_after {
+        Some(value) => parse_retry_after(value, unix_now),
+        None if is_otlp_error(answer) => {
+            let delay = response::retry_info(answer.body)?;
+            Some(delay.min(RETRY_AFTER_MAX))
+        }
+        None => None,
     }
 }
 
@@ -123,16 +90,12 @@ fn is_otlp_error(answer: &Answer<'_>) -> bool {
 
 /// Status and, where it is short and readable, what the server says.
 fn describe(answer: &Answer<'_>) -> String {
-    const TEXT_BYTES_MAX: usize = 300;
-    let text = response::status_message(answer.body).or_else(|| {
+    let text = response::error_message(answer.body).or_else(|| {
         let text = std::str::from_utf8(answer.body).ok()?.trim();
         (!text.is_empty() && !text.starts_with('<')).then(|| text.to_owned())
     });
     match text {
-        Some(text) => {
-            let text: String = text.chars().take(TEXT_BYTES_MAX).collect();
-            format!("status {}: {text}", answer.status)
-        }
+        Some(text) => format!("status {}: {}", answer.status, cut(&text)),
         None => format!("status {}", answer.status),
     }
 }
@@ -151,7 +114,10 @@ pub fn parse_retry_after(value: &str, unix_now: Duration) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::otlp::response::{Code, Status};
+    use crate::{
+        core::verdict::name,
+        otlp::response::{Code, Status},
+    };
 
     fn check(status: u16, content_type: &str, body: &[u8], expect: &str) {
         let answer = Answer {
@@ -160,15 +126,7 @@ mod tests {
             retry_after: None,
             body,
         };
-        let verdict = match judge(&answer, Duration::ZERO) {
-            Verdict::Delivered(accepted) => format!("delivered -{}", accepted.rejected),
-            Verdict::Path { suspend: false, .. } => "back off".to_owned(),
-            Verdict::Path { suspend: true, .. } => "suspend".to_owned(),
-            Verdict::Codec { is_otlp: true } => "codec".to_owned(),
-            Verdict::Codec { is_otlp: false } => "foreign codec".to_owned(),
-            Verdict::Payload { is_otlp: true, .. } => "payload".to_owned(),
-            Verdict::Payload { is_otlp: false, .. } => "foreign payload".to_owned(),
-        };
+        let verdict = name(&judge(&answer, Duration::ZERO));
         assert_eq!(verdict, expect, "{status} {content_type:?} {body:?}");
     }
 
@@ -207,6 +165,24 @@ mod tests {
         check(413, protobuf, &status, "payload");
         check(413, "text/html", b"<html>", "foreign payload");
         check(413, "", b"", "foreign payload");
+    }
+
+    /// `RetryInfo` counts where there is no header, and only in an answer that is OTLP.
+    #[test]
+    fn retry_info_stands_in_for_the_header() {
+        let mut status = Status::new(Code::Unavailable, "busy");
+        status.retry = Some(Duration::from_secs(7));
+        let body = status.to_protobuf();
+        check(503, response::PROTOBUF, &body, "back off 7s");
+        check(503, response::JSON, &status.to_json(), "back off 7s");
+        check(503, "text/plain", &body, "back off");
+        status.retry = Some(Duration::from_secs(1 << 40));
+        check(
+            503,
+            response::PROTOBUF,
+            &status.to_protobuf(),
+            "back off 86400s",
+        );
     }
 
     #[test]
