@@ -14,11 +14,13 @@ mod common;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
 };
 
 use backroom_collector::{config::ByteSize, env::OsEnv};
-use common::{Reply, Running, Sink, buffer, config, env};
+use common::{
+    Reply, Running, Sink, buffer, config, env,
+    tools::{done, tool},
+};
 
 const SPANS: u32 = 110;
 
@@ -34,34 +36,6 @@ async fn filled(env: &OsEnv, dir: &Path) -> Running {
         assert_eq!(answer.unwrap().status, 200);
     }
     running
-}
-
-fn command(dir: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_backroom-collector"));
-    command
-        .arg("buffer")
-        .args(args)
-        .arg("--buffer-dir")
-        .arg(dir)
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null());
-    command
-}
-
-/// Runs a tool beside whatever this runtime is doing.
-async fn tool(env: &OsEnv, dir: &Path, args: &[&str]) -> Output {
-    use backroom_collector::env::Env as _;
-    let mut command = command(dir, args);
-    env.compute(move || command.output().expect("the binary starts"))
-        .await
-}
-
-#[track_caller]
-fn done(output: &Output) -> String {
-    let told = String::from_utf8_lossy(&output.stderr);
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{text}{told}");
-    text
 }
 
 async fn items(env: &OsEnv, dir: &Path) -> u64 {

@@ -15,8 +15,8 @@ use std::{
     time::Duration,
 };
 
-use backroom_collector::env::Env as _;
-use common::{Running, buffer, config, env};
+use backroom_collector::{config::Codec, env::Env as _, otlp::Signal};
+use common::{Reply, Running, Sink, buffer, config, env};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -143,6 +143,42 @@ fn buffer_verbs() {
         ("purge", &["buffer", "purge", "--all", "--dry-run"]),
     ] {
         golden(name, tool(args, &dir), &dir);
+    }
+}
+
+/// A buffer of two refused items, of another store whose times are fixed.
+async fn refused(dir: &Path) {
+    fixture(dir);
+    let env = env();
+    let sink = Sink::open(&env).await;
+    sink.decide(|_, request| match request.signal {
+        Signal::Logs => Reply::Refuse(400, "attribute \"order\" is missing"),
+        _ => Reply::Raw("503 Busy".to_owned(), Vec::new()),
+    });
+    let mut config = config(dir, Some(sink.url()));
+    config.compress.codec = Codec::None;
+    let running = Running::start(&env, config).await;
+    let told = |told: &common::Recorder| {
+        let accounting = *told.accounting.lock().unwrap();
+        accounting.items(Signal::Logs).quarantined == 2
+    };
+    running.told.wait("both are refused", told).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn quarantine_verbs() {
+    let (_keep, dir) = buffer();
+    refused(&dir).await;
+    for (name, args) in [
+        ("quarantine_ls", &["ls"][..]),
+        ("quarantine_cat", &["cat"]),
+        ("quarantine_cat_json", &["cat", "--json", "--limit", "1"]),
+        ("quarantine_redrive", &["redrive", "--dry-run"]),
+        ("quarantine_purge", &["purge", "--all", "--dry-run"]),
+    ] {
+        let args = [&["buffer", "quarantine"], args].concat();
+        golden(name, tool(&args, &dir), &dir);
     }
 }
 

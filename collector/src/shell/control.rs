@@ -22,6 +22,7 @@ use tokio::sync::{Mutex, Semaphore};
 use super::{
     client::{Answered, Client, Destination, Sent},
     handling::{Handled, Hold, Imported, Importer},
+    release::{Fate, Released},
     shared::Shared,
 };
 use crate::{
@@ -59,6 +60,13 @@ struct Door {
 #[derive(Debug, Serialize, Deserialize)]
 struct Purge {
     selection: Selection,
+    is_trial: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Release {
+    selection: Selection,
+    fate: Fate,
     is_trial: bool,
 }
 
@@ -202,6 +210,16 @@ async fn perform<E: Env>(
             check(&selection)?;
             show(&shared.purge(&selection, is_trial).await.map_err(failed)?)
         }
+        "/release" => {
+            let Release {
+                selection,
+                fate,
+                is_trial,
+            } = parse(&body)?;
+            check(&selection)?;
+            let released = shared.release(&selection, fate, is_trial).await;
+            show(&released.map_err(failed)?)
+        }
         "/take" => {
             let selection: Selection = parse(&body)?;
             check(&selection)?;
@@ -335,6 +353,25 @@ impl<E: Env> Control<E> {
             })?,
         )
         .await
+    }
+
+    /// See [`Keeper::release`](super::keeper::Keeper::release).
+    ///
+    /// # Errors
+    /// What the collector says.
+    pub async fn release(
+        &mut self,
+        selection: &Selection,
+        fate: Fate,
+        is_trial: bool,
+    ) -> io::Result<Released> {
+        let selection = selection.clone();
+        let release = Release {
+            selection,
+            fate,
+            is_trial,
+        };
+        self.ask("/release", json(&release)?).await
     }
 
     /// Takes what a selection covers out of the queue, until the session ends.

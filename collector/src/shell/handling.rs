@@ -222,8 +222,39 @@ impl<E: Env> Shared<E> {
         .await
     }
 
+    /// The items of all batches that wait, sealed or not.
+    ///
+    /// # Errors
+    /// If a file of the buffer cannot be read.
+    pub(super) async fn waiting(&self) -> io::Result<Ranges> {
+        let (segments, unsealed) = {
+            let state = self.lock();
+            let segments: Vec<_> = state.spool.segments().collect();
+            (segments, state.spool.unsealed_batches())
+        };
+        let mut waiting = Ranges::default();
+        for (file, bytes) in segments {
+            let path = self.path(file);
+            let batches = read_batches(self.env.disk(), &path, file, bytes).await?;
+            let state = self.lock();
+            for (offset, header) in batches {
+                let place = Place {
+                    file: file.number,
+                    offset,
+                };
+                if state.spool.is_waiting(place) {
+                    waiting.insert(&header.range);
+                }
+            }
+        }
+        unsealed
+            .iter()
+            .for_each(|unsealed| waiting.insert(&unsealed.header.range));
+        Ok(waiting)
+    }
+
     /// Waits until what was finished is noted.
-    async fn noted(&self) -> io::Result<()> {
+    pub(super) async fn noted(&self) -> io::Result<()> {
         self.commit.notify_one();
         let is_noted = || self.lock().spool.is_noted();
         self.wait(|| self.committed.notified(), is_noted, "note what was done")
@@ -310,29 +341,8 @@ impl<E: Env> Importer<E> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        let mut known = ledger.clone();
-        let (segments, unsealed) = {
-            let state = shared.lock();
-            let segments: Vec<_> = state.spool.segments().collect();
-            (segments, state.spool.unsealed_batches())
-        };
-        for (file, bytes) in segments {
-            let path = shared.path(file);
-            let batches = read_batches(shared.env.disk(), &path, file, bytes).await?;
-            let state = shared.lock();
-            for (offset, header) in batches {
-                let place = Place {
-                    file: file.number,
-                    offset,
-                };
-                if state.spool.is_waiting(place) {
-                    known.insert(&header.range);
-                }
-            }
-        }
-        unsealed
-            .iter()
-            .for_each(|unsealed| known.insert(&unsealed.header.range));
+        let mut known = shared.waiting().await?;
+        ledger.iter().for_each(|range| known.insert(&range));
         Ok(Self {
             shared,
             known,

@@ -5,13 +5,17 @@
 //! what is seen is a moment's picture. Next: `recover`, which reads the files.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
 
-use super::recover::{self, Access};
+use super::{
+    recover::{self, Access},
+    verify::quarantined,
+};
 use crate::{
     config::Config,
     core::{
@@ -19,6 +23,7 @@ use crate::{
         codec::decompress,
         frame::{Found, HEADER_BYTES, Header, Kind, Place},
         ledger::{Loss, LossKey},
+        ranges::Ranges,
         recovery::Report,
         spool::{FileId, FileKind},
     },
@@ -60,6 +65,17 @@ pub enum At {
     Journal(Vec<Bytes>),
 }
 
+/// An item that was refused.
+#[derive(Clone, Copy, Debug)]
+pub struct Aside {
+    /// Where its frame stands.
+    pub place: Place,
+    /// Who it is; the births are those of its batch.
+    pub header: Header,
+    /// Whether its batch still waits: then the item is in the buffer, and not in the quarantine yet.
+    pub is_waiting: bool,
+}
+
 /// What was found.
 #[derive(Clone, Debug)]
 pub struct Survey {
@@ -71,8 +87,8 @@ pub struct Survey {
     pub files: Vec<StoredFile>,
     /// What waits, in the order of its files; what is in a journal only comes last.
     pub stored: Vec<Stored>,
-    /// Items that were refused one by one.
-    pub quarantined: Vec<(Place, Header)>,
+    /// Items that were refused one by one, each once.
+    pub quarantined: Vec<Aside>,
     /// What a start would say.
     pub report: Report,
     /// The account of each signal over all starts, as far as it is durable.
@@ -85,6 +101,27 @@ impl Survey {
     /// Bytes of all files.
     pub fn disk_bytes(&self) -> u64 {
         self.files.iter().map(|file| file.bytes).sum()
+    }
+
+    /// Items in the quarantine.
+    pub fn quarantined_items(&self) -> u64 {
+        let settled = self.quarantined.iter().filter(|aside| !aside.is_waiting);
+        settled.map(|aside| aside.header.range.count).sum()
+    }
+
+    /// The words of the server that refused an item, and the request that holds it alone.
+    ///
+    /// # Errors
+    /// `NotFound` if it has left the quarantine meanwhile, `InvalidData` if it is damaged.
+    pub async fn aside<D: Disk>(&self, disk: &D, aside: &Aside) -> io::Result<(String, Bytes)> {
+        let path = file_path(&self.dir, FileKind::Quarantine, aside.place);
+        let payload = recover::read_payload(disk, &path, aside.place, &aside.header).await?;
+        let (words, request) = quarantined(&payload).ok_or_else(|| {
+            let why = "not the words of a server and a request";
+            io::Error::new(io::ErrorKind::InvalidData, why)
+        })?;
+        let words = String::from_utf8_lossy(words).into_owned();
+        Ok((words, payload.slice_ref(request)))
     }
 
     /// The requests of a stored batch, joined and decompressed.
@@ -111,7 +148,7 @@ impl Survey {
 /// # Errors
 /// `InvalidData` if it is damaged.
 pub async fn batch_at<D: Disk>(disk: &D, dir: &Path, place: Place) -> io::Result<(Header, Bytes)> {
-    let path = segment_path(dir, place);
+    let path = file_path(dir, FileKind::Batches, place);
     let file = disk.open(&path, Open::Read).await?;
     let data = file.read_at(place.offset, HEADER_BYTES).await?;
     let header = Header::decode(&data, place).ok_or_else(|| {
@@ -124,8 +161,7 @@ pub async fn batch_at<D: Disk>(disk: &D, dir: &Path, place: Place) -> io::Result
     Ok((header, body))
 }
 
-fn segment_path(dir: &Path, place: Place) -> PathBuf {
-    let kind = FileKind::Batches;
+fn file_path(dir: &Path, kind: FileKind, place: Place) -> PathBuf {
     let number = place.file;
     dir.join(FileId { kind, number }.name())
 }
@@ -176,6 +212,9 @@ async fn picture_of<E: Env>(env: &E, config: &Config) -> io::Result<(Survey, boo
             .map(|(key, loss)| (key.clone(), *loss))
             .collect(),
     };
+    // A file whose items have left, and that is still there, is no quarantine any more.
+    let aside: BTreeSet<FileId> = spool.quarantined_files().map(|(file, _)| file).collect();
+    let mut ranges = BTreeMap::new();
     let mut is_stale = false;
     for file in &mut files {
         let Some(id) = file.id.filter(|id| id.kind != FileKind::Journal) else {
@@ -210,9 +249,11 @@ async fn picture_of<E: Env>(env: &E, config: &Config) -> io::Result<(Survey, boo
                         survey.stored.push(Stored { header, at });
                     }
                 }
-                Kind::Quarantined => {
+                Kind::Quarantined if header.range.count > 0 => {
                     file.frames += 1;
-                    survey.quarantined.push((place, header));
+                    if aside.contains(&id) {
+                        ranges.insert(header.range, (place, header));
+                    }
                 }
                 _ => {}
             }
@@ -224,5 +265,16 @@ async fn picture_of<E: Env>(env: &E, config: &Config) -> io::Result<(Survey, boo
     });
     survey.stored.extend(unsealed);
     survey.files = files;
+    let mut waiting = Ranges::default();
+    let stored = survey.stored.iter();
+    stored.for_each(|stored| waiting.insert(&stored.header.range));
+    survey.quarantined = ranges
+        .into_values()
+        .map(|(place, header)| Aside {
+            place,
+            header,
+            is_waiting: waiting.missing(&header.range).is_empty(),
+        })
+        .collect();
     Ok((survey, is_stale))
 }

@@ -8,7 +8,9 @@ use std::{io, sync::Arc, time::Duration};
 use super::{
     Error, Observer, client, end_by,
     handling::{Handled, Hold, Imported, Importer},
-    hold_buffer, shared, store,
+    hold_buffer,
+    release::{Fate, Released},
+    shared, store,
 };
 use crate::{
     archive,
@@ -54,6 +56,19 @@ impl<E: Env> Keeper<E> {
     /// If the disk does not do its part in time.
     pub async fn purge(&self, selection: &Selection, is_trial: bool) -> io::Result<Handled> {
         self.shared.purge(selection, is_trial).await
+    }
+
+    /// Sends refused items again, or deletes them; with `is_trial` only says what that would be.
+    ///
+    /// # Errors
+    /// If the disk does not do its part in time.
+    pub async fn release(
+        &self,
+        selection: &Selection,
+        fate: Fate,
+        is_trial: bool,
+    ) -> io::Result<Released> {
+        self.shared.release(selection, fate, is_trial).await
     }
 
     /// Takes what a selection covers out of the queue, until the hold is dropped or says that it was exported.

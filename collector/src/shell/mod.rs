@@ -19,6 +19,7 @@ mod metrics;
 mod observer;
 mod receiver;
 mod recover;
+pub mod release;
 mod reload;
 mod shared;
 mod store;

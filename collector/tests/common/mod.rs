@@ -14,6 +14,7 @@
 
 pub mod grpc;
 pub mod http2;
+pub mod tools;
 
 use std::{
     collections::BTreeMap,

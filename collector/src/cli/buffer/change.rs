@@ -1,6 +1,9 @@
 //! Verbs that change a buffer ask the collector that holds it, or hold it themselves.
 
-use std::{io, sync::Arc};
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    sync::Arc,
+};
 
 use super::Here;
 use crate::{
@@ -13,6 +16,7 @@ use crate::{
         control::Control,
         handling::{Handled, Hold, Imported},
         keeper::Keeper,
+        release::{Fate, Released},
     },
 };
 
@@ -68,6 +72,18 @@ impl Holder {
         }
     }
 
+    pub(super) async fn release(
+        &mut self,
+        selection: &Selection,
+        fate: Fate,
+        is_trial: bool,
+    ) -> io::Result<Released> {
+        match self {
+            Self::Live(control) => control.release(selection, fate, is_trial).await,
+            Self::Dead(keeper, _) => keeper.release(selection, fate, is_trial).await,
+        }
+    }
+
     pub(super) async fn take(
         &mut self,
         selection: &Selection,
@@ -110,4 +126,24 @@ impl Holder {
             }
         }
     }
+}
+
+/// Whether somebody has to be asked who is not there: then `--yes` or `--dry-run` is missing. Says so.
+pub(super) fn cannot_ask(asks: bool) -> Option<u8> {
+    let is_alone = asks && !std::io::stdin().is_terminal();
+    is_alone.then(|| {
+        fail(
+            "nobody can be asked here: add --yes, or --dry-run to see what it would be",
+            exit::USAGE,
+        )
+    })
+}
+
+/// Asks whoever sits there.
+pub(super) fn confirm(question: &str) -> io::Result<bool> {
+    anstream::eprint!("{question} [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

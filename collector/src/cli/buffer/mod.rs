@@ -8,8 +8,10 @@ mod cat;
 mod change;
 mod export;
 mod import;
+mod item;
 mod ls;
 mod purge;
+mod quarantine;
 mod replay;
 mod stat;
 mod verify;
@@ -53,6 +55,8 @@ enum Verb {
     Replay(replay::Args),
     /// Delete stored batches, counted as dropped for the reason `purged`.
     Purge(purge::Args),
+    /// What the destination refused item by item: look at it, send it again, delete it.
+    Quarantine(quarantine::Args),
 }
 
 /// Does what a verb asks; gives the exit code.
@@ -75,6 +79,7 @@ pub(super) fn run(args: Args) -> u8 {
             Verb::Import(args) => import::run(&here, &args).await,
             Verb::Replay(args) => replay::run(&here, &args).await,
             Verb::Purge(args) => purge::run(&here, &args).await,
+            Verb::Quarantine(args) => quarantine::run(&here, &args).await,
         }
     })
 }

@@ -1,8 +1,9 @@
 //! `buffer purge`: deletes what is meant, after it has said what that is and was told to go on.
 
-use std::io::{IsTerminal as _, Write as _};
-
-use super::{Filter, Here, change::Holder};
+use super::{
+    Filter, Here,
+    change::{Holder, cannot_ask, confirm},
+};
 use crate::{
     cli::{exit, fail, put, show},
     shell::handling::Handled,
@@ -40,11 +41,8 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
         );
     }
     let asks = !args.dry_run && !args.yes;
-    if asks && !std::io::stdin().is_terminal() {
-        return fail(
-            "nobody can be asked here: add --yes, or --dry-run to see what it would be",
-            exit::USAGE,
-        );
+    if let Some(code) = cannot_ask(asks) {
+        return code;
     }
     let mut holder = match Holder::open(here).await {
         Ok(holder) => holder,
@@ -58,15 +56,9 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
             if args.dry_run || items == 0 {
                 return Ok(Some(trial));
             }
-            anstream::eprint!(
-                "{}\ndelete {}? [y/N] ",
-                as_text(&trial, now),
-                show::count(items, "item")
-            );
-            let _ = std::io::stderr().flush();
-            let mut answer = String::new();
-            std::io::stdin().read_line(&mut answer)?;
-            if !matches!(answer.trim(), "y" | "Y" | "yes") {
+            let items = show::count(items, "item");
+            let told = as_text(&trial, now);
+            if !confirm(&format!("{told}\ndelete {items}?"))? {
                 return Ok(None);
             }
         }

@@ -141,7 +141,7 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
             "accounts": accounts_json(&survey),
             "losses": losses_json(&survey),
             "unsealed_items": journal.items,
-            "quarantined_items": survey.quarantined.len(),
+            "quarantined_items": survey.quarantined_items(),
             "damaged_items": damaged,
             "torn_items": report.torn_items,
             "unknown_bytes": report.unknown_bytes,
@@ -213,7 +213,7 @@ fn facts(
         unsealed,
         format!("{} in the journals only", items(unsealed)),
     );
-    let quarantined = survey.quarantined.len() as u64;
+    let quarantined = survey.quarantined_items();
     if_any("quarantine", quarantined, items(quarantined));
     if_any(
         "damaged",

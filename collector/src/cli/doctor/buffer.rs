@@ -63,15 +63,15 @@ pub(super) async fn integrity(patient: &Patient, deep: bool) -> Vec<Finding> {
     } else {
         findings.push(Finding::ok("buffer", found));
     }
-    if !survey.quarantined.is_empty() {
+    if survey.quarantined_items() > 0 {
         let found = format!(
             "{} refused by the destination",
-            show::count(survey.quarantined.len() as u64, "item")
+            show::count(survey.quarantined_items(), "item")
         );
         findings.push(Finding::note(
             "quarantine",
             found,
-            "ask whoever runs the receiver why; they stay until they are moved away",
+            "`buffer quarantine ls` says why; `buffer quarantine redrive` sends them again, `buffer quarantine purge` deletes them",
         ));
     }
     if deep {

@@ -20,6 +20,7 @@ use bytes::Bytes;
 
 use super::{
     BatchInfo, Entry, Event, FileId, FileKind, Lost, Placement, SEGMENT_BATCHES, Segment, Spool,
+    intake::services_of,
 };
 use crate::{
     core::{
@@ -64,22 +65,66 @@ struct Deleted {
     born: (u64, u64),
 }
 
-/// A batch of items that go back.
+/// Items that go back as one batch.
 #[derive(Clone, Debug)]
 pub struct Returned {
-    /// Its items.
-    pub range: ItemRange,
-    /// Earliest and latest birth, unix nanoseconds.
-    pub born: (u64, u64),
-    /// Size of the joined requests.
-    pub raw_bytes: u64,
-    /// Whose they are.
-    pub services: Services,
+    range: ItemRange,
+    born: (u64, u64),
+    pieces: Vec<Bytes>,
+    raw_bytes: u64,
+    services: Services,
+}
+
+impl Returned {
+    /// A batch of one item, with the request that holds it alone. Where nobody knows when it came in, it comes in now.
+    pub fn new(header: &Header, request: Bytes, unix_now: u64) -> Self {
+        let born = match (header.born_min, header.born_max) {
+            (0, 0) => (unix_now, unix_now),
+            born => born,
+        };
+        let range = header.range;
+        Self {
+            range,
+            born,
+            raw_bytes: request.len() as u64,
+            services: services_of(range.signal, &request, range.count),
+            pieces: vec![request],
+        }
+    }
+
+    /// Adds the items of another batch if they follow, and all of it has at most so many bytes; gives it back otherwise.
+    ///
+    /// What was refused together is sent together: whoever put a thousand items back does not want a thousand requests.
+    ///
+    /// # Errors
+    /// With the other batch, if it does not follow.
+    pub fn join(&mut self, other: Self, bytes_max: u64) -> Result<(), Box<Self>> {
+        let follows = ItemRange {
+            first: self.range.end(),
+            count: other.range.count,
+            ..self.range
+        };
+        if other.range != follows || self.raw_bytes + other.raw_bytes > bytes_max {
+            return Err(Box::new(other));
+        }
+        self.range.count += other.range.count;
+        self.born.0 = self.born.0.min(other.born.0);
+        self.born.1 = self.born.1.max(other.born.1);
+        self.pieces.extend(other.pieces);
+        self.raw_bytes += other.raw_bytes;
+        self.services.merge(&other.services);
+        Ok(())
+    }
+
+    /// Its requests, whose concatenation is the batch.
+    pub fn pieces(&self) -> &[Bytes] {
+        &self.pieces
+    }
 }
 
 impl Release {
-    /// These items are deleted.
-    pub fn delete(&mut self, header: &Header, services: &Services) {
+    /// The item of this request is deleted.
+    pub fn delete(&mut self, header: &Header, request: &[u8]) {
         let range = &header.range;
         let key = (range.signal, range.class);
         let deleted = self.deleted.entry(key).or_insert_with(|| Deleted {
@@ -88,7 +133,8 @@ impl Release {
             born: (u64::MAX, 0),
         });
         deleted.items += range.count;
-        deleted.services.merge(services);
+        let services = services_of(range.signal, request, range.count);
+        deleted.services.merge(&services);
         deleted.born.0 = deleted.born.0.min(header.born_min);
         deleted.born.1 = deleted.born.1.max(header.born_max);
     }
@@ -217,7 +263,7 @@ impl Spool {
     pub fn put_back(
         &mut self,
         release: &mut Release,
-        batch: Returned,
+        batch: &Returned,
         codec: CodecId,
         body: &Bytes,
     ) -> Option<Placement> {

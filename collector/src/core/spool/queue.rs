@@ -190,6 +190,16 @@ impl Spool {
         class.map_or(signal.into(), |class| class.name)
     }
 
+    /// Age at which items of a class are dropped, whether it is configured or not.
+    pub fn ttl(&self, class: ClassName) -> Option<Duration> {
+        ClassLimits::find(&self.limits, class).ttl
+    }
+
+    /// Size at which a batch of a class is sealed.
+    pub fn batch_bytes(&mut self, class: ClassName) -> u64 {
+        self.queue_mut(class).batch_bytes
+    }
+
     /// All classes, those that are not configured any more included, by name.
     pub fn classes(&self) -> impl Iterator<Item = ClassStat> {
         self.queues.iter().map(|(class, queue)| {

@@ -111,22 +111,17 @@ impl World {
                 };
                 let place = match wish {
                     Wish::Delete => {
-                        release.delete(&header, &Services::default());
+                        release.delete(&header, &payload[6..]);
                         goes.push(header.range);
                         continue;
                     }
                     Wish::Keep => self.spool.keep_aside(&mut release, &header, &payload),
                     Wish::PutBack => {
                         goes.push(header.range);
-                        let returned = Returned {
-                            range: header.range,
-                            born: (header.born_min, header.born_max),
-                            raw_bytes: 16,
-                            services: Services::default(),
-                        };
                         let body = payload.slice(6..);
+                        let returned = Returned::new(&header, body.clone(), self.unix);
                         let none = CodecId::None;
-                        self.spool.put_back(&mut release, returned, none, &body)
+                        self.spool.put_back(&mut release, &returned, none, &body)
                     }
                 };
                 let Some(place) = place else {

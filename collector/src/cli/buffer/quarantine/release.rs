@@ -1,0 +1,177 @@
+//! `buffer quarantine redrive` and `purge`: refused items leave, into the queue or for good.
+
+use super::super::{
+    Filter, Here,
+    change::{Holder, cannot_ask, confirm},
+};
+use crate::{
+    cli::{exit, fail, put, show},
+    shell::release::{Fate, Released},
+};
+
+/// Put refused items back into the queue of their class, with their item ranges: they are sent again.
+#[derive(Debug, clap::Args)]
+pub(super) struct Redrive {
+    #[command(flatten)]
+    filter: Filter,
+    /// Only say what would be put back.
+    #[arg(long)]
+    dry_run: bool,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Delete refused items, counted as dropped for the reason `purged`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Purge {
+    #[command(flatten)]
+    filter: Filter,
+    /// Everything, if no filter is given.
+    #[arg(long)]
+    all: bool,
+    /// Only say what would be deleted.
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask.
+    #[arg(long)]
+    yes: bool,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is wanted, whichever verb it was.
+#[derive(Debug)]
+pub(super) struct Wish<'a> {
+    filter: &'a Filter,
+    may_be_all: bool,
+    dry_run: bool,
+    asks: bool,
+    json: bool,
+}
+
+impl Redrive {
+    /// Nothing is lost by it, so nobody is asked, and everything is what is meant most.
+    pub(super) fn wish(&self) -> Wish<'_> {
+        Wish {
+            filter: &self.filter,
+            may_be_all: true,
+            dry_run: self.dry_run,
+            asks: false,
+            json: self.json,
+        }
+    }
+}
+
+impl Purge {
+    pub(super) fn wish(&self) -> Wish<'_> {
+        Wish {
+            filter: &self.filter,
+            may_be_all: self.all,
+            dry_run: self.dry_run,
+            asks: !self.yes && !self.dry_run,
+            json: self.json,
+        }
+    }
+}
+
+/// What the verb does.
+fn deed(fate: Fate) -> &'static str {
+    match fate {
+        Fate::Redrive => "put back",
+        Fate::Purge => "deleted",
+    }
+}
+
+pub(super) async fn run(here: &Here, fate: Fate, wish: &Wish<'_>) -> u8 {
+    let selection = match wish.filter.selection(here.now()) {
+        Ok(selection) => selection,
+        Err(code) => return code,
+    };
+    if selection.is_everything() && !wish.may_be_all {
+        return fail(
+            "purge the whole quarantine? then say --all; or say which part, see --help",
+            exit::USAGE,
+        );
+    }
+    if let Some(code) = cannot_ask(wish.asks) {
+        return code;
+    }
+    let mut holder = match Holder::open(here).await {
+        Ok(holder) => holder,
+        Err(code) => return code,
+    };
+    let result = async {
+        if wish.asks || wish.dry_run {
+            let trial = holder.release(&selection, fate, true).await?;
+            if wish.dry_run || trial.items_total() == 0 {
+                return Ok(Some(trial));
+            }
+            let items = show::count(trial.items_total(), "item");
+            if !confirm(&format!("{}\ndelete {items}?", as_text(&trial)))? {
+                return Ok(None);
+            }
+        }
+        holder.release(&selection, fate, false).await.map(Some)
+    }
+    .await;
+    let closed = holder.close().await;
+    let released = match result.and_then(|released| closed.map(|()| released)) {
+        Ok(Some(released)) => released,
+        Ok(None) => return fail("nothing was deleted", exit::INTERRUPTED),
+        Err(error) => return fail(format_args!("quarantine: {error}"), exit::CANNOT_WRITE),
+    };
+    if wish.json {
+        let mut told = serde_json::json!({ "dry_run": wish.dry_run });
+        told[deed(fate).replace(' ', "_")] = serde_json::json!(released);
+        put(&format!("{told}\n"));
+    } else {
+        let items = show::count(released.items_total(), "item");
+        let would = if wish.dry_run { " would be" } else { "" };
+        put(&format!(
+            "{}\n{items}{would} {}\n",
+            as_text(&released),
+            deed(fate)
+        ));
+    }
+    match released.stopped {
+        Some(why) => {
+            let hint = "the same command goes on when that is mended";
+            fail(
+                format_args!("quarantine: {why}; {hint}"),
+                exit::CANNOT_WRITE,
+            )
+        }
+        None if released.damaged_items > 0 => exit::FINDINGS,
+        None => exit::OK,
+    }
+}
+
+fn as_text(released: &Released) -> String {
+    let items: Vec<String> = released
+        .items
+        .iter()
+        .map(|(signal, items)| format!("{} {signal}", show::number(*items)))
+        .collect();
+    let mut text = match items.is_empty() {
+        true => "nothing".to_owned(),
+        false => items.join(", "),
+    };
+    for (items, why) in [
+        (
+            released.waiting_items,
+            "of a batch that is still on its way",
+        ),
+        (
+            released.too_old_items,
+            "older than the ttl of the class, and dropped at once if put back",
+        ),
+        (released.damaged_items, "damaged, see `buffer verify`"),
+    ] {
+        if items > 0 {
+            text += &format!("\n{} kept: {why}", show::count(items, "item"));
+        }
+    }
+    text
+}
