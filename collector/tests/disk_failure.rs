@@ -176,6 +176,12 @@ impl File for FaultyFile {
         self.inner.set_len(bytes).await
     }
 
+    async fn allocate(&self, bytes: u64) -> io::Result<()> {
+        self.faults
+            .check(&self.faults.write, io::ErrorKind::StorageFull)?;
+        self.inner.allocate(bytes).await
+    }
+
     async fn len(&self) -> io::Result<u64> {
         self.inner.len().await
     }

@@ -9,7 +9,7 @@ mod common;
 
 use std::{collections::BTreeSet, path::Path};
 
-use backroom_collector::{core::accounting::DropReason, env::OsEnv};
+use backroom_collector::{core::accounting::DropReason, env::OsEnv, shell};
 use common::{Running, Sink, buffer, config, env};
 use proptest::{prelude::*, test_runner::TestRunner};
 
@@ -37,6 +37,8 @@ fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
             (name, std::fs::read(path).unwrap())
         })
         .collect();
+    // Nobody reads it, so damage to it is no damage.
+    files.retain(|(name, _)| name != shell::RESERVE_FILE);
     files.sort();
     files
 }
@@ -347,6 +349,47 @@ async fn foreign_files_are_left_alone() {
     running.stop().await;
     assert_eq!(std::fs::read(dir.join("README")).unwrap(), b"do not delete");
     assert!(dir.join("7.journal").exists());
+}
+
+/// The reserve may be anything, and be missing: it starts, and makes it where that can be done.
+#[tokio::test]
+async fn the_reserve_may_be_anything() {
+    let env = env();
+    let (_keep, dir) = buffer();
+    let path = dir.join(shell::RESERVE_FILE);
+    let run = async || {
+        let running = Running::start(&env, config(&dir, None)).await;
+        let mut client = running.client().await;
+        assert_eq!(client.post_spans(0..10).await.unwrap().status, 200);
+        running.stop().await;
+    };
+    run().await;
+    let whole = std::fs::metadata(&path).unwrap().len();
+    for bytes in [0, 1, whole / 3, whole, 3 * whole] {
+        std::fs::write(&path, vec![7; bytes as usize]).unwrap();
+        run().await;
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), whole);
+    }
+    std::fs::remove_file(&path).unwrap();
+    // A copy with a hole in its place takes no room.
+    std::fs::File::create(&path)
+        .unwrap()
+        .set_len(whole)
+        .unwrap();
+    run().await;
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = std::fs::metadata(&path).unwrap();
+    assert!(metadata.blocks() * 512 >= whole, "{metadata:?}");
+
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let running = Running::start(&env, config(&dir, None)).await;
+    let told = running.told.clone();
+    told.wait("it says so", |told| told.has_notice("take a reserve"))
+        .await;
+    let mut client = running.client().await;
+    assert_eq!(client.post_spans(0..10).await.unwrap().status, 200);
+    running.stop().await;
 }
 
 /// A buffer has one process; when that has ended, in whatever way, another one may have it.

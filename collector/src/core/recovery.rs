@@ -14,7 +14,7 @@
 //! whole (a few MiB, see `Limits`); of segments only the index is read, or the headers where there is no index.
 //!
 //! # Order of calls
-//! [`Recovery::journal`] for each journal in order of number, and [`Recovery::other`] for other files; then [`Recovery::segment`] for
+//! [`Recovery::journal`] for each journal in order of number, [`Recovery::reserve`] and [`Recovery::other`] for other files; then [`Recovery::segment`] for
 //! each segment, and for each batch it asks for: write it over itself, sync its segment, then [`Recovery::verified`]; then
 //! [`Recovery::finish`]. Next: `spool`.
 
@@ -121,6 +121,7 @@ pub struct Recovery {
     file: u64,
     other_bytes: u64,
     quarantines: BTreeMap<u64, u64>,
+    reserve_bytes: u64,
     report: Report,
 }
 
@@ -213,6 +214,11 @@ impl Recovery {
         if let Some(file) = file.filter(|file| file.kind == FileKind::Quarantine) {
             self.quarantines.insert(file.number, bytes);
         }
+    }
+
+    /// The file that holds the reserve takes so many bytes on disk; nobody asks what is in it.
+    pub fn reserve(&mut self, bytes: u64) {
+        self.reserve_bytes = bytes;
     }
 
     /// A segment's headers, from its index or from a walk. Returns the batches whose payload must be checked.
@@ -395,6 +401,7 @@ impl Recovery {
                 spool.quarantines.insert(number, bytes);
             }
         }
+        spool.reserve_held = self.reserve_bytes;
         spool.unix_now = self.unix_now;
         let rows_max = spool.limits.ledger_rows_max();
         spool.ledger = std::mem::take(&mut self.ledger).with_rows_max(rows_max);

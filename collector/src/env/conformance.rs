@@ -25,6 +25,7 @@ pub async fn check<E: Env>(env: &E, dir: &Path, local: IpAddr) {
     renames_replace(env, dir).await;
     names_and_files_are_apart(env, dir).await;
     locks_are_held_once(env, dir).await;
+    room_is_taken_and_given_back(env, dir).await;
     streams_echo_and_close_by_halves(env, local).await;
     closed_ports_refuse(env, local).await;
     taken_ports_are_told(env, local).await;
@@ -240,6 +241,29 @@ pub async fn locks_are_held_once<E: Env>(env: &E, dir: &Path) {
         let other = disk.lock(&dir.join("conformance-lock-2")).await;
         drop((other.expect("another one is free"), held));
     }
+}
+
+/// Room can be taken ahead of data and given back; what was written stays.
+pub async fn room_is_taken_and_given_back<E: Env>(env: &E, dir: &Path) {
+    let disk = env.disk();
+    let path = dir.join("conformance-room");
+    let file = disk.open(&path, Open::CreateNew).await.expect("open");
+    let data = Bytes::from_static(b"data");
+    file.write_at(0, data.clone()).await.expect("write");
+    file.allocate(100_000).await.expect("take room");
+    file.allocate(50_000).await.expect("it has more");
+    file.sync().await.expect("sync");
+    assert_eq!(file.len().await.expect("length"), 100_000);
+    assert_eq!(file.read_at(0, 4).await.expect("read"), data);
+    let taken = || async {
+        let listed = disk.read_dir(dir).await.expect("list");
+        let entry = listed.into_iter().find(|e| e.name == "conformance-room");
+        entry.expect("it has a name").disk_bytes
+    };
+    assert!(taken().await >= 100_000, "it takes room");
+    file.set_len(0).await.expect("give it back");
+    assert_eq!(taken().await, 0);
+    disk.remove_file(&path).await.expect("remove");
 }
 
 /// Bytes arrive in order both ways, and either side may end its half while the other goes on.

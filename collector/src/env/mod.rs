@@ -236,6 +236,9 @@ pub struct DirEntry {
     pub name: String,
     /// Length in bytes; 0 for directories.
     pub bytes: u64,
+    /// Bytes that it takes on the disk: less than its length where it has holes, more where blocks were taken ahead; 0 for
+    /// directories.
+    pub disk_bytes: u64,
     /// Whether it is a directory.
     pub is_dir: bool,
 }
@@ -330,6 +333,13 @@ pub trait File: Send + Sync + 'static {
 
     /// Cuts or extends the file; not durable until [`File::sync`].
     fn set_len(&self, bytes: u64) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// Takes room for the first `bytes` of the file, which is as long as that afterwards or longer. What was written stays; what
+    /// was not reads as anything. It is for room, not for data.
+    ///
+    /// # Errors
+    /// `StorageFull` where there is none; the file may have grown all the same.
+    fn allocate(&self, bytes: u64) -> impl Future<Output = io::Result<()>> + Send;
 
     /// Length in bytes.
     fn len(&self) -> impl Future<Output = io::Result<u64>> + Send;

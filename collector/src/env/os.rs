@@ -7,7 +7,7 @@ use std::{
     fs,
     io::{self, Write as _},
     net::SocketAddr,
-    os::unix::fs::{FileExt, OpenOptionsExt as _},
+    os::unix::fs::{FileExt, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, UNIX_EPOCH},
@@ -304,6 +304,12 @@ impl Disk for OsDisk {
                 entries.push(DirEntry {
                     name: entry.file_name().to_string_lossy().into_owned(),
                     bytes: if metadata.is_dir() { 0 } else { metadata.len() },
+                    // The unit of st_blocks is 512 bytes, whatever the file system's blocks are.
+                    disk_bytes: if metadata.is_dir() {
+                        0
+                    } else {
+                        metadata.blocks().saturating_mul(512)
+                    },
                     is_dir: metadata.is_dir(),
                 });
             }
@@ -424,16 +430,72 @@ impl File for OsFile {
         on_helper(move || file.set_len(bytes)).await
     }
 
+    async fn allocate(&self, bytes: u64) -> io::Result<()> {
+        let file = self.0.clone();
+        on_helper(move || allocate(&file, bytes)).await
+    }
+
     async fn len(&self) -> io::Result<u64> {
         let file = self.0.clone();
         on_helper(move || Ok(file.metadata()?.len())).await
     }
 }
 
+/// Takes blocks for the first `bytes` of a file.
+fn allocate(file: &fs::File, bytes: u64) -> io::Result<()> {
+    use rustix::{
+        fs::{FallocateFlags, fallocate},
+        io::Errno,
+    };
+    if bytes == 0 {
+        return Ok(());
+    }
+    loop {
+        match fallocate(file, FallocateFlags::empty(), 0, bytes) {
+            Ok(()) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => return fill(file, bytes),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Takes blocks where the file system has no call for it. Written is noise: zeros take no room where files are compressed.
+fn fill(file: &fs::File, bytes: u64) -> io::Result<()> {
+    let mut rng = ChaCha20Rng::seed_from_u64(bytes);
+    let mut chunk = vec![0; 64 << 10];
+    let mut at = file.metadata()?.len();
+    while at < bytes {
+        let len = chunk.len().min((bytes - at) as usize);
+        rng.fill_bytes(&mut chunk[..len]);
+        file.write_all_at(&chunk[..len], at)?;
+        at += len as u64;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::env::conformance;
+
+    /// Both ways of taking room take blocks, and leave what is there.
+    #[test]
+    fn room_is_taken_in_blocks() {
+        for take in [allocate, fill] {
+            let file = tempfile::tempfile().unwrap();
+            file.write_all_at(b"data", 0).unwrap();
+            take(&file, 300_000).unwrap();
+            let metadata = file.metadata().unwrap();
+            assert_eq!(metadata.len(), 300_000);
+            assert!(metadata.blocks() * 512 >= 300_000, "{metadata:?}");
+            let mut start = [0; 4];
+            file.read_exact_at(&mut start, 0).unwrap();
+            assert_eq!(&start, b"data");
+            take(&file, 100).unwrap();
+            assert_eq!(file.metadata().unwrap().len(), 300_000);
+        }
+    }
 
     #[tokio::test]
     async fn conforms() {

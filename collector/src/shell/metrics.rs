@@ -221,6 +221,18 @@ fn buffer(state: &State, config: &Config, surroundings: &Surroundings) -> Vec<Fa
             quota,
         ),
         Family::single(
+            "backroom_buffer_unsealed_bytes",
+            Gauge,
+            "requests that are in a journal and not in a sealed batch yet, before compression",
+            state.spool.unsealed_bytes(),
+        ),
+        Family::single(
+            "backroom_buffer_reserve_bytes",
+            Gauge,
+            "the part of these files that a full disk gives to notes of what was delivered or dropped; 0 while it is given",
+            state.spool.reserve_held(),
+        ),
+        Family::single(
             "backroom_buffer_full_in_seconds",
             Gauge,
             "time until the buffer or its file system is full, at the growth of the last minutes; +Inf if it does not grow",

@@ -2,7 +2,7 @@
 //!
 //! [`run`] is the one entry, for the binary and for a simulated machine alike. Every task is spawned in the machine's
 //! scope. The parts: `receiver` (OTLP in), `store` (commits and seals), `exporter` with `client` (batches out),
-//! `admin` with `health` and `metrics`, `telemetry` (the same metrics over OTLP), `supervision` with `reload`, `recover` (from
+//! `reserve` (room for notes on a full disk), `admin` with `health` and `metrics`, `telemetry` (the same metrics over OTLP), `supervision` with `reload`, `recover` (from
 //! disk at the start). They meet in `shared`. [`inspect`] and [`verify`] look at a buffer from outside; `handling` changes one,
 //! for [`keeper`] and, in a collector that runs, for [`control`].
 
@@ -21,6 +21,7 @@ mod receiver;
 mod recover;
 pub mod release;
 mod reload;
+mod reserve;
 mod shared;
 mod store;
 mod supervision;
@@ -42,6 +43,7 @@ pub use health::HANG;
 pub use observer::{Observer, Quiet};
 pub(crate) use receiver::parse_tokens;
 use receiver::{Doors, Road, Tokens};
+pub use reserve::RESERVE_FILE;
 pub use supervision::{Control, Handle, ReloadError, Reloaded, Status, supervision};
 
 use crate::{

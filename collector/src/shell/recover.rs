@@ -2,6 +2,7 @@
 
 use std::{io, path::Path};
 
+use super::reserve::RESERVE_FILE;
 use crate::{
     config::Config,
     core::{
@@ -49,7 +50,11 @@ pub(super) async fn recover<E: Env>(
                 }
             }
             Some(id) if id.kind == FileKind::Batches => segments.push((id, entry.bytes)),
-            _ => recovery.other(id, entry.bytes),
+            _ if entry.name == RESERVE_FILE && !entry.is_dir => {
+                recovery.reserve(entry.disk_bytes);
+            }
+            // Somebody's file may have holes, or more blocks than bytes.
+            _ => recovery.other(id, entry.bytes.max(entry.disk_bytes)),
         }
     }
     for (id, bytes) in segments {

@@ -53,6 +53,8 @@ pub(super) struct Shared<E> {
     crew: Mutex<Vec<Task<()>>>,
     /// Held while the file system is asked for its free space.
     pub(super) free_bytes: Arc<tokio::sync::Mutex<()>>,
+    /// Held while the reserve's file is changed.
+    pub(super) reserve: tokio::sync::Mutex<super::reserve::NextTry>,
     /// The directory of the buffer, which no reload changes.
     pub(super) dir: PathBuf,
     config: Mutex<Arc<Config>>,
@@ -160,6 +162,7 @@ impl<E: Env> Shared<E> {
             target: watch::channel(target.map(Arc::new)).0,
             crew: Mutex::default(),
             free_bytes: Arc::default(),
+            reserve: tokio::sync::Mutex::new(None),
             dir: config.buffer.dir.clone(),
             config: Mutex::new(Arc::new(config)),
             start: tokio::time::Instant::now(),
@@ -231,7 +234,8 @@ impl<E: Env> Shared<E> {
         let (events, accounting, backlog) = {
             let mut state = self.lock();
             if state.trend.is_due(time) {
-                let used = state.spool.disk_bytes();
+                // The reserve comes and goes at once, which is no growth.
+                let used = state.spool.disk_bytes() - state.spool.reserve_held();
                 state.trend.look(time, used);
             }
             let events = state.spool.take_events();

@@ -61,7 +61,7 @@ impl Committed {
 }
 
 /// Whether the file system, or the user's quota on it, is used up.
-fn is_no_space(error: &io::Error) -> bool {
+pub(super) fn is_no_space(error: &io::Error) -> bool {
     let kind = error.kind();
     kind == io::ErrorKind::StorageFull || kind == io::ErrorKind::QuotaExceeded
 }
@@ -79,6 +79,17 @@ pub(super) enum Stored {
     Busy,
     /// The disk failed.
     DiskFailed,
+}
+
+/// What a write has found that found no space.
+#[derive(Clone, Copy, Debug)]
+struct Shortage {
+    /// Free bytes, as the file system says.
+    free: u64,
+    /// There are not so many.
+    needed: u64,
+    /// Bytes of the reserve that were given up for it.
+    given_up: u64,
 }
 
 type FileOf<E> = <<E as Env>::Disk as Disk>::File;
@@ -161,22 +172,27 @@ impl<E: Env> Shared<E> {
     }
 
     /// Asks the file system for its free space, and tells the spool: it is, or was, less than the quota.
-    async fn look_at_disk(&self) {
+    pub(super) async fn look_at_disk(&self) {
         let _one_at_a_time = self.free_bytes.lock().await;
         if let Ok(free) = self.env.disk().free_bytes(&self.dir).await {
             self.lock().spool.disk_free(free);
         }
     }
 
-    /// What is free after a write that found no space; `None` for other results.
-    async fn free_if_full(&self, result: &io::Result<()>) -> Option<u64> {
+    /// Gives the reserve up if a write of so many bytes found no space, and looks at what is there then; `None` for other results.
+    async fn shortage(&self, result: &io::Result<()>, bytes: usize) -> Option<Shortage> {
         let error = result.as_ref().err()?;
         if !is_no_space(error) {
             return None;
         }
+        let given_up = self.give_up_reserve().await;
         let _one_at_a_time = self.free_bytes.lock().await;
-        // One that does not know has nothing to give.
-        Some(self.env.disk().free_bytes(&self.dir).await.unwrap_or(0))
+        Some(Shortage {
+            // One that does not know has nothing to give.
+            free: self.env.disk().free_bytes(&self.dir).await.unwrap_or(0),
+            needed: bytes as u64 + given_up,
+            given_up,
+        })
     }
 
     /// Waits until compression has caught up, so that what is durable and not sealed does not fill the memory; false if it does
@@ -226,6 +242,9 @@ impl<E: Env> Shared<E> {
         offset: u64,
         data: Bytes,
     ) -> io::Result<()> {
+        if self.lock().spool.needs_reserve() {
+            self.give_up_reserve().await;
+        }
         if current.as_ref().is_none_or(|(id, _)| *id != file) {
             let how = if create {
                 Open::CreateNew
@@ -274,11 +293,11 @@ impl<E: Env> Shared<E> {
             )
             .await;
         if result.is_err() {
-            let free = self.free_if_full(&result).await;
+            let shortage = self.shortage(&result, placement.bytes.len()).await;
             let spool = &mut self.lock().spool;
             spool.quarantine_failed(&placement);
-            if let Some(free) = free {
-                spool.disk_full(free, placement.bytes.len() as u64);
+            if let Some(Shortage { free, needed, .. }) = shortage {
+                spool.disk_full(free, needed);
             }
         }
         result
@@ -307,6 +326,7 @@ pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
             if shared.lock().is_ending {
                 return;
             }
+            shared.keep_reserve().await;
             let is_short = {
                 let mut state = shared.lock();
                 state.busy_since = None;
@@ -331,13 +351,13 @@ pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
                 commit.bytes,
             )
             .await;
-        let free = shared.free_if_full(&result).await;
+        let shortage = shared.shortage(&result, bytes).await;
         let waiters: Vec<_> = {
             let now = shared.now();
             let mut state = shared.lock();
             state.spool.commit_done(now, result.is_ok());
-            if let Some(free) = free {
-                state.spool.disk_full(free, bytes as u64);
+            if let Some(Shortage { free, needed, .. }) = shortage {
+                state.spool.disk_full(free, needed);
             }
             let counters = &mut state.counters;
             counters.commit_bytes.record(bytes as f64);
@@ -354,11 +374,18 @@ pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
         shared.seal.notify_one();
         shared.committed.notify_waiters();
         match result {
-            Ok(()) => shared.disk_health(Writer::Journal, None),
+            Ok(()) => {
+                shared.disk_health(Writer::Journal, None);
+                shared.keep_reserve().await;
+            }
             Err(error) => {
                 current = None;
                 let error = describe("write journal", &path, &error);
                 shared.disk_health(Writer::Journal, Some(error));
+                if shortage.is_some_and(|shortage| shortage.given_up > 0) {
+                    // Now there is room for notes, and this may be the last chance for them.
+                    continue;
+                }
                 if shared.lock().is_ending {
                     return;
                 }
@@ -415,7 +442,7 @@ pub(super) async fn seal<E: Env>(shared: Arc<Shared<E>>) {
                 .await;
         }
         let path = shared.path(placement.file);
-        let bytes = placement.bytes.len() as u64;
+        let bytes = placement.bytes.len();
         let result = shared
             .write(
                 &mut current,
@@ -425,12 +452,12 @@ pub(super) async fn seal<E: Env>(shared: Arc<Shared<E>>) {
                 placement.bytes,
             )
             .await;
-        let free = shared.free_if_full(&result).await;
+        let shortage = shared.shortage(&result, bytes).await;
         {
             let spool = &mut shared.lock().spool;
             spool.seal_done(result.is_ok());
-            if let Some(free) = free {
-                spool.disk_full(free, bytes);
+            if let Some(Shortage { free, needed, .. }) = shortage {
+                spool.disk_full(free, needed);
             }
         }
         shared.sealed.notify_waiters();
@@ -443,6 +470,9 @@ pub(super) async fn seal<E: Env>(shared: Arc<Shared<E>>) {
                 current = None;
                 let error = describe("write batch", &path, &error);
                 shared.disk_health(Writer::Batches, Some(error));
+                if shortage.is_some_and(|shortage| shortage.given_up > 0) {
+                    continue;
+                }
                 tokio::time::sleep(DISK_PAUSE).await;
             }
         }

@@ -356,6 +356,14 @@ impl File for SimFile {
         self.disk.act(DiskOp::Write, set_len).await
     }
 
+    async fn allocate(&self, bytes: u64) -> io::Result<()> {
+        let allocate = |keeps: &mut DiskState| {
+            let bytes = bytes.max(keeps.len(self.file));
+            keeps.set_len(self.file, bytes)
+        };
+        self.disk.act(DiskOp::Write, allocate).await
+    }
+
     async fn len(&self) -> io::Result<u64> {
         Ok(self.disk.state().keeps.len(self.file))
     }

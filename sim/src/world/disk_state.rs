@@ -314,6 +314,8 @@ impl DiskState {
                 Some(DirEntry {
                     name: name.file_name()?.to_string_lossy().into_owned(),
                     bytes: bytes.unwrap_or(0),
+                    // A simulated file has no holes.
+                    disk_bytes: bytes.unwrap_or(0),
                     is_dir: bytes.is_none(),
                 })
             })

@@ -168,6 +168,10 @@ impl File for LyingFile {
         self.inner.set_len(bytes).await
     }
 
+    async fn allocate(&self, bytes: u64) -> io::Result<()> {
+        self.inner.allocate(bytes).await
+    }
+
     async fn len(&self) -> io::Result<u64> {
         self.inner.len().await
     }

@@ -6,7 +6,7 @@ use backroom_sim::world::disk::DiskOp;
 
 use crate::{
     judge::{Excused, must_hold},
-    stage::{Life, Log, Mode, S, Setup, Stage, play},
+    stage::{Life, Log, Mode, S, Setup, Stage, play, reserve_bytes},
 };
 
 fn setup() -> Setup {
@@ -39,6 +39,8 @@ fn a_full_disk_refuses_starts_and_drains() {
         stage.start();
         stage.until("half of it", |log| log.acked.len() > 60).await;
         stage.pass(S).await;
+        let reserve = reserve_bytes(&stage.disk);
+        assert!(reserve > 16 << 10, "there is a reserve: {reserve}");
         let free = stage.disk.free();
         stage.disk.hold(free);
         assert_eq!(stage.disk.free(), 0);
@@ -48,6 +50,7 @@ fn a_full_disk_refuses_starts_and_drains() {
             notices.any(|notice| notice.contains("no space left"))
         };
         assert!(is_told(stage.log().life()), "it says so");
+        assert_eq!(reserve_bytes(&stage.disk), 0, "it is given up");
         stage.power_cut().await;
         stage
             .until("a start on a full disk", |log| {
@@ -66,6 +69,7 @@ fn a_full_disk_refuses_starts_and_drains() {
         stage.pass(10 * S).await;
         stage.disk.hold(0);
         stage.drained().await;
+        assert_eq!(reserve_bytes(&stage.disk), reserve, "it is taken again");
     });
     must_hold(&"full", &log, errors());
     assert!(log.refused > 5);
@@ -87,13 +91,13 @@ fn a_slow_disk_only_slows() {
     assert!(acked * 10 > offered * 9, "{acked} of {offered}");
 }
 
-/// A kind of operation that fails for two seconds under load.
+/// A kind of operation that fails for four seconds under load: a request is put into three commits before it is refused.
 fn failing(op: DiskOp, kind: ErrorKind) -> Log {
     play(setup(), async |stage: Stage| {
         stage.start();
         stage.pass(S).await;
         stage.disk.fail(op, Some(kind));
-        stage.pass(2 * S).await;
+        stage.pass(4 * S).await;
         stage.disk.fail(op, None);
         stage.pass(Duration::from_millis(500)).await;
         stage.drained().await;

@@ -141,6 +141,7 @@ pub(crate) struct Log {
     pub(crate) last_acks: u32,
     /// Most bytes that the buffer's files had together, seen at each change of the account.
     pub(crate) buffer_bytes_max: u64,
+    /// The same at the end, without the reserve.
     pub(crate) buffer_bytes_end: u64,
     pub(crate) files_end: Vec<(std::path::PathBuf, u64)>,
     /// Operations that failed or were cut.
@@ -230,7 +231,7 @@ where
                     let mut log = bell.lock();
                     log.bites = disk.bites();
                     log.changes = disk.changes();
-                    log.buffer_bytes_end = buffer_bytes(&disk);
+                    log.buffer_bytes_end = buffer_bytes(&disk) - reserve_bytes(&disk);
                     log.files_end = disk.files();
                 }
             };
@@ -243,6 +244,16 @@ where
 
 fn buffer_bytes(disk: &SimDisk) -> u64 {
     disk.files().iter().map(|(_, bytes)| bytes).sum()
+}
+
+/// What the reserve's file takes.
+pub(crate) fn reserve_bytes(disk: &SimDisk) -> u64 {
+    let files = disk.files();
+    let reserve = files
+        .iter()
+        .filter(|(path, _)| path.ends_with("reserve"))
+        .map(|(_, bytes)| bytes);
+    reserve.sum()
 }
 
 impl Stage {

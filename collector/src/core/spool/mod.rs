@@ -9,7 +9,8 @@
 //!    [`Spool::quarantined`] or [`Spool::damaged`].
 //! 4. [`Spool::expire`] drops what is too old, [`Spool::purge`] what an operator does not want.
 //! 5. [`Spool::take_garbage`] names files to remove; then [`Spool::removed`].
-//! 6. [`Spool::disk_full`] after a write that found no space; [`Spool::disk_free`] while [`Spool::is_short`].
+//! 6. [`Spool::disk_full`] after a write that found no space; [`Spool::disk_free`] while [`Spool::is_short`]. Before a write, the
+//!    reserve is given up if [`Spool::needs_reserve`]; it is made what [`Spool::reserve_wanted`] says when nothing else waits.
 //!
 //! One commit and one seal may be under way at a time, and any number of sends.
 //!
@@ -99,7 +100,7 @@ const COMMIT_BYTES: u64 = 4 << 20;
 /// Batches in one segment: bounds its index in memory.
 const SEGMENT_BATCHES: usize = 4096;
 
-/// Kept free for notes and footers, so that a full buffer can still be emptied; beside what a checkpoint may take.
+/// Kept for notes and footers, so that a full buffer can still be emptied; beside what a checkpoint may take.
 const RESERVE_BYTES: u64 = 16 << 10;
 
 /// Bytes of a row of the ledger, about.
@@ -303,6 +304,8 @@ pub struct Spool {
     pub(super) limits: Limits,
     /// What the disk has for the buffer, where that is less than the quota; see `room`.
     pub(super) room_bytes: Option<u64>,
+    /// The reserve's file, on disk.
+    pub(in crate::core) reserve_held: u64,
     pub(super) store: u64,
     pub(super) boot: u64,
     pub(super) next_file: u64,
@@ -358,6 +361,7 @@ impl Spool {
         let mut spool = Self {
             limits,
             room_bytes: None,
+            reserve_held: 0,
             store,
             boot: 1,
             next_file: 1,
@@ -463,10 +467,11 @@ impl Spool {
             .chain(noted)
             .map(|(_, bytes)| bytes)
             .sum();
-        self.kept_bytes() + leaving + going.map(|(_, bytes)| bytes).sum::<u64>()
+        let going: u64 = going.map(|(_, bytes)| bytes).sum();
+        self.kept_bytes() + self.reserve_held + leaving + going
     }
 
-    /// Files that stay, and those that should not but cannot be removed.
+    /// Files that stay, and those that should not but cannot be removed; not the reserve, which gives way.
     pub(super) fn kept_bytes(&self) -> u64 {
         let journals: u64 = self.journals.values().map(|journal| journal.bytes).sum();
         let segments: u64 = self.queues.values().map(|queue| queue.bytes).sum();

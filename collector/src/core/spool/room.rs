@@ -1,14 +1,22 @@
-//! What the disk leaves of the quota: others may have filled it. Next: `queue`, which shares it out.
+//! What the disk leaves of the quota: others may have filled it; and the reserve, which they cannot have. Next: `queue`, which
+//! shares the room out.
 //!
 //! While nothing fails the quota is `buffer.disk`, and nobody asks the file system. A write that finds no space lowers it to what
 //! the buffer has and what is free; then the policies for a full buffer apply as they always do. The shell asks again
 //! while that is so ([`Spool::is_short`]), and the quota rises with what is free, up to `buffer.disk`.
+//!
+//! # The reserve
+//! A part of the quota is for notes, checkpoints and footers alone: without them a full buffer could not be emptied. That others
+//! do not take it either, a file holds it. Requests are let in as if the file were always there. A write that would exceed the
+//! quota, or has found no space, takes the file's room; it is taken again when there is more room than that, or the next note
+//! would have it again.
 
 use super::{RESERVE_BYTES, Spool};
 use crate::otlp::Signal;
 
 impl Spool {
-    /// A write of so many bytes found no space in the file system, which says that so much is free.
+    /// A write of so many bytes found no space in the file system, which says that so much is free. What was given up of the
+    /// reserve since counts among the bytes of the write.
     ///
     /// The write knows better: free space that is not for this user is no space.
     pub fn disk_full(&mut self, free_bytes: u64, write_bytes: u64) {
@@ -60,6 +68,39 @@ impl Spool {
 
     /// Bytes that only notes, checkpoints and footers may take.
     pub(super) fn reserve_bytes(&self) -> u64 {
+        self.reserve_wish().max(self.reserve_held)
+    }
+
+    /// What the reserve should be: notes, and a checkpoint with all of the ledger.
+    fn reserve_wish(&self) -> u64 {
         RESERVE_BYTES + (self.journal_bytes() / 4).min(1 << 20)
+    }
+
+    /// Bytes of the reserve's file.
+    pub fn reserve_held(&self) -> u64 {
+        self.reserve_held
+    }
+
+    /// The reserve's file takes so many bytes from now on.
+    pub fn hold_reserve(&mut self, bytes: u64) {
+        self.reserve_held = bytes;
+    }
+
+    /// How large the reserve's file should be made; `None` if it is well as it is, or there is no room for it.
+    pub fn reserve_wanted(&self) -> Option<u64> {
+        let (wish, held) = (self.reserve_wish(), self.reserve_held);
+        // Half of it does: on a disk that fills and empties, the wish goes up and down with what is free.
+        if held > wish {
+            return Some(wish);
+        }
+        let needed = self.disk_bytes() - held + wish + RESERVE_BYTES;
+        (held < wish / 2 && needed <= self.quota_bytes()).then_some(wish)
+    }
+
+    /// Whether what is being written needs the room of the reserve.
+    pub fn needs_reserve(&self) -> bool {
+        let commit = self.committing.as_ref().map_or(0, |commit| commit.bytes);
+        let seal = self.sealing.as_ref().map_or(0, |seal| seal.placed_bytes());
+        self.reserve_held > 0 && self.disk_bytes() + commit + seal > self.quota_bytes()
     }
 }

@@ -44,6 +44,13 @@ pub(in crate::core) struct Sealing {
     placed: Option<(u64, bool, Entry, u64)>,
 }
 
+impl Sealing {
+    /// Bytes that are being written; 0 before it is known where.
+    pub(super) fn placed_bytes(&self) -> u64 {
+        self.placed.map_or(0, |(.., bytes)| bytes)
+    }
+}
+
 impl Spool {
     /// A batch that is due; `None` if there is none or one is under way.
     pub fn begin_seal(&mut self, now: Mono) -> Option<SealWork> {

@@ -293,12 +293,19 @@ impl World {
         if self.spool.is_short() {
             self.spool.disk_free(self.free_bytes());
         }
+        if let Some(bytes) = self.spool.reserve_wanted() {
+            let more = bytes.saturating_sub(self.spool.reserve_held());
+            if more <= self.free_bytes() {
+                self.spool.hold_reserve(bytes);
+            }
+        }
+        let reserve = self.spool.reserve_held();
         assert!(
-            self.is_counted(self.spool.disk_bytes(), self.disk.bytes()),
+            self.is_counted(self.spool.disk_bytes(), self.disk.bytes() + reserve),
             "files are counted as they are"
         );
         assert!(
-            self.has_restarted || self.disk.bytes() <= self.limits.disk_bytes,
+            self.has_restarted || self.disk.bytes() + reserve <= self.limits.disk_bytes,
             "the quota holds"
         );
         let stored = self.spool.accounting.stored_total();
@@ -331,7 +338,16 @@ impl World {
     }
 
     fn free_bytes(&self) -> u64 {
-        self.capacity.saturating_sub(self.disk.bytes())
+        let taken = self.disk.bytes() + self.spool.reserve_held();
+        self.capacity.saturating_sub(taken)
+    }
+
+    /// What there is for the files of the disk.
+    fn room(&mut self) -> u64 {
+        if self.spool.needs_reserve() {
+            self.spool.hold_reserve(0);
+        }
+        self.capacity.saturating_sub(self.spool.reserve_held())
     }
 
     /// Dropped over all starts.
@@ -366,7 +382,8 @@ impl World {
             return;
         };
         let at = (commit.file, commit.create, commit.offset);
-        let fits = self.disk.write_within(self.capacity, at, &commit.bytes);
+        let room = self.room();
+        let fits = self.disk.write_within(room, at, &commit.bytes);
         let is_fine = is_fine && fits;
         if is_fine {
             self.disk.sync(commit.file, commit.create);
@@ -386,12 +403,13 @@ impl World {
         };
         let body = compress(work.codec, &work.pieces);
         let placement = self.spool.place_batch(work.codec.into(), &body);
+        let room = self.room();
         if let Some((file, offset, footer)) = &placement.footer {
             let at = (*file, false, *offset);
-            self.was_full |= !self.disk.write_within(self.capacity, at, footer);
+            self.was_full |= !self.disk.write_within(room, at, footer);
         }
         let at = (placement.file, placement.create, placement.offset);
-        let fits = self.disk.write_within(self.capacity, at, &placement.bytes);
+        let fits = self.disk.write_within(room, at, &placement.bytes);
         let is_fine = is_fine && fits;
         self.seal_has_failed |= !is_fine;
         if is_fine {
@@ -405,7 +423,10 @@ impl World {
     fn wrote(&mut self, fits: bool, bytes: usize) {
         if !fits {
             self.was_full = true;
-            self.spool.disk_full(self.free_bytes(), bytes as u64);
+            let given_up = self.spool.reserve_held();
+            self.spool.hold_reserve(0);
+            self.spool
+                .disk_full(self.free_bytes(), bytes as u64 + given_up);
         }
     }
 
@@ -479,7 +500,11 @@ impl World {
                 "a crash damages nothing acknowledged"
             );
         }
+        // Its file stays, unless power was lost.
+        let held = self.spool.reserve_held();
         self.spool = spool;
+        self.spool
+            .hold_reserve(if self.rng.random() { held } else { 0 });
     }
 
     fn deliver_all(&mut self) {
