@@ -10,6 +10,7 @@
 //! - [`grpc`]: paths, frames and headers of OTLP/gRPC.
 //! - [`json`]: OTLP/JSON and back.
 
+mod attribute;
 pub mod grpc;
 pub mod json;
 pub mod response;

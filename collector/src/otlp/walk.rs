@@ -2,11 +2,12 @@
 //!
 //! The verdict is prost's, byte for byte (test `agrees_with_prost`): wire types must match the schema, strings must be
 //! UTF-8, messages nest at most 100 deep, unknown fields and groups are skipped by the same rules. A looser check would
-//! let one bad request into a batch, and the receiver would refuse the whole batch for it. Next: `split`.
+//! let one bad request into a batch, and the receiver would refuse the whole batch for it. Next: `attribute`, `split`.
 
 use super::{
     Signal,
-    schema::{Kind, Message},
+    attribute::{is_plain_attribute, is_text},
+    schema::{KEY_VALUE, Kind, Message},
 };
 
 /// Nesting that prost and protobuf allow.
@@ -94,13 +95,21 @@ impl<'a> Reader<'a> {
             match message.field(tag) {
                 Kind::Text => {
                     let text = self.blob(wire, end)?;
-                    if std::str::from_utf8(text).is_err() {
+                    if !is_text(text) {
                         return self.error(Malformed::Utf8);
                     }
                 }
                 Kind::Message(inner) => {
                     let inner_end = self.enter(wire, end, left)?;
-                    self.message(inner_end, inner, left - 1)?;
+                    // Two messages deep, as the long way would count.
+                    if left > 1
+                        && std::ptr::eq(inner, &KEY_VALUE)
+                        && is_plain_attribute(&self.data[self.at..inner_end])
+                    {
+                        self.at = inner_end;
+                    } else {
+                        self.message(inner_end, inner, left - 1)?;
+                    }
                 }
                 Kind::Varint => {
                     self.expect(VARINT, wire)?;
