@@ -54,7 +54,7 @@ pub static COLLECTOR: Shape = Shape {
         Key::may(
             "compress",
             Ty::Table(&COMPRESS),
-            "{ codec = \"zstd:3\" }",
+            "{ codec = \"zstd:1\" }",
             "How batches are compressed.",
         ),
         Key::may(
@@ -252,7 +252,7 @@ static COMPRESS: Shape = Shape {
         Key::or(
             "codec",
             Ty::Word(&CODEC),
-            "\"zstd:3\"",
+            "\"zstd:1\"",
             "none, gzip, gzip:1 to gzip:9, zstd, or zstd:1 to zstd:19.",
         ),
         Key::may(
@@ -405,7 +405,8 @@ impl Default for Config {
             buffer: Buffer::default(),
             classes: Vec::new(),
             compress: Compress {
-                codec: Codec::Zstd(3),
+                // Level 3 takes twice the CPU for two per cent fewer bytes, at a MiB of a store's telemetry.
+                codec: Codec::Zstd(1),
                 ratio: None,
             },
             batch: Batch {

@@ -3,11 +3,12 @@
 //! Several members or frames would be cut to the first by many receivers (spec/collector.md, section 3); ours reads them all.
 //! The zstd window stays within the 8 MiB that RFC 9659 allows on the wire. Next: `spool`, which stores what is compressed.
 //!
-//! A thread keeps its zstd contexts from body to body: to make and clear one costs a third of compressing a small batch.
+//! zstd contexts are kept from body to body: to make and clear one costs a third of compressing a small batch. All threads
+//! share them: one each would be megabytes for every helper thread that compressed once.
 
 use std::{
-    cell::RefCell,
     io::{self, Read, Write},
+    sync::Mutex,
 };
 
 use bytes::Bytes;
@@ -86,15 +87,42 @@ impl From<Codec> for CodecId {
     }
 }
 
-/// A context larger than this is given back: level 19 takes 80 MB for a large body, and small bodies may follow.
+/// What holds more than this is given back: level 19 takes 80 MB for a large body, and small bodies may follow.
 const KEPT_BYTES_MAX: usize = 8 << 20;
 
-thread_local! {
-    static ENCODER: RefCell<Option<CCtx<'static>>> = const { RefCell::new(None) };
-    static DECODER: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
+/// Encoders or decoders that nobody uses.
+struct Idle<C>(Mutex<Vec<C>>);
+
+static ENCODERS: Idle<Encoder> = Idle::new();
+static DECODERS: Idle<DCtx<'static>> = Idle::new();
+
+impl<C> Idle<C> {
+    /// One for what is stored, one for what is sent.
+    const COUNT_MAX: usize = 2;
+
+    const fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    fn take(&self, create: impl FnOnce() -> C) -> C {
+        self.list().pop().unwrap_or_else(create)
+    }
+
+    fn put(&self, idle: C, bytes: usize) {
+        let mut list = self.list();
+        if bytes <= KEPT_BYTES_MAX && list.len() < Self::COUNT_MAX {
+            list.push(idle);
+        }
+    }
+
+    fn list(&self) -> std::sync::MutexGuard<'_, Vec<C>> {
+        self.0
+            .lock()
+            .expect("nothing panics while it holds the list")
+    }
 }
 
-/// Compresses the concatenation of `pieces`, without concatenating it first.
+/// Compresses the concatenation of `pieces`.
 pub fn compress(codec: Codec, pieces: &[Bytes]) -> Bytes {
     const IN_MEMORY: &str = "writing to memory does not fail";
     let raw_bytes: usize = pieces.iter().map(Bytes::len).sum();
@@ -111,24 +139,57 @@ pub fn compress(codec: Codec, pieces: &[Bytes]) -> Bytes {
             encoder.finish().expect(IN_MEMORY).into()
         }
         Codec::Zstd(level) => {
-            let mut context = ENCODER.take().unwrap_or_else(CCtx::create);
-            context
-                .set_parameter(CParameter::CompressionLevel(level))
-                .expect("a level is clamped by zstd");
-            let out = Vec::with_capacity(raw_bytes / 4);
-            let mut encoder = zstd::stream::write::Encoder::with_context(out, &mut context);
-            encoder
-                .set_pledged_src_size(Some(raw_bytes as u64))
-                .expect("set before the first byte");
-            for piece in pieces {
-                encoder.write_all(piece).expect(IN_MEMORY);
-            }
-            let body = encoder.finish().expect(IN_MEMORY).into();
-            if context.sizeof() <= KEPT_BYTES_MAX {
-                ENCODER.set(Some(context));
-            }
+            let mut encoder = ENCODERS.take(Encoder::new);
+            let body = encoder.encode(level, pieces);
+            let bytes = encoder.bytes();
+            ENCODERS.put(encoder, bytes);
             body
         }
+    }
+}
+
+/// A zstd context and the memory that it works in.
+struct Encoder {
+    context: CCtx<'static>,
+    raw: Vec<u8>,
+    out: Vec<u8>,
+}
+
+impl Encoder {
+    fn new() -> Self {
+        Self {
+            context: CCtx::create(),
+            raw: Vec::new(),
+            out: Vec::new(),
+        }
+    }
+
+    fn encode(&mut self, level: i32, pieces: &[Bytes]) -> Bytes {
+        // In one piece: a stream is copied too, and where it is longer than the window, by a slower search in two places.
+        let raw = match pieces {
+            [piece] => piece,
+            _ => {
+                self.raw.clear();
+                pieces
+                    .iter()
+                    .for_each(|piece| self.raw.extend_from_slice(piece));
+                &self.raw[..]
+            }
+        };
+        self.context
+            .set_parameter(CParameter::CompressionLevel(level))
+            .expect("a level is clamped by zstd");
+        self.out.clear();
+        self.out.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        self.context
+            .compress2(&mut self.out, raw)
+            .expect("what has the room of the bound fits");
+        Bytes::copy_from_slice(&self.out)
+    }
+
+    /// Memory that is held.
+    fn bytes(&self) -> usize {
+        self.context.sizeof() + self.raw.capacity() + self.out.capacity()
     }
 }
 
@@ -163,14 +224,13 @@ pub fn decompress(codec: CodecId, body: &[u8], limit: u64) -> Result<Bytes, Deco
             .take(limit + 1)
             .read_to_end(&mut out),
         CodecId::Zstd => {
-            let mut context = DECODER.take().unwrap_or_else(DCtx::create);
+            let mut context = DECODERS.take(DCtx::create);
             let mut decoder = zstd::stream::read::Decoder::with_context(body, &mut context);
             let read = decoder
                 .window_log_max(23)
                 .and_then(|()| decoder.take(limit + 1).read_to_end(&mut out));
-            if context.sizeof() <= KEPT_BYTES_MAX {
-                DECODER.set(Some(context));
-            }
+            let bytes = context.sizeof();
+            DECODERS.put(context, bytes);
             read
         }
     };
