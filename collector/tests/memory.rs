@@ -1,4 +1,5 @@
-//! Memory has a ceiling, however much waits on the disk: the real binary, filled without a receiver, started again, drained.
+//! Memory has a ceiling, however much waits on the disk and however much passes: the real binary, filled without a receiver,
+//! started again, drained; and loaded both ways at once.
 //!
 //! `BACKROOM_BACKLOG=2GiB cargo test --release -p backroom-collector --test memory -- --nocapture` fills that much; 64 MiB
 //! without it. It prints the peaks, and how long the start took.
@@ -30,9 +31,7 @@ async fn memory_does_not_grow_with_the_backlog() {
         println!("skipped: /proc/PID/status is what tells the peak, and only Linux has it");
         return;
     }
-    let backlog = std::env::var("BACKROOM_BACKLOG").map_or(64 << 20, |text| {
-        byte_size(&text).expect("BACKROOM_BACKLOG is a size").0
-    });
+    let backlog = backlog_bytes();
     let env = env();
     // Beside the build, because the system's own directory for temporary files may be in memory.
     let keep = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -44,7 +43,8 @@ async fn memory_does_not_grow_with_the_backlog() {
 
     write_config(&file, &dir, backlog, "");
     let mut process = Process::spawn(Process::command(&file));
-    let items = fill(&env, &process, backlog).await;
+    let load = Load::of(backlog);
+    load.send(&env, &process).await;
     check_peak(&process, "filling");
     assert_eq!(process.terminate(), Some(0));
     let bytes = bytes_in(&dir);
@@ -65,8 +65,31 @@ async fn memory_does_not_grow_with_the_backlog() {
     check_peak(&process, "the start");
 
     sink.listen().await;
-    assert_eq!(drain(&sink, items).await, items, "delivered");
+    assert_eq!(drain(&sink, load.items()).await, load.items(), "delivered");
     check_peak(&process, "draining");
+    assert_eq!(process.terminate(), Some(0));
+}
+
+/// Taking in as fast as it can, and sending at the same time.
+#[tokio::test]
+async fn memory_does_not_grow_with_the_load() {
+    if !cfg!(target_os = "linux") {
+        println!("skipped: /proc/PID/status is what tells the peak, and only Linux has it");
+        return;
+    }
+    let load = backlog_bytes();
+    let env = env();
+    let keep = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = keep.path().join("collector.toml");
+    let sink = Sink::closed(&env).await;
+    sink.listen().await;
+    let endpoint = format!("endpoint = \"{}\"\n", sink.url());
+    write_config(&file, &keep.path().join("buffer"), load, &endpoint);
+    let mut process = Process::spawn(Process::command(&file));
+    let load = Load::of(load);
+    let ((), delivered) = tokio::join!(load.send(&env, &process), drain(&sink, load.items()));
+    assert_eq!(delivered, load.items(), "delivered");
+    check_peak(&process, "in and out");
     assert_eq!(process.terminate(), Some(0));
 }
 
@@ -81,31 +104,55 @@ fn write_config(file: &Path, dir: &Path, backlog: u64, more: &str) {
     std::fs::write(file, text).unwrap();
 }
 
-/// Sends until as many bytes were acknowledged; returns how many items.
-async fn fill(env: &impl Env, process: &Process, backlog: u64) -> u64 {
-    let body = spans(0..SPANS);
-    let requests = backlog.div_ceil(CONNECTIONS * body.len() as u64);
-    let mut senders = Vec::new();
-    for _ in 0..CONNECTIONS {
-        let (address, body) = (process.address, body.clone());
-        senders.push(env.spawn(async move {
-            let mut client = Client::connect(address).await;
-            let mut taken = 0;
-            while taken < requests {
-                let answer = client.request("POST", "/v1/traces", &[PROTOBUF], &body);
-                match answer.await.expect("it answers").status {
-                    200 => taken += 1,
-                    // Compression or the disk is behind: the sender waits, and comes again.
-                    503 => {}
-                    status => panic!("status {status}"),
+/// How much is to wait, or to pass.
+fn backlog_bytes() -> u64 {
+    std::env::var("BACKROOM_BACKLOG").map_or(64 << 20, |text| {
+        byte_size(&text).expect("BACKROOM_BACKLOG is a size").0
+    })
+}
+
+/// What all senders together send.
+struct Load {
+    body: Vec<u8>,
+    /// From each sender.
+    requests: u64,
+}
+
+impl Load {
+    /// At least as many bytes.
+    fn of(bytes: u64) -> Self {
+        let body = spans(0..SPANS);
+        let requests = bytes.div_ceil(CONNECTIONS * body.len() as u64);
+        Self { body, requests }
+    }
+
+    fn items(&self) -> u64 {
+        CONNECTIONS * self.requests * u64::from(SPANS)
+    }
+
+    /// Sends until all of it was acknowledged.
+    async fn send(&self, env: &impl Env, process: &Process) {
+        let mut senders = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let (address, body, requests) = (process.address, self.body.clone(), self.requests);
+            senders.push(env.spawn(async move {
+                let mut client = Client::connect(address).await;
+                let mut taken = 0;
+                while taken < requests {
+                    let answer = client.request("POST", "/v1/traces", &[PROTOBUF], &body);
+                    match answer.await.expect("it answers").status {
+                        200 => taken += 1,
+                        // Compression or the disk is behind: the sender waits, and comes again.
+                        503 => {}
+                        status => panic!("status {status}"),
+                    }
                 }
-            }
-        }));
+            }));
+        }
+        for sender in senders {
+            sender.await.expect("a sender ends well");
+        }
     }
-    for sender in senders {
-        sender.await.expect("a sender ends well");
-    }
-    CONNECTIONS * requests * u64::from(SPANS)
 }
 
 /// Takes batches until all items have come; returns how many different ones. What was counted is forgotten, for this process

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use crate::{
     config::{self, Config, Format},
     core::{accounting::DropReason, recovery::Report},
-    env::OsEnv,
+    env::{OsEnv, use_small_pages},
     otlp::Signal,
     shell::{self, Observer},
 };
@@ -56,6 +56,8 @@ fn collect(config: Config, flags: &settings::Flags) -> u8 {
         default(info);
         std::process::exit(exit::SOFTWARE.into());
     }));
+    // The ceiling of memory is promised on machines with huge pages too; without the answer it is only higher.
+    let _ = use_small_pages();
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

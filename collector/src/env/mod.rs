@@ -12,7 +12,7 @@ mod process;
 mod tls;
 
 pub use os::{OsDisk, OsEnv, OsFile, OsListener, OsLock, derive_seed};
-pub use process::ProcessStats;
+pub use process::{ProcessStats, use_small_pages};
 pub use tls::{ClientTls, OsStream, ServerTls, TlsError, TlsFile};
 
 use std::{

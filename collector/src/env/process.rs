@@ -40,6 +40,19 @@ impl ProcessStats {
     }
 }
 
+/// Asks the kernel for small pages only, from now on and for all threads. True if it was done; only Linux can.
+///
+/// Where transparent huge pages are on for everyone, one used byte holds 2 MiB: a collector that takes in and sends then
+/// stays at 70 to 85 MiB instead of about 34, at no other speed.
+pub fn use_small_pages() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        rustix::thread::disable_transparent_huge_pages(true).is_ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
 /// Fields of `/proc/self/stat` (proc(5)).
 #[derive(Debug, PartialEq)]
 struct Stat {
@@ -90,6 +103,20 @@ mod tests {
             Some(1_700_000_000)
         );
         assert_eq!(boot_time("cpu 1 2\n"), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn pages_are_small_when_asked_for() {
+        assert!(use_small_pages());
+        let status = fs::read_to_string("/proc/self/status").expect("/proc is there");
+        // Kernels before 5.0 do not tell.
+        if let Some(line) = status
+            .lines()
+            .find_map(|line| line.strip_prefix("THP_enabled:"))
+        {
+            assert_eq!(line.trim(), "0");
+        }
     }
 
     #[test]
