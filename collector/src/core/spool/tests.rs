@@ -756,7 +756,11 @@ proptest! {
         for step in steps.iter().filter(|step| !step.is_failing_sync()) {
             world.step(step);
         }
-        for step in [Step::Commit, Step::Wait(5), Step::Seal, Step::Seal, Step::Seal] {
+        // What leaves the disk is noted first, in a commit of its own.
+        while world.spool.wants_commit() {
+            world.step(&Step::Commit);
+        }
+        for step in [Step::Wait(5), Step::Seal, Step::Seal, Step::Seal] {
             world.step(&step);
         }
         while world.spool.unsealed_bytes() > 0 {
