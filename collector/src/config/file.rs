@@ -17,6 +17,7 @@ use super::{
     codes,
     diagnostic::{Diagnostic, Report, Sink, Sources, Span},
     grammar::{Call, Grammar, Part, TextError},
+    proxy,
     quantity::{self, DURATION, RATE, SIZE},
     secrets,
     shape::{Key, Shape, Ty},
@@ -213,6 +214,18 @@ static ENDPOINT: Shape = Shape {
             "\"3.5MiB\"",
             "Largest request before compression, in protobuf; a larger batch goes in parts. Unless given: 3.5MiB over gRPC, no limit over HTTP.",
         ),
+        Key::may(
+            "bearer_token_file",
+            Ty::Text,
+            "\"/etc/backroom/hq-token\"",
+            "A file whose first line is sent as a bearer token. It is read again when it changes. Not in a simulated store.",
+        ),
+        Key::may(
+            "proxy",
+            Ty::Word(&PROXY),
+            "\"http://proxy.example:3128\"",
+            "The proxy on the way, or off; unless given, the one of HTTPS_PROXY or HTTP_PROXY, with the exceptions of NO_PROXY. Not in a simulated store.",
+        ),
     ],
 };
 
@@ -399,6 +412,15 @@ static URL: Grammar = Grammar {
     check: |text| url(text).map(drop),
 };
 
+static PROXY: Grammar = Grammar {
+    name: "a proxy",
+    doc: "http://, user:password@ where it wants them, a host, and a port unless it is 80; or off",
+    pattern: r"^(off|(http://)?[^/]+)$",
+    examples: &["http://proxy.example:3128", "off"],
+    units: &[],
+    check: |text| proxy::proxy(text).map(drop),
+};
+
 static CODEC: Grammar = Grammar {
     name: "a codec",
     doc: "none, gzip or zstd, with a level such as zstd:3",
@@ -496,6 +518,8 @@ impl Endpoint {
             timeout: Duration::from_secs(30),
             protocol: Protocol::HttpProtobuf,
             request_bytes_max: None,
+            bearer_token_file: None,
+            proxy: None,
         }
     }
 
@@ -702,6 +726,8 @@ fn endpoint(fields: &Fields<'_>, reader: Reader) -> Option<Endpoint> {
         set(&mut found.protocol, f.choice("protocol", &Protocol::ALL));
         found.request_bytes_max = f.text("request_bytes_max", positive_size);
         found.tls = secrets::endpoint_tls(&f, reader);
+        found.bearer_token_file = secrets::token_file(&f, reader);
+        found.proxy = secrets::proxy(&f, reader);
         if let Some(headers) = f.node("headers") {
             f.checked("headers", headers);
             if let Some(table) = headers.as_table() {

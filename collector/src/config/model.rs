@@ -63,6 +63,10 @@ pub struct Endpoint {
     /// Largest request before compression, in protobuf: a larger batch goes in parts. `None` is 3.5 MiB over gRPC, because stock
     /// servers refuse 4 MiB, and no limit over HTTP.
     pub request_bytes_max: Option<ByteSize>,
+    /// A file whose first line is sent as a bearer token; read again when it changes.
+    pub bearer_token_file: Option<PathBuf>,
+    /// URL of the proxy on the way, such as `http://user:password@proxy:3128`; `None` goes directly.
+    pub proxy: Option<String>,
 }
 
 /// How OTLP is spoken, by the words of `OTEL_EXPORTER_OTLP_PROTOCOL`.

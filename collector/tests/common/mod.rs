@@ -642,7 +642,8 @@ impl Process {
         command
             .args(["run", "--config"])
             .arg(file)
-            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+            .env_remove("OTEL_EXPORTER_OTLP_PROTOCOL");
         Self::spawn(command)
     }
 
@@ -652,7 +653,8 @@ impl Process {
         command
             .args(["run", "--config"])
             .arg(file)
-            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+            .env_remove("OTEL_EXPORTER_OTLP_PROTOCOL");
         command
     }
 
