@@ -3,7 +3,8 @@
 //! # Why nothing acknowledged is lost, and nothing comes back
 //! A request's frame is synced before its ack and stays in a journal until its batch is synced in a segment. So each
 //! acknowledged, unfinished item is in a journal, in a segment, or in both. Where both have it, the batch counts if its
-//! payload is intact, and the journal otherwise: a batch that was torn by a crash is always still in the journal. Where
+//! payload is intact, and the journal otherwise: a batch that was torn by a crash is always still in the journal (one that rotted
+//! later may be there in part, for a batch may span journals, and the older one goes first; the rest is counted). Where
 //! only the journal has it, a note or a checkpoint tells whether its batch was finished and its segment deleted.
 //!
 //! A batch that is read may still be unsynced, if only the process died: its journal would be released on the strength of
@@ -105,6 +106,8 @@ pub struct Recovery {
     good: BTreeMap<Numbering, Vec<Header>>,
     /// Batches that are damaged, and that a journal has too.
     bad: BTreeMap<Numbering, Vec<Header>>,
+    /// Those of them that are found damaged for the first time.
+    fresh_bad: Vec<(Place, Header)>,
     /// Batches at the end of a cut file that no journal has.
     torn: Vec<(Place, Header)>,
     /// What is lost, and is not in the ledger yet.
@@ -343,6 +346,9 @@ impl Recovery {
             if is_superseded {
                 self.checkpoint.failed.insert((number, *offset));
                 if verified == Some(false) {
+                    if !has_failed {
+                        self.fresh_bad.push((place, *header));
+                    }
                     self.bad
                         .entry(header.numbering())
                         .or_default()
@@ -432,6 +438,7 @@ impl Recovery {
             spool.add_segment(number, segment);
             spool.retire_if_empty(number);
         }
+        self.count_unrescued(&mut spool);
         self.add_requests(&mut spool, now);
         for (place, header) in std::mem::take(&mut self.torn) {
             // Unless its sync failed and it was sealed again elsewhere.
@@ -459,6 +466,36 @@ impl Recovery {
             }
         }
         (spool, self.report)
+    }
+
+    /// Counts what a damaged batch had and no journal has: those of its requests whose journal was released.
+    ///
+    /// It is in the ledger with the checkpoint that says that the batch's write has failed, so it is counted once.
+    fn count_unrescued(&mut self, spool: &mut Spool) {
+        for (place, header) in std::mem::take(&mut self.fresh_bad) {
+            let range = header.range;
+            let requests = self.requests.get(&header.numbering());
+            let in_journals = requests.into_iter().flatten().map(|r| r.header.range);
+            let mut spans: Vec<(u64, u64)> = in_journals
+                .map(|request| {
+                    (
+                        request.first.max(range.first),
+                        request.end().min(range.end()),
+                    )
+                })
+                .filter(|(first, end)| first < end)
+                .collect();
+            // A journal may stand there twice, under two names.
+            spans.sort_unstable();
+            let (mut lost, mut end) = (range.count, range.first);
+            for (first, until) in spans {
+                lost -= until.saturating_sub(first.max(end));
+                end = end.max(until);
+            }
+            self.report.damaged_items[range.signal.index()] += lost;
+            spool.accounting.recover(range.signal, lost);
+            spool.lose(place.file, Lost::of(&header, lost, DropReason::Damaged));
+        }
     }
 
     /// Takes over what only the journals have, in order, as batches to be sealed.

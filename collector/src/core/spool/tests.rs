@@ -1155,3 +1155,53 @@ fn a_file_that_stays_counts() {
     assert_eq!(world.spool.disk_bytes(), 0);
     assert_eq!(append(&mut world.spool), Admission::Queued);
 }
+
+/// A batch spans two journals, of which the older is released; then its payload rots. What the younger one has is delivered, and
+/// the rest is counted, once (found by `sim/tests/buffer`, `a_rotten_byte_costs_at_most_its_frame`).
+#[test]
+fn a_rotten_batch_that_a_journal_has_in_part_is_counted() {
+    let mut world = World::new(1, limits(u64::MAX >> 1, OnFull::Refuse));
+    world.step(&Step::Append(Signal::Logs, 5));
+    world.step(&Step::Commit);
+    for _ in 0..10 {
+        for step in [Step::Append(Signal::Traces, 11), Step::Commit] {
+            world.step(&step);
+        }
+    }
+    let journals = world.spool.journals.len();
+    assert!(journals > 1, "the first one is followed by another");
+    world.step(&Step::Append(Signal::Logs, 3));
+    world.step(&Step::Commit);
+    world.step(&Step::Wait(10));
+    for _ in 0..20 {
+        world.step(&Step::Seal);
+    }
+    assert_eq!(world.spool.journals.len(), 1, "all but the last one go");
+
+    let batch = world.disk.0.iter().find_map(|(file, data)| {
+        let found = frame::scan(file.number, &data.written);
+        found.into_iter().find_map(|found| match found {
+            frame::Found::Frame { offset, header, .. }
+                if header.kind == frame::Kind::Batch && header.range.signal == Signal::Logs =>
+            {
+                Some((*file, offset, header.range.count))
+            }
+            _ => None,
+        })
+    });
+    let (file, offset, count) = batch.expect("it is sealed");
+    assert_eq!(count, 8);
+    let written = &mut world.disk.0.get_mut(&file).unwrap().written;
+    written[offset as usize + frame::HEADER_BYTES] ^= 1;
+    for start in 0..3 {
+        let (spool, report) = world.disk.recover(world.limits.clone(), world.now);
+        let expected = if start == 0 { 5 } else { 0 };
+        assert_eq!(report.damaged_items, [0, 0, expected], "start {start}");
+        world.spool = spool;
+        world.after_step();
+        assert_eq!(world.dropped_ever(), 5);
+        world.step(&Step::Commit);
+    }
+    world.drain();
+    assert_eq!(world.acked.len() - world.delivered.len(), 5);
+}
