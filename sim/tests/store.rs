@@ -214,13 +214,12 @@ fn small_store(duration: Duration) -> Scenario {
             batch: Batch {
                 bytes: ByteSize(1 << 20),
                 delay: 5 * S,
+                delay_down: 600 * S,
             },
             send: Send {
                 inflight: 2,
                 max_rate: Some(BitRate(256_000)),
                 order: Order::OldestFirst,
-                live_window: Some(15 * S),
-                backfill_share: 0.25,
             },
             retry: Retry {
                 backoff,

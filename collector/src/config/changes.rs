@@ -74,15 +74,16 @@ fn keys(config: &Config) -> Vec<Key> {
             },
         classes,
         compress: Compress { codec, ratio },
-        batch: Batch { bytes, delay },
-        send:
-            Send {
-                inflight,
-                max_rate,
-                order,
-                live_window,
-                backfill_share,
-            },
+        batch: Batch {
+            bytes,
+            delay,
+            delay_down,
+        },
+        send: Send {
+            inflight,
+            max_rate,
+            order,
+        },
         retry: Retry { backoff, give_up },
         telemetry: Telemetry {
             metrics_interval,
@@ -109,11 +110,10 @@ fn keys(config: &Config) -> Vec<Key> {
         live("compress.ratio", ratio),
         live("batch.bytes", bytes),
         live("batch.delay", delay),
+        live("batch.delay_down", delay_down),
         live("send.inflight", inflight),
         live("send.max_rate", max_rate),
         live("send.order", order),
-        live("send.live_window", live_window),
-        live("send.backfill_share", backfill_share),
         live("retry.backoff", backoff),
         live("retry.give_up", give_up),
         live("telemetry.metrics_interval", metrics_interval),

@@ -165,6 +165,8 @@ impl<E: Env> Shared<E> {
                 Err(_) => Err(Committed::DiskFailed),
             },
             Err(stored) => {
+                // What was held open is sealed now.
+                self.seal.notify_one();
                 self.settle();
                 Ok(stored)
             }
@@ -407,6 +409,8 @@ pub(super) async fn seal<E: Env>(shared: Arc<Shared<E>>) {
             }
             state.spool.expire(unix_nanos);
             let has_dropped = state.spool.has_events();
+            let may_wait = shared.target.borrow().is_none() || state.destination.is_down();
+            state.spool.hold_open(may_wait);
             let work = state.spool.begin_seal(now);
             let expiry = state.spool.expire_deadline().map(|at| {
                 let ahead = Duration::from_nanos(at.saturating_sub(unix_nanos));

@@ -466,6 +466,7 @@ pub fn config(dir: &Path, endpoint: Option<String>) -> Config {
     config.buffer.dir = dir.to_owned();
     config.batch.bytes = ByteSize(64 << 10);
     config.batch.delay = Duration::from_millis(20);
+    config.batch.delay_down = Duration::ZERO;
     config.retry.backoff = Backoff::FullJitter {
         base: Duration::from_millis(10),
         cap: Duration::from_millis(50),
@@ -634,7 +635,7 @@ impl Process {
     ) -> Self {
         let text = format!(
             "endpoint = \"{endpoint}\"\nlisten = {{ http = \"127.0.0.1:0\", grpc = \"127.0.0.1:0\" }}\n\
-             buffer = {{ dir = \"{}\"{buffer} }}\nbatch = {{ bytes = \"64KiB\", delay = \"20ms\" }}\n\
+             buffer = {{ dir = \"{}\"{buffer} }}\nbatch = {{ bytes = \"64KiB\", delay = \"20ms\", delay_down = \"20ms\" }}\n\
              retry = {{ backoff = \"full-jitter(base=10ms, cap=50ms)\" }}\n",
             dir.display()
         );
@@ -642,8 +643,7 @@ impl Process {
         command
             .args(["run", "--config"])
             .arg(file)
-            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
-            .env_remove("OTEL_EXPORTER_OTLP_PROTOCOL");
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
         Self::spawn(command)
     }
 
@@ -653,8 +653,7 @@ impl Process {
         command
             .args(["run", "--config"])
             .arg(file)
-            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
-            .env_remove("OTEL_EXPORTER_OTLP_PROTOCOL");
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
         command
     }
 

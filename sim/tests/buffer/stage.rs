@@ -399,6 +399,7 @@ fn config() -> Config {
     config.buffer.disk = ByteSize(QUOTA);
     config.batch.bytes = ByteSize(2 << 10);
     config.batch.delay = Duration::from_millis(200);
+    config.batch.delay_down = S;
     config.retry.backoff = Backoff::FullJitter {
         base: Duration::from_millis(100),
         cap: S,

@@ -140,6 +140,10 @@ impl Spool {
     /// Gives back what is written to and holds nothing any more: waiting for it to be full would be waiting for ever, when
     /// the buffer is full and takes nothing in.
     fn reclaim(&mut self) {
+        if self.holds_open {
+            // Compressed they take less than in a journal, which goes then.
+            self.close_batches();
+        }
         let busy = self.sealing_segment();
         let segments = &self.segments;
         let is_spent = |number: &u64| segments.get(number).is_some_and(|s| s.batches == 0);

@@ -3,7 +3,7 @@
 //! # Order of calls
 //! 1. [`Spool::append`] takes a request in; [`Spool::begin_commit`] gives the bytes of a group commit; after write and
 //!    sync, [`Spool::commit_done`]. Only then are its requests acknowledged.
-//! 2. [`Spool::begin_seal`] gives a batch that is due; compress it; [`Spool::place_batch`] says where it goes; after write
+//! 2. [`Spool::hold_open`] says whether anybody waits for batches; [`Spool::begin_seal`] gives a batch that is due; compress it; [`Spool::place_batch`] says where it goes; after write
 //!    and sync, [`Spool::seal_done`].
 //! 3. [`Spool::pick`] gives a batch to send; it ends in [`Spool::delivered`], [`Spool::failed`], [`Spool::suspend`],
 //!    [`Spool::quarantined`] or [`Spool::damaged`].
@@ -22,8 +22,7 @@
 //! - Memory: open batches, requests not yet committed, and the headers of a few segments of at most 4096 batches; not the
 //!   backlog.
 //!
-//! Next: `queue` is what there is once for each class, `room` what the disk leaves for all; `intake`, `seal`, `outbox` with `turns`
-//! are the three parts of the work;
+//! Next: `queue` is what there is once for each class, `room` what the disk leaves for all; `intake`, `seal`, `outbox` are the three parts of the work;
 //! `core::recovery` makes a spool from a disk.
 
 mod handling;
@@ -37,7 +36,6 @@ mod room;
 mod seal;
 #[cfg(test)]
 mod tests;
-mod turns;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -62,7 +60,6 @@ use super::{
     class::ClassName,
     codec::CodecId,
     frame::{Header, Place},
-    lane::Births,
     ledger::{self, Ledger, Services},
     notes::{Note, Numbering},
     range::ItemRange,
@@ -79,6 +76,8 @@ pub struct Limits {
     pub batch_bytes: u64,
     /// Age at which a batch is sealed.
     pub batch_delay: Duration,
+    /// The same while nobody waits for it ([`Spool::hold_open`]), if it is more.
+    pub batch_delay_down: Duration,
     /// All files together.
     pub disk_bytes: u64,
     /// What happens beyond that to classes that are not configured any more.
@@ -87,12 +86,8 @@ pub struct Limits {
     pub segment_bytes: u64,
     /// Size at which a journal segment is followed by another.
     pub journal_bytes: u64,
-    /// Which batch goes first, in classes that are not configured any more.
+    /// Which batch goes first.
     pub order: Order,
-    /// A batch is live while its youngest item is younger than that; `None` is never.
-    pub live_window: Option<Duration>,
-    /// The share of the backlog of a line that live batches would fill, in thousandths (1 to 999).
-    pub backfill_permille: u16,
     /// Age at which a batch is dropped, in classes that are not configured any more.
     pub give_up: Option<Duration>,
     /// How batches are compressed.
@@ -140,13 +135,12 @@ impl Limits {
             // A buffer of few batches would be full before the first one is sealed.
             batch_bytes: config.batch.bytes.0.min(disk / 8).max(1),
             batch_delay: config.batch.delay,
+            batch_delay_down: config.batch.delay_down,
             disk_bytes: disk,
             on_full: config.buffer.on_full,
             segment_bytes: (disk / 32).clamp(64 << 10, 64 << 20).min(disk / 8),
             journal_bytes: (disk / 64).clamp(64 << 10, 16 << 20).min(disk / 8),
             order: config.send.order,
-            live_window: config.send.live_window,
-            backfill_permille: (config.send.backfill_share * 1000.0).round() as u16,
             give_up: config.retry.give_up,
             codec: config.compress.codec,
             classes: ClassLimits::of(config),
@@ -268,8 +262,9 @@ pub(super) struct Segment {
     pub(super) batches: u64,
     pub(super) payload_bytes: u64,
     pub(super) items: [u64; 3],
-    /// Of what is, or was, in it.
-    pub(super) births: Births,
+    pub(super) born_min: u64,
+    /// Latest birth of an item that is or was in it.
+    pub(super) born_max: u64,
     /// Why all its batches were dropped, if they were; it goes when none of them is under way.
     pub(super) doomed: Option<DropReason>,
 }
@@ -332,14 +327,15 @@ pub struct Spool {
     /// Writes whose sync failed; see `Checkpoint::failed`.
     pub(super) failed_writes: BTreeSet<(u64, u64)>,
 
+    /// Whether batches may wait to be full.
+    pub(super) holds_open: bool,
     pub(super) closing: VecDeque<Open>,
     pub(super) sealing: Option<seal::Sealing>,
     pub(super) sealed: BTreeMap<Numbering, u64>,
 
     pub(super) segments: BTreeMap<u64, Segment>,
-    pub(super) turns: turns::Turns,
-    /// When the destination came back last.
-    pub(super) refreshed_at: Option<Mono>,
+    /// Where the batch picked last stood in the fair order.
+    pub(super) turn: u64,
     pub(super) sending: BTreeMap<Place, Entry>,
     pub(super) suspended: BTreeMap<Place, outbox::Suspended>,
     /// Segments without batches whose last notes are not written yet.
@@ -384,12 +380,12 @@ impl Spool {
             wants_journal: false,
             notes: Vec::new(),
             failed_writes: BTreeSet::new(),
+            holds_open: false,
             closing: VecDeque::new(),
             sealing: None,
             sealed: BTreeMap::new(),
             segments: BTreeMap::new(),
-            turns: turns::Turns::default(),
-            refreshed_at: None,
+            turn: 0,
             sending: BTreeMap::new(),
             suspended: BTreeMap::new(),
             emptied: Vec::new(),

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{BatchInfo, Entry, Event, FileId, FileKind, Open, SEGMENT_BATCHES, Segment, Spool};
+use super::{
+    BatchInfo, Entry, Event, FileId, FileKind, Open, Queue, SEGMENT_BATCHES, Segment, Spool,
+};
 use crate::{
     config::Codec,
     core::{
@@ -12,6 +14,10 @@ use crate::{
         frame::{self, Header, Kind, Place},
     },
 };
+
+/// What may be held open beyond its delay, in full batches: a half of what the shell lets wait for compression, and a part of the
+/// memory that the collector promises to stay within.
+const HELD_BATCHES: u64 = 4;
 
 /// A batch to compress: its body is the concatenation of the pieces.
 #[derive(Clone, Debug)]
@@ -57,12 +63,14 @@ impl Spool {
         if self.sealing.is_some() {
             return None;
         }
-        let delay = self.limits.batch_delay;
-        let due = self.queues.values_mut().filter_map(|queue| {
-            let is_due = |open: &mut Open| now >= open.since.after(delay);
-            queue.open.take_if(is_due)
+        let due = self.queues.iter().filter(|(_, queue)| {
+            let open = queue.open.as_ref();
+            open.is_some_and(|open| now >= self.due_at(queue, open))
         });
-        self.closing.extend(due);
+        let due: Vec<ClassName> = due.map(|(class, _)| *class).collect();
+        for class in due {
+            self.close_batch(class);
+        }
         let open = self.closing.pop_front()?;
         let work = SealWork {
             codec: self.limits.codec,
@@ -77,9 +85,36 @@ impl Spool {
         if !self.closing.is_empty() {
             return Some(Mono::default());
         }
-        let open = self.queues.values().filter_map(|queue| queue.open.as_ref());
-        let since = open.map(|open| open.since).min()?;
-        Some(since.after(self.limits.batch_delay))
+        let queues = self.queues.values();
+        let due = queues.filter_map(|queue| Some(self.due_at(queue, queue.open.as_ref()?)));
+        due.min()
+    }
+
+    /// When an open batch is to be sealed though it is not full.
+    ///
+    /// A frame of few requests compresses badly. While nobody waits for batches ([`Spool::hold_open`]) one may grow: a
+    /// journal has its requests. It ends when that journal is not written to any more, for what is not sealed keeps a
+    /// journal, or with an eighth of the time to live, as a segment does.
+    fn due_at(&self, queue: &Queue, open: &Open) -> Mono {
+        let delay = self.limits.batch_delay;
+        let journal = self.journal.map(|(number, _)| number);
+        let may_grow = self.holds_open
+            && open.journals.keys().next().copied() == journal
+            && self.unsealed_bytes() <= HELD_BATCHES * self.limits.batch_bytes;
+        if !may_grow {
+            return open.since.after(delay);
+        }
+        let patience = self.limits.batch_delay_down;
+        let patience = queue
+            .limits
+            .ttl
+            .map_or(patience, |ttl| patience.min(ttl / 8));
+        open.since.after(delay.max(patience))
+    }
+
+    /// Whether batches that are not full wait for `batch_delay_down`: there is no destination, or it is down.
+    pub fn hold_open(&mut self, may: bool) {
+        self.holds_open = may;
     }
 
     /// From now on batches are compressed with another codec: the destination refused this one.
@@ -148,7 +183,7 @@ impl Spool {
             return None;
         };
         let count = segment.entries.as_ref().map_or(0, Vec::len);
-        let span = born.saturating_sub(segment.births.oldest);
+        let span = born.saturating_sub(segment.born_min);
         let is_full = segment.bytes + frame_bytes > limit
             || count >= SEGMENT_BATCHES
             || segment.doomed.is_some()

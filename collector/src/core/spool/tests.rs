@@ -4,7 +4,6 @@
 //! checked: every acknowledged item is delivered, or dropped for a full buffer with a count; what is delivered twice is the
 //! same batch; the account adds up (asserted inside at every change); the quota holds; an idle spool has nothing left to do.
 
-mod order;
 mod quarantine;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +18,6 @@ use super::*;
 use crate::core::{
     codec::{CodecId, compress, decompress},
     frame::{self, HEADER_BYTES},
-    lane::Ask,
     recovery::{Recovery, Report},
 };
 
@@ -161,6 +159,7 @@ enum Step {
     /// An operator puts back some of what was put aside.
     PutBack(Fate),
     Wait(u64),
+    Hold(bool),
     Crash,
     PowerLoss,
 }
@@ -209,13 +208,12 @@ fn limits(disk_bytes: u64, on_full: OnFull) -> Limits {
     Limits {
         batch_bytes: 400,
         batch_delay: Duration::from_secs(5),
+        batch_delay_down: Duration::from_secs(100),
         disk_bytes,
         on_full,
         segment_bytes: 2000,
         journal_bytes: 1500,
         order: Order::OldestFirst,
-        live_window: None,
-        backfill_permille: 250,
         give_up: None,
         codec: Codec::Zstd(1),
         classes: Signal::ALL.map(|signal| class(signal, on_full)).to_vec(),
@@ -224,9 +222,11 @@ fn limits(disk_bytes: u64, on_full: OnFull) -> Limits {
 
 fn class(signal: Signal, on_full: OnFull) -> ClassLimits {
     ClassLimits {
+        name: signal.into(),
         signal: Some(signal),
+        quota_bytes: None,
+        ttl: None,
         on_full,
-        ..ClassLimits::plain(signal.into())
     }
 }
 
@@ -273,6 +273,7 @@ impl World {
                 self.unix += seconds * 1_000_000_000;
                 self.spool.expire(self.unix);
             }
+            Step::Hold(may) => self.spool.hold_open(may),
             Step::Crash => self.restart(),
             Step::PowerLoss => {
                 self.disk.crash(&mut self.rng);
@@ -433,12 +434,8 @@ impl World {
     }
 
     fn pick(&mut self) -> Option<BatchRef> {
-        self.pick_asked(Ask::Any)
-    }
-
-    fn pick_asked(&mut self, ask: Ask) -> Option<BatchRef> {
         loop {
-            match self.spool.pick(ask, self.now, self.unix) {
+            match self.spool.pick(self.now, self.unix) {
                 Pick::Batch(batch) => return Some(batch),
                 Pick::Load(file, _) => {
                     let headers = self.disk.headers(file);
@@ -527,6 +524,7 @@ impl World {
 
     /// Delivers everything, what was put aside included, then checks that every acknowledged item arrived.
     fn drain(&mut self) {
+        self.spool.hold_open(false);
         self.deliver_all();
         while self.spool.quarantined_files().next().is_some() {
             self.release(Fate::Done, |_| Wish::PutBack);
@@ -575,6 +573,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => prop::bool::weighted(0.8).prop_map(Step::Refuse),
         1 => prop_oneof![Just(Fate::Done), Just(Fate::Fails), Just(Fate::Crash)].prop_map(Step::PutBack),
         2 => (1..8_u64).prop_map(Step::Wait),
+        1 => any::<bool>().prop_map(Step::Hold),
         1 => Just(Step::Crash),
         1 => Just(Step::PowerLoss),
     ];
@@ -585,9 +584,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn acknowledged_is_delivered(seed: u64, steps in steps(), newest_first: bool, has_lanes: bool) {
+    fn acknowledged_is_delivered(seed: u64, steps in steps(), newest_first: bool) {
         let mut limits = limits(u64::MAX >> 1, OnFull::Refuse);
-        limits.live_window = has_lanes.then_some(Duration::from_secs(5));
         if newest_first {
             limits.order = Order::NewestFirst;
         }
@@ -756,11 +754,7 @@ proptest! {
         for step in steps.iter().filter(|step| !step.is_failing_sync()) {
             world.step(step);
         }
-        // What leaves the disk is noted first, in a commit of its own.
-        while world.spool.wants_commit() {
-            world.step(&Step::Commit);
-        }
-        for step in [Step::Wait(5), Step::Seal, Step::Seal, Step::Seal] {
+        for step in [Step::Commit, Step::Wait(5), Step::Seal, Step::Seal, Step::Seal] {
             world.step(&step);
         }
         while world.spool.unsealed_bytes() > 0 {
@@ -994,10 +988,7 @@ fn give_up_drops_what_is_too_old() {
     world.step(&Step::Commit);
     world.step(&Step::Wait(10));
     world.step(&Step::Seal);
-    assert_eq!(
-        world.spool.pick(Ask::Any, world.now, 11_000_000_000),
-        Pick::Empty
-    );
+    assert_eq!(world.spool.pick(world.now, 11_000_000_000), Pick::Empty);
     assert_eq!(
         world
             .spool
@@ -1017,7 +1008,7 @@ fn a_suspended_batch_waits_alone() {
         world.step(&Step::Commit);
         world.step(&Step::Seal);
     }
-    let Pick::Batch(first) = world.spool.pick(Ask::Any, world.now, 0) else {
+    let Pick::Batch(first) = world.spool.pick(world.now, 0) else {
         panic!("there is a batch");
     };
     let until = world.now.after(Duration::from_secs(60));
@@ -1030,9 +1021,9 @@ fn a_suspended_batch_waits_alone() {
     world.spool.suspend(&first, until, Some(left.clone()));
     world.step(&Step::Deliver);
     assert_eq!(world.delivered.len(), 30);
-    assert_eq!(world.spool.pick(Ask::Any, world.now, 0), Pick::At(until));
+    assert_eq!(world.spool.pick(world.now, 0), Pick::At(until));
     world.now = until;
-    assert_eq!(world.spool.pick(Ask::Any, world.now, 0), Pick::Batch(first));
+    assert_eq!(world.spool.pick(world.now, 0), Pick::Batch(first));
     assert_eq!(world.spool.left(&first), Some(&left));
 }
 
@@ -1043,7 +1034,7 @@ fn a_quarantined_item_is_put_aside() {
     world.step(&Step::Append(Signal::Logs, 30));
     world.step(&Step::Commit);
     world.step(&Step::Seal);
-    let Pick::Batch(batch) = world.spool.pick(Ask::Any, world.now, 0) else {
+    let Pick::Batch(batch) = world.spool.pick(world.now, 0) else {
         panic!("there is a batch");
     };
     let (one, _) = batch.header.range.split(1);
@@ -1154,6 +1145,78 @@ fn a_file_that_stays_counts() {
     world.spool.removed(file);
     assert_eq!(world.spool.disk_bytes(), 0);
     assert_eq!(append(&mut world.spool), Admission::Queued);
+}
+
+/// A batch that nobody waits for grows until it is full, its journal is not written to any more, its time is over or a share of
+/// its time to live, memory is short, or the buffer is full.
+#[test]
+fn batches_that_nobody_waits_for_grow() {
+    let held = |change: fn(&mut Limits), seconds: u64| {
+        let mut limits = limits(u64::MAX >> 1, OnFull::Refuse);
+        change(&mut limits);
+        let mut world = World::new(1, limits);
+        world.step(&Step::Hold(true));
+        for step in [
+            Step::Append(Signal::Logs, 5),
+            Step::Commit,
+            Step::Wait(seconds),
+        ] {
+            world.step(&step);
+        }
+        world
+    };
+    let is_due = |world: &mut World| {
+        let due = world
+            .spool
+            .seal_deadline()
+            .is_some_and(|at| at <= world.now);
+        assert_eq!(world.spool.begin_seal(world.now).is_some(), due);
+        due
+    };
+    assert!(!is_due(&mut held(|_| {}, 99)));
+    assert!(is_due(&mut held(|_| {}, 100)), "its time is over");
+    let mortal = |limits: &mut Limits| limits.classes[2].ttl = Some(Duration::from_secs(400));
+    assert!(!is_due(&mut held(mortal, 49)));
+    assert!(is_due(&mut held(mortal, 50)), "an eighth of its life");
+
+    let mut world = held(|_| {}, 50);
+    world.step(&Step::Hold(false));
+    assert!(is_due(&mut world), "somebody waits");
+
+    let mut world = held(|_| {}, 50);
+    for step in [Step::Append(Signal::Logs, 20), Step::Commit] {
+        world.step(&step);
+    }
+    assert!(is_due(&mut world), "it is full");
+
+    // A journal of 1500 bytes is followed by another after the requests of a busier class.
+    let mut world = held(|_| {}, 50);
+    let busy = [
+        Step::Append(Signal::Traces, 11),
+        Step::Commit,
+        Step::Seal,
+        Step::Seal,
+    ];
+    for step in busy.iter().cycle().take(40) {
+        world.step(step);
+    }
+    let mut classes = world.spool.classes();
+    let logs = classes.find(|class| class.limits.name == Signal::Logs.into());
+    let batches = logs.map(|class| class.batches);
+    assert_eq!(batches, Some(1), "it kept a journal");
+    drop(classes);
+
+    let mut world = held(|_| {}, 50);
+    world.spool.limits.batch_bytes = 19;
+    assert!(is_due(&mut world), "memory is short");
+
+    let mut world = held(|limits| limits.disk_bytes = 40_000, 50);
+    while world.spool.fits(Signal::Traces, 176) {
+        world.step(&Step::Append(Signal::Traces, 11));
+        world.step(&Step::Commit);
+    }
+    world.step(&Step::Append(Signal::Traces, 11));
+    assert!(is_due(&mut world), "the buffer is full");
 }
 
 /// A batch spans two journals, of which the older is released; then its payload rots. What the younger one has is delivered, and
