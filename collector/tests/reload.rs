@@ -13,7 +13,7 @@ mod common;
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use backroom_collector::{
-    config::{ByteSize, Class, Codec, Endpoint, OnFull},
+    config::{ByteSize, Class, Codec, Endpoint, OnFull, Order},
     core::class::ClassName,
     env::{Env, Listener},
     otlp::Signal,
@@ -217,6 +217,9 @@ async fn classes_change() {
         quota: None,
         ttl: None,
         on_full: OnFull::Refuse,
+        priority: 0,
+        weight: 1,
+        order: Order::OldestFirst,
     }];
     let reloaded = running.handle.reload(config).await.unwrap();
     assert_eq!(reloaded.changed, ["class"]);

@@ -220,6 +220,8 @@ fn small_store(duration: Duration) -> Scenario {
                 inflight: 2,
                 max_rate: Some(BitRate(256_000)),
                 order: Order::OldestFirst,
+                live_window: Some(15 * S),
+                backfill_share: 0.25,
             },
             retry: Retry {
                 backoff,

@@ -7,7 +7,7 @@ use std::{
 
 use super::put;
 use crate::config::{
-    self, Config, Endpoint, Format, Protocol, Report, Sources,
+    self, Config, Diagnostic, Endpoint, Format, Protocol, Report, Sources, codes,
     origins::{Origins, quoted},
     tree::Table,
 };
@@ -151,6 +151,19 @@ impl Flags {
             let word = Protocol::ALL.iter().find(|(_, known)| *known == protocol);
             let word = word.map_or("", |(word, _)| word);
             say("endpoint.protocol", word, "OTEL_EXPORTER_OTLP_PROTOCOL");
+        }
+        if let Some(endpoint) = &mut config.endpoint
+            && !written(&settings.table, "endpoint", "proxy")
+        {
+            let variable = |name: &str| std::env::var(name).ok();
+            match config::proxy_of_environment(&endpoint.url, variable) {
+                Ok(None) => {}
+                Ok(Some((proxy, name))) => {
+                    say("endpoint.proxy", &proxy, name);
+                    endpoint.proxy = Some(proxy);
+                }
+                Err(why) => return Err(Report::of(Diagnostic::error(&codes::E0705, why))),
+            }
         }
         if let Some(dir) = self.buffer_dir {
             say("buffer.dir", &dir.to_string_lossy(), "--buffer-dir");

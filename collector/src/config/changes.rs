@@ -79,11 +79,14 @@ fn keys(config: &Config) -> Vec<Key> {
             delay,
             delay_down,
         },
-        send: Send {
-            inflight,
-            max_rate,
-            order,
-        },
+        send:
+            Send {
+                inflight,
+                max_rate,
+                order,
+                live_window,
+                backfill_share,
+            },
         retry: Retry { backoff, give_up },
         telemetry: Telemetry {
             metrics_interval,
@@ -114,6 +117,8 @@ fn keys(config: &Config) -> Vec<Key> {
         live("send.inflight", inflight),
         live("send.max_rate", max_rate),
         live("send.order", order),
+        live("send.live_window", live_window),
+        live("send.backfill_share", backfill_share),
         live("retry.backoff", backoff),
         live("retry.give_up", give_up),
         live("telemetry.metrics_interval", metrics_interval),

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{
-    ByteSize, Config, Fields, OnFull, codes,
+    ByteSize, Config, Fields, OnFull, Order, codes,
     diagnostic::Diagnostic,
     file::{GIVE_UP, give_up},
     grammar::{Grammar, TextError},
@@ -31,6 +31,12 @@ pub struct Class {
     pub ttl: Option<Duration>,
     /// What happens when its share is used up.
     pub on_full: OnFull,
+    /// 0 to 100; higher goes first altogether.
+    pub priority: u8,
+    /// 1 to 100: its part of the line beside others of its priority.
+    pub weight: u16,
+    /// Which of its batches goes first, in each lane.
+    pub order: Order,
 }
 
 /// A part of the disk.
@@ -79,6 +85,24 @@ pub(super) static CLASS: Shape = Shape {
             "\"drop-oldest\"",
             "What happens when its share is used up; buffer.on_full unless told otherwise.",
         ),
+        Key::or(
+            "priority",
+            Ty::Integer(0, 100),
+            "0",
+            "Classes with a higher one go first, their backlog included: those with a lower one wait as long as there is anything.",
+        ),
+        Key::or(
+            "weight",
+            Ty::Integer(1, 100),
+            "1",
+            "Its part of the line beside other classes of its priority, by bytes.",
+        ),
+        Key::may(
+            "order",
+            Ty::Choice(&["oldest-first", "newest-first"]),
+            "\"newest-first\"",
+            "Which of its batches goes first, among the fresh ones and in the backlog; send.order unless told otherwise.",
+        ),
     ],
 };
 
@@ -107,6 +131,12 @@ pub(super) const ON_FULL: [(&str, OnFull); 3] = [
     ("refuse", OnFull::Refuse),
     ("drop-oldest", OnFull::DropOldest),
     ("drop-newest", OnFull::DropNewest),
+];
+
+/// The words of `order`.
+pub(super) const ORDER: [(&str, Order); 2] = [
+    ("oldest-first", Order::OldestFirst),
+    ("newest-first", Order::NewestFirst),
 ];
 
 /// Reads the declared classes; `config` has everything else.
@@ -151,6 +181,9 @@ pub(super) fn read(fields: &Fields<'_>, config: &Config) -> Vec<Class> {
             on_full: f
                 .choice("on_full", &ON_FULL)
                 .unwrap_or(config.buffer.on_full),
+            priority: f.integer("priority").unwrap_or(0) as u8,
+            weight: f.integer("weight").unwrap_or(1) as u16,
+            order: f.choice("order", &ORDER).unwrap_or(config.send.order),
         };
         let (Some(name), Some(signal)) = class else {
             continue;

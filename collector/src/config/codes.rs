@@ -60,10 +60,12 @@ finding_codes! {
     E0702 "setting that this version cannot honour"
         "The setting is understood, but this version does not do what it asks for. It is refused rather than ignored."
     E0703 "unusable certificate, key or token file"
-        "A file of `listen.tls`, `endpoint.tls` or `listen.bearer_tokens_file` cannot be used: it is missing, it is not PEM, the key \
+        "A file of `listen.tls`, `endpoint.tls`, `listen.bearer_tokens_file` or `endpoint.bearer_token_file` cannot be used: it is missing, it is not PEM, the key \
          is another certificate's, or a setting beside it makes it useless. Paths are relative to the working directory."
     E0704 "setting for a real machine only"
-        "A simulated store has no TLS and no tokens, and does not pretend to: the setting is refused rather than ignored."
+        "A simulated store has no TLS, no tokens and no proxies, and does not pretend to: the setting is refused rather than ignored."
+    E0705 "unusable variable of the environment"
+        "A variable that stands in for a setting cannot be used. Correct it, or write the setting into the file: the file wins."
 }
 
 /// The class with this number, in any case.

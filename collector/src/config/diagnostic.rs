@@ -303,6 +303,15 @@ impl Report {
         }
     }
 
+    /// A report of one finding that stands in no file.
+    pub fn of(finding: Diagnostic) -> Self {
+        Self {
+            sources: Arc::default(),
+            list: vec![finding],
+            missing_input: false,
+        }
+    }
+
     /// How many errors there are.
     pub fn error_count(&self) -> usize {
         self.count(Severity::Error)

@@ -13,10 +13,11 @@ use std::{
 use super::{
     Backoff, Batch, Buffer, ByteSize, Codec, Compress, Config, Durability, Endpoint, Fields,
     Listen, OnFull, Order, Protocol, Retry, Send,
-    class::{self, CLASS, ON_FULL},
+    class::{self, CLASS, ON_FULL, ORDER},
     codes,
     diagnostic::{Diagnostic, Report, Sink, Sources, Span},
     grammar::{Call, Grammar, Part, TextError},
+    proxy,
     quantity::{self, DURATION, RATE, SIZE},
     secrets,
     shape::{Key, Shape, Ty},
@@ -213,6 +214,18 @@ static ENDPOINT: Shape = Shape {
             "\"3.5MiB\"",
             "Largest request before compression, in protobuf; a larger batch goes in parts. Unless given: 3.5MiB over gRPC, no limit over HTTP.",
         ),
+        Key::may(
+            "bearer_token_file",
+            Ty::Text,
+            "\"/etc/backroom/hq-token\"",
+            "A file whose first line is sent as a bearer token. It is read again when it changes. Not in a simulated store.",
+        ),
+        Key::may(
+            "proxy",
+            Ty::Word(&PROXY),
+            "\"http://proxy.example:3128\"",
+            "The proxy on the way, or off; unless given, the one of HTTPS_PROXY or HTTP_PROXY, with the exceptions of NO_PROXY. Not in a simulated store.",
+        ),
     ],
 };
 
@@ -295,7 +308,7 @@ static SEND: Shape = Shape {
             "inflight",
             Ty::Integer(1, 64),
             "2",
-            "Requests under way at once.",
+            "Requests under way at once. From 2 on, one more may carry what is fresh while all of these carry the backlog.",
         ),
         Key::may(
             "max_rate",
@@ -307,7 +320,19 @@ static SEND: Shape = Shape {
             "order",
             Ty::Choice(&["oldest-first", "newest-first"]),
             "\"oldest-first\"",
-            "Which batch goes first.",
+            "Which batch of a class goes first, among the fresh ones and in the backlog.",
+        ),
+        Key::or(
+            "live_window",
+            Ty::Word(&LIVE_WINDOW),
+            "\"15s\"",
+            "A batch is fresh, and goes before the backlog, while its youngest item is younger than that; off is never.",
+        ),
+        Key::or(
+            "backfill_share",
+            Ty::Word(&PROPER_SHARE),
+            "\"25%\"",
+            "What the backlog gets of a line that fresh batches would fill, above 0 % and below 100 %. Of any other line it gets all that is left.",
         ),
     ],
 };
@@ -357,6 +382,24 @@ static REPORT_EVERY: Grammar = Grammar {
     check: |text| report_every(text).map(drop),
 };
 
+static LIVE_WINDOW: Grammar = Grammar {
+    name: "a duration, or \"off\"",
+    doc: "off, or a duration such as 15s",
+    pattern: "",
+    examples: &["off", "15s"],
+    units: &["s", "m"],
+    check: |text| live_window(text).map(drop),
+};
+
+static PROPER_SHARE: Grammar = Grammar {
+    name: "a share",
+    doc: "a share between 0% and 100%, neither included",
+    pattern: "",
+    examples: &["25%"],
+    units: &["%"],
+    check: |text| proper_share(text).map(drop),
+};
+
 static ADDRESS: Grammar = Grammar {
     name: "an address and port",
     doc: "an IP address, a colon and a port, such as 127.0.0.1:4318; or off",
@@ -373,6 +416,15 @@ static URL: Grammar = Grammar {
     examples: &["http://hq.example:4318"],
     units: &[],
     check: |text| url(text).map(drop),
+};
+
+static PROXY: Grammar = Grammar {
+    name: "a proxy",
+    doc: "http://, user:password@ where it wants them, a host, and a port unless it is 80; or off",
+    pattern: r"^(off|(http://)?[^/]+)$",
+    examples: &["http://proxy.example:3128", "off"],
+    units: &[],
+    check: |text| proxy::proxy(text).map(drop),
 };
 
 static CODEC: Grammar = Grammar {
@@ -424,6 +476,8 @@ impl Default for Config {
                 inflight: 2,
                 max_rate: None,
                 order: Order::OldestFirst,
+                live_window: Some(Duration::from_secs(15)),
+                backfill_share: 0.25,
             },
             retry: Retry {
                 backoff: Backoff::FullJitter {
@@ -471,6 +525,8 @@ impl Endpoint {
             timeout: Duration::from_secs(30),
             protocol: Protocol::HttpProtobuf,
             request_bytes_max: None,
+            bearer_token_file: None,
+            proxy: None,
         }
     }
 
@@ -632,11 +688,15 @@ pub fn read(node: &Node, place: &str, reader: Reader, sink: &Sink) -> Config {
             f.integer("inflight").map(|n| n as usize),
         );
         config.send.max_rate = f.text("max_rate", positive_rate);
-        let order = [
-            ("oldest-first", Order::OldestFirst),
-            ("newest-first", Order::NewestFirst),
-        ];
-        set(&mut config.send.order, f.choice("order", &order));
+        set(&mut config.send.order, f.choice("order", &ORDER));
+        set(
+            &mut config.send.live_window,
+            f.text("live_window", live_window),
+        );
+        set(
+            &mut config.send.backfill_share,
+            f.text("backfill_share", proper_share),
+        );
     }
     if let Some(f) = fields.fields("retry") {
         set(&mut config.retry.backoff, f.text("backoff", backoff));
@@ -677,6 +737,8 @@ fn endpoint(fields: &Fields<'_>, reader: Reader) -> Option<Endpoint> {
         set(&mut found.protocol, f.choice("protocol", &Protocol::ALL));
         found.request_bytes_max = f.text("request_bytes_max", positive_size);
         found.tls = secrets::endpoint_tls(&f, reader);
+        found.bearer_token_file = secrets::token_file(&f, reader);
+        found.proxy = secrets::proxy(&f, reader);
         if let Some(headers) = f.node("headers") {
             f.checked("headers", headers);
             if let Some(table) = headers.as_table() {
@@ -893,6 +955,28 @@ fn report_every(text: &str) -> Result<Option<Duration>, TextError> {
         ));
     }
     Ok(Some(interval))
+}
+
+/// How long a batch is fresh; `None` is never.
+fn live_window(text: &str) -> Result<Option<Duration>, TextError> {
+    match text.trim() {
+        "off" => Ok(None),
+        _ => quantity::duration(text).map(Some),
+    }
+}
+
+fn proper_share(text: &str) -> Result<f64, TextError> {
+    let share = quantity::proportion(text)?;
+    // Thousandths are what the turns are counted in.
+    if (0.001..=0.999).contains(&share) {
+        return Ok(share);
+    }
+    Err(TextError::new(
+        &codes::E0107,
+        Part::whole(text).range(),
+        "`{key}` would leave one side without any line",
+        "at least 0.1%, at most 99.9%",
+    ))
 }
 
 pub(super) fn give_up(text: &str) -> Result<Option<Duration>, TextError> {

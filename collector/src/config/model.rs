@@ -63,6 +63,10 @@ pub struct Endpoint {
     /// Largest request before compression, in protobuf: a larger batch goes in parts. `None` is 3.5 MiB over gRPC, because stock
     /// servers refuse 4 MiB, and no limit over HTTP.
     pub request_bytes_max: Option<ByteSize>,
+    /// A file whose first line is sent as a bearer token; read again when it changes.
+    pub bearer_token_file: Option<PathBuf>,
+    /// URL of the proxy on the way, such as `http://user:password@proxy:3128`; `None` goes directly.
+    pub proxy: Option<String>,
 }
 
 /// How OTLP is spoken, by the words of `OTEL_EXPORTER_OTLP_PROTOCOL`.
@@ -153,12 +157,18 @@ pub struct Batch {
 /// Sending.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Send {
-    /// Requests under way at once; 2.
+    /// Requests under way at once; 2. From 2 on, one more may carry what is fresh while all of these carry the backlog.
     pub inflight: usize,
     /// Wire bytes a second, all overhead counted; `None` is no limit.
     pub max_rate: Option<BitRate>,
-    /// Which batch goes first.
+    /// Which batch of a class and a lane goes first, unless the class says otherwise.
     pub order: Order,
+    /// A batch is fresh, and goes before the backlog, while its youngest item is younger; `None` is never. 15 s: three times
+    /// `batch.delay`, so that what is sealed on time has two more turns before it counts as backlog.
+    pub live_window: Option<Duration>,
+    /// What the backlog gets of a line that fresh batches would fill, above 0 and below 1; 0.25: it ends in finite time, and
+    /// costs what is fresh a third more time at most.
+    pub backfill_share: f64,
 }
 
 /// Which batch goes first.

@@ -1,9 +1,9 @@
-//! `listen.tls`, `listen.bearer_tokens_file` and `endpoint.tls`: files that are tried when the configuration is read, so
+//! `listen.tls`, `listen.bearer_tokens_file`, `endpoint.tls`, `endpoint.bearer_token_file`: files that are tried when the configuration is read, so
 //! that `check` finds what a start would fail on. Next: `env::tls`, which uses them.
 
 use std::path::PathBuf;
 
-use super::{Diagnostic, Fields, Reader, codes};
+use super::{Diagnostic, Fields, Reader, codes, proxy};
 use crate::{
     env::{ClientTls, ServerTls, TlsError, TlsFile},
     shell::parse_tokens,
@@ -63,6 +63,28 @@ pub(super) fn tokens_file(listen: &Fields<'_>, reader: Reader) -> Option<PathBuf
         unusable(listen, "bearer_tokens_file", why);
     }
     Some(path)
+}
+
+pub(super) fn token_file(endpoint: &Fields<'_>, reader: Reader) -> Option<PathBuf> {
+    let key = "bearer_token_file";
+    let path = PathBuf::from(endpoint.string(key)?);
+    if refuse_in_scenario(endpoint, key, reader) {
+        return None;
+    }
+    let read = std::fs::read_to_string(&path).map_err(|error| error.to_string());
+    if let Err(why) = read.and_then(|text| parse_tokens(&text)) {
+        unusable(endpoint, key, why);
+    }
+    Some(path)
+}
+
+/// The proxy; `None` where there is none, or where it is off.
+pub(super) fn proxy(endpoint: &Fields<'_>, reader: Reader) -> Option<String> {
+    let proxy = endpoint.text("proxy", proxy::proxy)?;
+    if refuse_in_scenario(endpoint, "proxy", reader) {
+        return None;
+    }
+    proxy
 }
 
 /// Reports a file at the key that names it; `ca` is the key of the roots.

@@ -21,6 +21,9 @@ disk = "512MiB"
 on_full = "drop-oldest"
 durability = "os"
 [class.logs]
+priority = 9
+weight = 3
+order = "oldest-first"
 quota = "25%"
 ttl = "7d"
 [class.till-metrics]
@@ -37,6 +40,8 @@ delay_down = "2m"
 inflight = 4
 max_rate = "256kbit/s"
 order = "newest-first"
+live_window = "off"
+backfill_share = "40%"
 [retry]
 backoff = "decorrelated-jitter(base=500ms, cap=30s)"
 give_up = "30d"
@@ -77,6 +82,20 @@ fn a_full_file_is_read_and_an_empty_one_is_the_default() {
     );
     assert_eq!(config.compress.codec, Codec::Gzip(9));
     assert_eq!(config.send.max_rate, Some(BitRate(256_000)));
+    assert_eq!(config.send.order, Order::NewestFirst);
+    assert_eq!(
+        (config.send.live_window, config.send.backfill_share),
+        (None, 0.4)
+    );
+    assert_eq!(
+        (logs.priority, logs.weight, logs.order),
+        (9, 3, Order::OldestFirst)
+    );
+    assert_eq!(
+        (metrics.priority, metrics.weight, metrics.order),
+        (0, 1, Order::NewestFirst)
+    );
+    assert!(load_text("x.toml", "send.backfill_share = \"100%\"").is_err());
     assert_eq!(config.retry.give_up, Some(Duration::from_secs(30 * 86400)));
     assert_eq!(
         config.telemetry.metrics_interval,

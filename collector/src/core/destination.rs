@@ -1,13 +1,19 @@
 //! When a destination may be tried, and with how many requests at once.
 //!
 //! While it is up, as many as the window allows; after an outage, and at the start, the window is 1, then 2, then `inflight`.
+//! Where all of them carry the backlog, one more may carry what is fresh: it shares the line with them, and does not wait until a
+//! large batch is through.
 //! A path failure takes it down: one probe at a time, each after a backoff delay or after what Retry-After asks for, for ever.
 //! Failures of requests that were under way when it went down belong to the same outage and do not lengthen the delay.
 //! What is sent is decided in `spool`, how fast in `pacing`.
 
 use std::time::Duration;
 
-use super::{Mono, backoff::Delays};
+use super::{
+    Mono,
+    backoff::Delays,
+    lane::{Ask, Lane},
+};
 
 /// Added to the delay where trying soon is pointless: a captive portal, a wrong token.
 const SUSPEND_DELAY: Duration = Duration::from_secs(30);
@@ -18,6 +24,8 @@ pub struct Destination {
     delays: Delays,
     inflight_max: usize,
     inflight: usize,
+    /// The part of `inflight` that is live.
+    live: usize,
     outage: u64,
     /// Outages before this one, and requests that began in them, are those of another address.
     first_outage: u64,
@@ -37,13 +45,14 @@ enum State {
 #[must_use]
 pub struct Attempt {
     outage: u64,
+    is_live: bool,
 }
 
 /// Whether a request may be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allowed {
-    /// Yes.
-    Now,
+    /// Yes, of these lanes.
+    Now(Ask),
     /// Not before that instant.
     At(Mono),
     /// Not until one under way has ended.
@@ -57,6 +66,7 @@ impl Destination {
             delays,
             inflight_max: inflight_max.max(1),
             inflight: 0,
+            live: 0,
             outage: 0,
             first_outage: 0,
             state: State::Up {
@@ -77,14 +87,18 @@ impl Destination {
         self.inflight
     }
 
-    /// Whether a request may be sent now.
+    /// Whether a request may be sent now, and of which lanes.
     pub fn allowed(&self, now: Mono) -> Allowed {
         match self.state {
-            State::Up { window, .. } if self.inflight < window => Allowed::Now,
+            State::Up { window, .. } if self.inflight < window => Allowed::Now(Ask::Any),
+            // Who asks for one request at a time gets no second one.
+            State::Up { .. } if self.live == 0 && 0 < self.inflight && self.inflight_max > 1 => {
+                Allowed::Now(Ask::LiveOnly)
+            }
             State::Down {
                 is_probing: false,
                 until,
-            } if now >= until => Allowed::Now,
+            } if now >= until => Allowed::Now(Ask::LiveFirst),
             State::Down {
                 is_probing: false,
                 until,
@@ -93,11 +107,20 @@ impl Destination {
         }
     }
 
+    /// Whether a request of that lane may be sent now.
+    pub fn allows(&self, now: Mono, lane: Lane) -> Allowed {
+        match self.allowed(now) {
+            Allowed::Now(Ask::LiveOnly) if lane != Lane::Live => Allowed::AfterAnother,
+            allowed => allowed,
+        }
+    }
+
     /// It is another address from now on: not tried yet. What is under way to the old one says nothing and holds nothing up.
     pub fn redirect(&mut self) {
         self.outage += 1;
         self.first_outage = self.outage;
         self.inflight = 0;
+        self.live = 0;
         self.not_before = Mono::default();
         self.delays.reset();
         self.state = State::Up {
@@ -124,20 +147,24 @@ impl Destination {
     ///
     /// # Panics
     /// If it is not allowed.
-    pub fn start(&mut self, now: Mono) -> Attempt {
-        assert_eq!(
-            self.allowed(now),
-            Allowed::Now,
-            "started in {:?}",
-            self.state
-        );
+    pub fn start(&mut self, now: Mono, lane: Lane) -> Attempt {
+        let is_allowed = matches!(self.allows(now, lane), Allowed::Now(_));
+        assert!(is_allowed, "started {lane:?} in {:?}", self.state);
+        let is_live = lane == Lane::Live;
         self.inflight += 1;
+        self.live += usize::from(is_live);
         if let State::Down { is_probing, .. } = &mut self.state {
             *is_probing = true;
         }
         Attempt {
             outage: self.outage,
+            is_live,
         }
+    }
+
+    fn ended(&mut self, attempt: &Attempt) {
+        self.inflight -= 1;
+        self.live -= usize::from(attempt.is_live);
     }
 
     /// The peer answered, whatever it said about the payload: the path is fine. Returns whether an outage ended.
@@ -145,7 +172,7 @@ impl Destination {
         if attempt.outage < self.first_outage {
             return false;
         }
-        self.inflight -= 1;
+        self.ended(&attempt);
         match &mut self.state {
             State::Up { window, successes } => {
                 *successes += 1;
@@ -180,7 +207,7 @@ impl Destination {
         if attempt.outage < self.first_outage {
             return false;
         }
-        self.inflight -= 1;
+        self.ended(&attempt);
         if let Some(delay) = retry_after {
             self.not_before = self.not_before.max(now.after(delay));
         }
@@ -213,7 +240,7 @@ impl Destination {
         if attempt.outage < self.first_outage {
             return;
         }
-        self.inflight -= 1;
+        self.ended(&attempt);
         if let State::Down { is_probing, .. } = &mut self.state
             && attempt.outage == self.outage
         {
@@ -245,8 +272,8 @@ mod tests {
     /// How many requests may start at once.
     fn window(destination: &mut Destination, now: Mono) -> usize {
         let mut attempts = Vec::new();
-        while destination.allowed(now) == Allowed::Now {
-            attempts.push(destination.start(now));
+        while destination.allowed(now) == Allowed::Now(Ask::Any) {
+            attempts.push(destination.start(now, Lane::Backfill));
         }
         let count = attempts.len();
         for attempt in attempts {
@@ -256,7 +283,7 @@ mod tests {
     }
 
     fn succeed(destination: &mut Destination, now: Mono) {
-        let attempt = destination.start(now);
+        let attempt = destination.start(now, Lane::Backfill);
         destination.succeeded(now, attempt);
     }
 
@@ -271,17 +298,38 @@ mod tests {
         assert_eq!(windows, [1, 2, 2, 4, 4]);
     }
 
+    /// Beside requests that carry the backlog, one may carry what is fresh, however many they are; while it is down none.
+    #[test]
+    fn fresh_data_goes_beside_the_backlog() {
+        let mut it = destination(2);
+        let backlog = it.start(at(0), Lane::Backfill);
+        assert_eq!(it.allowed(at(0)), Allowed::Now(Ask::LiveOnly));
+        assert_eq!(it.allows(at(0), Lane::Backfill), Allowed::AfterAnother);
+        let fresh = it.start(at(0), Lane::Live);
+        assert_eq!(it.allowed(at(0)), Allowed::AfterAnother);
+        it.succeeded(at(1), fresh);
+        assert_eq!(it.allowed(at(1)), Allowed::Now(Ask::Any), "the window is 2");
+        it.failed(at(1), backlog, None, false);
+        let probe = it.start(at(2), Lane::Backfill);
+        assert_eq!(it.allowed(at(2)), Allowed::AfterAnother);
+        it.succeeded(at(3), probe);
+
+        let mut single = destination(1);
+        let _backlog = single.start(at(0), Lane::Backfill);
+        assert_eq!(single.allowed(at(0)), Allowed::AfterAnother);
+    }
+
     #[test]
     fn one_probe_at_a_time_with_growing_delays() {
         let mut it = destination(4);
-        let attempt = it.start(at(10));
+        let attempt = it.start(at(10), Lane::Backfill);
         assert!(it.failed(at(10), attempt, None, false));
         assert_eq!(it.allowed(at(10)), Allowed::At(at(11)));
-        let probe = it.start(at(11));
+        let probe = it.start(at(11), Lane::Backfill);
         assert_eq!(it.allowed(at(99)), Allowed::AfterAnother);
         assert!(!it.failed(at(11), probe, None, false));
         assert_eq!(it.allowed(at(11)), Allowed::At(at(13)));
-        let probe = it.start(at(13));
+        let probe = it.start(at(13), Lane::Backfill);
         assert!(it.succeeded(at(14), probe));
         assert_eq!(window(&mut it, at(14)), 1, "slow start after an outage");
     }
@@ -293,7 +341,10 @@ mod tests {
         for _ in 0..3 {
             succeed(&mut it, at(0));
         }
-        let (first, second) = (it.start(at(1)), it.start(at(1)));
+        let (first, second) = (
+            it.start(at(1), Lane::Backfill),
+            it.start(at(1), Lane::Backfill),
+        );
         assert!(it.failed(at(2), first, None, false));
         assert!(!it.failed(at(2), second, None, false));
         assert_eq!(it.allowed(at(2)), Allowed::At(at(3)));
@@ -305,7 +356,10 @@ mod tests {
         for _ in 0..3 {
             succeed(&mut it, at(0));
         }
-        let (throttled, other) = (it.start(at(1)), it.start(at(1)));
+        let (throttled, other) = (
+            it.start(at(1), Lane::Backfill),
+            it.start(at(1), Lane::Backfill),
+        );
         it.failed(at(2), throttled, Some(Duration::from_secs(30)), false);
         assert!(!it.succeeded(at(3), other), "one success does not lift it");
         assert_eq!(it.allowed(at(3)), Allowed::At(at(32)));
@@ -317,8 +371,11 @@ mod tests {
         for _ in 0..3 {
             succeed(&mut it, at(0));
         }
-        let (hanging, late) = (it.start(at(1)), it.start(at(1)));
-        let failing = it.start(at(1));
+        let (hanging, late) = (
+            it.start(at(1), Lane::Backfill),
+            it.start(at(1), Lane::Backfill),
+        );
+        let failing = it.start(at(1), Lane::Backfill);
         it.failed(at(2), failing, Some(Duration::from_secs(3600)), true);
         assert!(it.is_down());
         it.redirect();
@@ -338,7 +395,7 @@ mod tests {
     #[test]
     fn suspension_probes_slowly() {
         let mut it = destination(1);
-        let attempt = it.start(at(0));
+        let attempt = it.start(at(0), Lane::Backfill);
         it.failed(at(0), attempt, None, true);
         assert_eq!(it.allowed(at(0)), Allowed::At(at(31)));
     }
@@ -349,9 +406,12 @@ mod tests {
         for _ in 0..3 {
             succeed(&mut it, at(0));
         }
-        let (first, second) = (it.start(at(1)), it.start(at(1)));
+        let (first, second) = (
+            it.start(at(1), Lane::Backfill),
+            it.start(at(1), Lane::Backfill),
+        );
         it.failed(at(2), first, None, false);
-        let probe = it.start(at(3));
+        let probe = it.start(at(3), Lane::Backfill);
         assert!(it.succeeded(at(4), probe));
         assert!(!it.failed(at(5), second, None, false));
         assert!(!it.is_down());

@@ -5,6 +5,7 @@
 //!
 //! - [`frame`], [`recovery`]: the disk format, and what is made of any bytes found on disk (`docs/disk-format.md`).
 //! - [`spool`]: journal, open batches, sealed batches, quota, and which batch goes next.
+//! - [`lane`]: what is fresh, what is backlog.
 //! - [`accounting`]: accepted = delivered + stored + quarantined + dropped with a reason, per signal, at every instant.
 //! - [`ledger`]: what was lost, by service and day; durable, with the account over all starts.
 //! - [`verdict`]: what an answer means; [`destination`], [`backoff`]: when to try again; [`pacing`]: the share of the line.
@@ -19,6 +20,7 @@ pub mod class;
 pub mod codec;
 pub mod destination;
 pub mod frame;
+pub mod lane;
 pub mod ledger;
 pub mod metrics;
 pub mod notes;

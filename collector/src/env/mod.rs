@@ -44,6 +44,21 @@ pub trait Env: Clone + Send + Sync + 'static {
         target: &Target,
     ) -> impl Future<Output = Result<Self::Stream, ConnectError>> + Send;
 
+    /// Secures a plain stream that is connected already, such as one that a proxy has connected.
+    ///
+    /// # Errors
+    /// As [`Env::connect`], and if the stream is secured already. [`ConnectError::Tls`] unless an environment says otherwise: a
+    /// simulated world has no TLS.
+    fn secure(
+        &self,
+        stream: Self::Stream,
+        tls: &TargetTls,
+    ) -> impl Future<Output = Result<Self::Stream, ConnectError>> + Send {
+        let _ = (stream, tls);
+        let why = "there is no TLS in this world".to_owned();
+        std::future::ready(Err(ConnectError::Tls(why)))
+    }
+
     /// Binds `address`, and secures each stream that is accepted there. A stream makes its handshake when it is used, within
     /// a limit of time: until then it reads nothing, and an error of the handshake is an error of the first use.
     ///

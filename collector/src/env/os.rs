@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{
     ConnectError, DirEntry, Disk, Env, File, Listener, Open, OsStream, ProcessStats, ServerTls,
-    Target, Task, tls,
+    Target, TargetTls, Task, tls,
 };
 
 /// The operating system that this process runs on. Must be used inside a tokio runtime.
@@ -100,16 +100,17 @@ impl Env for OsEnv {
                     stream.set_nodelay(true)?;
                     return match &target.tls {
                         None => Ok(stream.into()),
-                        Some(secured) => {
-                            let clients = self.scope.clients.clone();
-                            tls::connect(clients, secured, stream).await
-                        }
+                        Some(tls) => self.secure(stream.into(), tls).await,
                     };
                 }
                 Err(error) => failure = connect_error(error),
             }
         }
         Err(failure)
+    }
+
+    async fn secure(&self, stream: OsStream, tls: &TargetTls) -> Result<OsStream, ConnectError> {
+        tls::connect(self.scope.clients.clone(), tls, stream).await
     }
 
     async fn listen(&self, address: SocketAddr) -> io::Result<OsListener> {

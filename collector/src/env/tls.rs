@@ -322,8 +322,11 @@ impl Clients {
 pub(super) async fn connect(
     clients: Arc<Clients>,
     target: &TargetTls,
-    stream: TcpStream,
+    stream: OsStream,
 ) -> Result<OsStream, ConnectError> {
+    let State::Plain(stream) = stream.0 else {
+        return Err(ConnectError::Tls("the stream is secured".to_owned()));
+    };
     let (files, is_h2) = (target.files.clone(), target.is_h2);
     let config = on_helper(move || clients.config(&files, is_h2))
         .await

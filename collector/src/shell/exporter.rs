@@ -18,6 +18,7 @@ use crate::{
         Mono,
         codec::{CodecId, compress, decompress},
         destination::{Allowed, Attempt},
+        lane::{Ask, Lane},
         metrics::Tried,
         range::ItemRange,
         spool::{BatchRef, Left, Pick},
@@ -133,18 +134,21 @@ impl<E: Env> Worker<E> {
                 match may_start(&state, now) {
                     _ if !has_target => (Pick::Empty, None),
                     Err(wait) => (Pick::Empty, wait),
-                    Ok(()) => match state.spool.pick(now, unix_nanos) {
+                    Ok((ask, others_at)) => match state.spool.pick(ask, now, unix_nanos) {
                         Pick::Batch(batch) => {
                             let header = &batch.header;
                             let codec = header.codec.min(state.accepts);
                             let bytes = header.payload_bytes.into();
                             let wire = self.destination.wire_bytes(&header.range, codec, bytes);
-                            state.pacer.start(now, wire);
-                            let attempt = state.destination.start(now);
+                            state.pacer.start(now, batch.lane, wire);
+                            let attempt = state.destination.start(now, batch.lane);
                             return Some((batch, attempt));
                         }
-                        Pick::At(at) => (Pick::Empty, Some(at)),
-                        other => (other, None),
+                        Pick::At(at) => {
+                            let wait = others_at.map_or(at, |others_at| others_at.min(at));
+                            (Pick::Empty, Some(wait))
+                        }
+                        other => (other, others_at),
                     },
                 }
             };
@@ -170,8 +174,8 @@ impl<E: Env> Worker<E> {
         }
     }
 
-    /// Waits until a part of a batch may be sent; `None` at the end.
-    async fn permit(&mut self, wire_bytes: u64) -> Option<Attempt> {
+    /// Waits until a part of a batch of that lane may be sent; `None` at the end.
+    async fn permit(&mut self, lane: Lane, wire_bytes: u64) -> Option<Attempt> {
         let shared = self.shared.clone();
         loop {
             let bell = shared.send.notified();
@@ -186,12 +190,15 @@ impl<E: Env> Worker<E> {
                 if state.is_stopping {
                     return None;
                 }
-                match may_start(&state, now) {
-                    Ok(()) => {
-                        state.pacer.start(now, wire_bytes);
-                        return Some(state.destination.start(now));
+                let paid_at = state.pacer.ready_at(lane);
+                match state.destination.allows(now, lane) {
+                    Allowed::Now(_) if now >= paid_at => {
+                        state.pacer.start(now, lane, wire_bytes);
+                        return Some(state.destination.start(now, lane));
                     }
-                    Err(wait) => wait,
+                    Allowed::Now(_) => Some(paid_at),
+                    Allowed::At(at) => Some(at),
+                    Allowed::AfterAnother => None,
                 }
             };
             tokio::select! {
@@ -249,13 +256,16 @@ impl<E: Env> Worker<E> {
                 None => {
                     let bytes = part.body.len() as u64;
                     let wire = self.destination.wire_bytes(&part.range, part.codec, bytes);
-                    match self.permit(wire).await {
+                    match self.permit(batch.lane, wire).await {
                         Some(attempt) => attempt,
                         None => return self.shared.lock().spool.failed(&batch),
                     }
                 }
             };
-            match self.send(part, attempt, is_whole, &mut tally).await {
+            match self
+                .send(part, batch.lane, attempt, is_whole, &mut tally)
+                .await
+            {
                 Next::Done => {}
                 Next::Again(part) => parts.push(part),
                 Next::Halves(left, right) => parts.extend([right, left]),
@@ -368,6 +378,7 @@ impl<E: Env> Worker<E> {
     async fn send(
         &mut self,
         part: Part,
+        lane: Lane,
         attempt: Attempt,
         is_whole: bool,
         tally: &mut Tally,
@@ -405,7 +416,7 @@ impl<E: Env> Worker<E> {
                     wire.saturating_sub(paid)
                 };
                 if owed > 0 {
-                    state.pacer.add(now, owed);
+                    state.pacer.add(now, lane, owed);
                 }
             },
         );
@@ -526,7 +537,14 @@ impl<E: Env> Worker<E> {
 
     fn path_works(&self, attempt: Attempt) {
         let now = self.shared.now();
-        let ended = self.shared.lock().destination.succeeded(now, attempt);
+        let ended = {
+            let mut state = self.shared.lock();
+            let ended = state.destination.succeeded(now, attempt);
+            if ended {
+                state.spool.refresh(now);
+            }
+            ended
+        };
         self.shared.send.notify_waiters();
         if ended {
             // Batches that were held open are due now.
@@ -671,13 +689,18 @@ fn cut(whole: &Part, ranges: &[ItemRange], level: Codec) -> Option<Vec<Part>> {
     ranges.iter().rev().map(one).collect()
 }
 
-/// Whether a request may start; otherwise when to look again, if that is known.
-fn may_start(state: &State, now: Mono) -> Result<(), Option<Mono>> {
+/// Of which lanes a request may start, and when it may be of any other one; otherwise when to look again. `None` where a bell
+/// will tell.
+fn may_start(state: &State, now: Mono) -> Result<(Ask, Option<Mono>), Option<Mono>> {
+    let paid_at = |lane| state.pacer.ready_at(lane);
     match state.destination.allowed(now) {
         Allowed::AfterAnother => Err(None),
         Allowed::At(at) => Err(Some(at)),
-        Allowed::Now if now < state.pacer.ready_at() => Err(Some(state.pacer.ready_at())),
-        Allowed::Now => Ok(()),
+        Allowed::Now(ask) if now >= paid_at(Lane::Backfill) => Ok((ask, None)),
+        Allowed::Now(_) if now >= paid_at(Lane::Live) => {
+            Ok((Ask::LiveOnly, Some(paid_at(Lane::Backfill))))
+        }
+        Allowed::Now(_) => Err(Some(paid_at(Lane::Live).min(paid_at(Lane::Backfill)))),
     }
 }
 

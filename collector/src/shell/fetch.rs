@@ -59,7 +59,6 @@ async fn ask<E: Env>(
     let destination = Destination::new(endpoint).map_err(|error| error.to_string())?;
     // A portal's page says what it is by its head; half a page of metrics says something wrong.
     let must_be_whole = method == Method::GET;
-    let request = destination.bare(method, path);
     let mut client = Client::new(env.clone(), Arc::new(destination));
-    client.fetch(request, timeout, must_be_whole).await
+    client.fetch(method, path, timeout, must_be_whole).await
 }

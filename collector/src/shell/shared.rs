@@ -189,10 +189,11 @@ impl<E: Env> Shared<E> {
         *slot.expect("nothing panics while it holds it") = Arc::new(config);
     }
 
-    /// Starts tasks that send, as many as may send at once. Too many do no harm: `core::destination` holds the limit.
+    /// Starts tasks that send, as many as may send at once, and one for what is fresh. Too many do no harm:
+    /// `core::destination` holds the limit.
     pub(super) fn staff(self: &Arc<Self>) {
         let wanted = match &*self.target.borrow() {
-            Some(_) => self.config().send.inflight.max(1),
+            Some(_) => self.config().send.inflight + 1,
             None => 0,
         };
         let mut crew = self.crew();

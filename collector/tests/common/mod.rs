@@ -643,7 +643,8 @@ impl Process {
         command
             .args(["run", "--config"])
             .arg(file)
-            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+            .env_remove("OTEL_EXPORTER_OTLP_PROTOCOL");
         Self::spawn(command)
     }
 
@@ -653,7 +654,8 @@ impl Process {
         command
             .args(["run", "--config"])
             .arg(file)
-            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT");
+            .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+            .env_remove("OTEL_EXPORTER_OTLP_PROTOCOL");
         command
     }
 

@@ -13,27 +13,9 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// Clocks that differ more make items seem too old, or to come from the future.
 const CLOCKS_DIFFER: u64 = 60;
 
-/// Variables that other programs go by. This one does not: a destination is reached directly.
-const PROXIES: [&str; 6] = [
-    "HTTP_PROXY",
-    "http_proxy",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-];
-
 /// Whether an OTLP receiver answers where the configuration says.
 pub(super) async fn destination(patient: &Patient) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Some(name) = PROXIES
-        .iter()
-        .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
-    {
-        let found = format!("{name} is set, and is not used");
-        let way_out = "let the destination be reached directly, or name the proxy's own OTLP address as endpoint";
-        findings.push(Finding::note("proxy", found, way_out));
-    }
     let Some(endpoint) = &patient.config.endpoint else {
         let way_out = "set endpoint, --endpoint or OTEL_EXPORTER_OTLP_ENDPOINT";
         findings.push(Finding::note(
@@ -55,6 +37,15 @@ pub(super) async fn destination(patient: &Patient) -> Vec<Finding> {
         findings.push(Finding::wrong("endpoint", found, way_out));
         return findings;
     }
+    if let Some(url) = &endpoint.proxy {
+        // What stands before the host may be a password.
+        let place = url
+            .rsplit_once('@')
+            .map_or(url.as_str(), |(_, place)| place);
+        let place = place.trim_start_matches("http://");
+        let found = format!("{} is reached through {place}", endpoint.url);
+        findings.push(Finding::ok("proxy", found));
+    }
     match fetch::probe(&patient.env, endpoint, TIMEOUT).await {
         Ok(answer) => {
             findings.push(answered(endpoint, &answer, patient.env.unix_time()));
@@ -67,7 +58,13 @@ pub(super) async fn destination(patient: &Patient) -> Vec<Finding> {
 
 fn unanswered(endpoint: &Endpoint, reason: &str) -> Finding {
     let lower = reason.to_lowercase();
-    let way_out = if reason.contains("resolve") {
+    let way_out = if reason.contains("bearer_token_file") {
+        "give the file a token in its first line, which the collector's user may read"
+    } else if reason.contains("CONNECT") {
+        "the proxy is there and does not let the destination through: check endpoint.proxy, or have it allowed"
+    } else if reason.starts_with("proxy ") {
+        "check endpoint.proxy and HTTPS_PROXY, or set endpoint.proxy = \"off\""
+    } else if reason.contains("resolve") {
         "check the name and the DNS server (`getent hosts NAME`)"
     } else if reason.contains("refused") {
         "nothing listens there: check the port; a receiver may be down"
@@ -115,7 +112,10 @@ fn answered(endpoint: &Endpoint, answer: &Response<bytes::Bytes>, now: Duration)
         }
         Verdict::Path { reason, .. } => {
             let way_out = match status {
-                401 | 403 => "check the credentials in endpoint.headers",
+                401 | 403 => {
+                    "check endpoint.bearer_token_file, or the credentials in endpoint.headers"
+                }
+                407 => "set endpoint.proxy with the user and password that the proxy wants",
                 404 | 405 => "check the path of the URL: /v1/traces is appended to it",
                 429 | 502..=504 => "the receiver is busy or down: it is tried again by itself",
                 _ => "ask whoever runs the receiver; nothing is lost meanwhile",

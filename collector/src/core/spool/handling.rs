@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{BatchRef, Entry, FileId, FileKind, Lost, Open, Spool, intake::services_of};
 use crate::core::{
-    Mono, accounting::DropReason, class::ClassName, frame::Place, range::ItemRange,
+    Mono, accounting::DropReason, class::ClassName, frame::Place, lane::Lane, range::ItemRange,
     selection::Selection,
 };
 
@@ -82,7 +82,12 @@ impl Spool {
         }
         for (place, entry) in taken {
             let header = entry.header;
-            reserved.batches.push(BatchRef { place, header });
+            let lane = Lane::Backfill;
+            reserved.batches.push(BatchRef {
+                place,
+                header,
+                lane,
+            });
             if !is_trial {
                 self.sending.insert(place, entry);
             }

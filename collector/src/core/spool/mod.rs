@@ -22,7 +22,8 @@
 //! - Memory: open batches, requests not yet committed, and the headers of a few segments of at most 4096 batches; not the
 //!   backlog.
 //!
-//! Next: `queue` is what there is once for each class, `room` what the disk leaves for all; `intake`, `seal`, `outbox` are the three parts of the work;
+//! Next: `queue` is what there is once for each class, `room` what the disk leaves for all; `intake`, `seal`, `outbox` with `turns`
+//! are the three parts of the work;
 //! `core::recovery` makes a spool from a disk.
 
 mod handling;
@@ -36,6 +37,7 @@ mod room;
 mod seal;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -60,6 +62,7 @@ use super::{
     class::ClassName,
     codec::CodecId,
     frame::{Header, Place},
+    lane::Births,
     ledger::{self, Ledger, Services},
     notes::{Note, Numbering},
     range::ItemRange,
@@ -86,8 +89,12 @@ pub struct Limits {
     pub segment_bytes: u64,
     /// Size at which a journal segment is followed by another.
     pub journal_bytes: u64,
-    /// Which batch goes first.
+    /// Which batch goes first, in classes that are not configured any more.
     pub order: Order,
+    /// A batch is live while its youngest item is younger than that; `None` is never.
+    pub live_window: Option<Duration>,
+    /// The share of the backlog of a line that live batches would fill, in thousandths (1 to 999).
+    pub backfill_permille: u16,
     /// Age at which a batch is dropped, in classes that are not configured any more.
     pub give_up: Option<Duration>,
     /// How batches are compressed.
@@ -141,6 +148,8 @@ impl Limits {
             segment_bytes: (disk / 32).clamp(64 << 10, 64 << 20).min(disk / 8),
             journal_bytes: (disk / 64).clamp(64 << 10, 16 << 20).min(disk / 8),
             order: config.send.order,
+            live_window: config.send.live_window,
+            backfill_permille: (config.send.backfill_share * 1000.0).round() as u16,
             give_up: config.retry.give_up,
             codec: config.compress.codec,
             classes: ClassLimits::of(config),
@@ -262,9 +271,8 @@ pub(super) struct Segment {
     pub(super) batches: u64,
     pub(super) payload_bytes: u64,
     pub(super) items: [u64; 3],
-    pub(super) born_min: u64,
-    /// Latest birth of an item that is or was in it.
-    pub(super) born_max: u64,
+    /// Of what is, or was, in it.
+    pub(super) births: Births,
     /// Why all its batches were dropped, if they were; it goes when none of them is under way.
     pub(super) doomed: Option<DropReason>,
 }
@@ -334,8 +342,9 @@ pub struct Spool {
     pub(super) sealed: BTreeMap<Numbering, u64>,
 
     pub(super) segments: BTreeMap<u64, Segment>,
-    /// Where the batch picked last stood in the fair order.
-    pub(super) turn: u64,
+    pub(super) turns: turns::Turns,
+    /// When the destination came back last.
+    pub(super) refreshed_at: Option<Mono>,
     pub(super) sending: BTreeMap<Place, Entry>,
     pub(super) suspended: BTreeMap<Place, outbox::Suspended>,
     /// Segments without batches whose last notes are not written yet.
@@ -385,7 +394,8 @@ impl Spool {
             sealing: None,
             sealed: BTreeMap::new(),
             segments: BTreeMap::new(),
-            turn: 0,
+            turns: turns::Turns::default(),
+            refreshed_at: None,
             sending: BTreeMap::new(),
             suspended: BTreeMap::new(),
             emptied: Vec::new(),

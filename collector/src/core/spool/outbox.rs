@@ -1,6 +1,6 @@
 //! Sealed batches out: which goes next, what ends a batch, and which segments go to make room. See `core::recovery` next.
 
-use std::{collections::BTreeSet, ops::Bound};
+use std::{collections::BTreeSet, ops::Bound, time::Duration};
 
 use super::{BatchInfo, Entry, Event, FileId, FileKind, Lost, Segment, Spool};
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
         accounting::DropReason,
         class::ClassName,
         frame::{Header, Place},
+        lane::{Ask, Births, Cuts, Lane},
         notes::{Note, whole},
         range::ItemRange,
     },
@@ -23,6 +24,8 @@ pub struct BatchRef {
     pub place: Place,
     /// Its header.
     pub header: Header,
+    /// The lane that it was picked from.
+    pub lane: Lane,
 }
 
 impl BatchRef {
@@ -67,31 +70,67 @@ pub enum Pick {
     Empty,
 }
 
+/// So long after an outage what is fresh goes first, whatever its turn.
+const REFRESH: Duration = Duration::from_secs(5);
+
+/// So long the backlog waits after an outage for what is fresh to be sealed: much longer than a disk takes, and not for ever if
+/// it fails.
+const REFRESH_SEAL: Duration = Duration::from_secs(1);
+
 /// Segments whose headers are kept in memory beside the one that is written.
 const LOADED_SEGMENTS: usize = 4;
 
 impl Spool {
-    /// The batch that goes next. `unix_now` in nanoseconds decides what is too old.
-    ///
-    /// Classes take turns in proportion to their bytes: a batch stands in the order where the one before it of its class
-    /// ends, but not before the one picked last (start-time fair queueing, Goyal, Vin and Cheng 1996). So none waits for
-    /// another one's backlog, and one that had nothing to send cannot claim the time it was silent.
-    pub fn pick(&mut self, now: Mono, unix_now: u64) -> Pick {
+    /// The batch that goes next, of the lanes that are asked for. `unix_now` in nanoseconds decides what is fresh, and what
+    /// is too old. Whose turn it is says `turns`.
+    pub fn pick(&mut self, ask: Ask, now: Mono, unix_now: u64) -> Pick {
         self.unix_now = unix_now;
-        let mut order: Vec<(u64, ClassName)> = self
-            .queues
-            .iter()
-            .filter(|(_, queue)| !queue.files.is_empty())
-            .map(|(class, queue)| (queue.turn.max(self.turn), *class))
-            .collect();
-        order.sort_unstable();
+        let since = self.refreshed_at.map(|at| now.since(at));
+        let is_refreshing = since.is_some_and(|since| since < REFRESH);
+        let is_sealing = !self.closing.is_empty() || self.sealing.is_some();
+        if is_sealing && since.is_some_and(|since| since < REFRESH_SEAL) && ask != Ask::LiveOnly {
+            let until = self
+                .refreshed_at
+                .expect("looked at above")
+                .after(REFRESH_SEAL);
+            return match self.pick_in_turn(Ask::LiveOnly, now) {
+                Pick::At(at) => Pick::At(at.min(until)),
+                Pick::Empty => Pick::At(until),
+                other => other,
+            };
+        }
+        let ask = match ask {
+            Ask::Any if is_refreshing => Ask::LiveFirst,
+            ask => ask,
+        };
+        self.pick_in_turn(ask, now)
+    }
+
+    /// The destination is back: what came in last is to be there first, and not `batch.delay` later. Its batches are sealed
+    /// at once, and go before the backlog for a moment.
+    pub fn refresh(&mut self, now: Mono) {
+        if self.limits.live_window.is_some() {
+            self.refreshed_at = Some(now);
+            self.close_batches();
+        }
+    }
+
+    fn pick_in_turn(&mut self, ask: Ask, now: Mono) -> Pick {
+        let unix_now = self.unix_now;
+        let cuts = Cuts::at(unix_now, self.limits.live_window, None);
+        let waiting = self.queues.values().filter(|queue| !queue.files.is_empty());
+        let order = self.turns.order(waiting.map(|queue| &queue.limits), ask);
         let mut wait: Option<Mono> = None;
-        for (turn, class) in order {
-            match self.pick_of(class, now, unix_now) {
+        for (lane, class) in order {
+            match self.pick_of(class, lane, &cuts, now) {
                 Pick::Batch(batch) => {
-                    self.turn = turn;
                     let bytes = batch.header.frame_bytes();
-                    self.queue_mut(class).turn = turn + bytes;
+                    let limits = &self.queues[&class].limits;
+                    let share = self.limits.backfill_permille;
+                    // What is taken out of turn, such as a probe, costs nobody a turn.
+                    if ask != Ask::LiveFirst {
+                        self.turns.picked(lane, limits, bytes, share);
+                    }
                     return Pick::Batch(batch);
                 }
                 Pick::Load(file, bytes) => return Pick::Load(file, bytes),
@@ -102,14 +141,15 @@ impl Spool {
         wait.map_or(Pick::Empty, Pick::At)
     }
 
-    /// The batch of a class that goes next.
-    fn pick_of(&mut self, class: ClassName, now: Mono, unix_now: u64) -> Pick {
+    /// The batch of a class and a lane that goes next.
+    fn pick_of(&mut self, class: ClassName, lane: Lane, cuts: &Cuts, now: Mono) -> Pick {
+        let unix_now = self.unix_now;
         let mut wait: Option<Mono> = None;
         let mut from = Bound::Unbounded;
         loop {
             let queue = &self.queues[&class];
-            let ttl = queue.limits.ttl;
-            let next = match self.limits.order {
+            let (ttl, order) = (queue.limits.ttl, queue.limits.order);
+            let next = match order {
                 Order::OldestFirst => queue.files.range((from, Bound::Unbounded)).next(),
                 Order::NewestFirst => queue.files.range((Bound::Unbounded, from)).next_back(),
             };
@@ -122,7 +162,8 @@ impl Spool {
             };
             segment.skip_spent();
             let segment = &self.segments[&number];
-            if segment.batches == 0 || segment.doomed.is_some() {
+            let is_out = segment.batches == 0 || segment.doomed.is_some();
+            if is_out || !cuts.may_be_in(lane, &segment.births) {
                 continue;
             }
             let Some(entries) = &segment.entries else {
@@ -136,10 +177,16 @@ impl Spool {
                     file: number,
                     offset: entry.offset,
                 };
-                if segment.finished.contains(&entry.offset) || self.sending.contains_key(&place) {
+                let Header {
+                    born_min, born_max, ..
+                } = entry.header;
+                if cuts.lane(born_min, born_max) != lane
+                    || segment.finished.contains(&entry.offset)
+                    || self.sending.contains_key(&place)
+                {
                     return false;
                 }
-                let age = unix_now.saturating_sub(entry.header.born_max);
+                let age = unix_now.saturating_sub(born_max);
                 if ttl.is_some_and(|limit| u128::from(age) > limit.as_nanos()) {
                     expired.push(*entry);
                     return false;
@@ -155,7 +202,7 @@ impl Spool {
                 true
             };
             let mut entries = entries[segment.spent..].iter();
-            match self.limits.order {
+            match order {
                 Order::OldestFirst => entries.any(&mut consider),
                 Order::NewestFirst => entries.rev().any(&mut consider),
             };
@@ -167,7 +214,11 @@ impl Spool {
             if let Some((place, entry)) = picked {
                 self.sending.insert(place, entry);
                 let header = entry.header;
-                return Pick::Batch(BatchRef { place, header });
+                return Pick::Batch(BatchRef {
+                    place,
+                    header,
+                    lane,
+                });
             }
         }
     }
@@ -198,7 +249,8 @@ impl Spool {
             .collect();
         segment.entries = Some(entries);
         segment.spent = 0;
-        let (class, born) = (segment.class, (segment.born_min, segment.born_max));
+        let (class, births) = (segment.class, segment.births);
+        let born = (births.oldest, births.youngest);
         for (index, signal) in Signal::ALL.into_iter().enumerate() {
             let (before, after) = (before[index], found.items[index]);
             let lost = Lost {
@@ -377,7 +429,8 @@ impl Spool {
             return;
         };
         segment.doomed = Some(reason);
-        let (class, born) = (segment.class, (segment.born_min, segment.born_max));
+        let (class, births) = (segment.class, segment.births);
+        let born = (births.oldest, births.youngest);
         let mut dropped = segment.items;
         for entry in &under_way {
             dropped[entry.header.range.signal.index()] -= entry.header.range.count;
@@ -456,8 +509,7 @@ impl Segment {
             batches: 0,
             payload_bytes: 0,
             items: [0; 3],
-            born_min: u64::MAX,
-            born_max: 0,
+            births: Births::default(),
             doomed: None,
         }
     }
@@ -485,8 +537,7 @@ impl Segment {
         self.batches += 1;
         self.payload_bytes += u64::from(header.payload_bytes);
         self.items[header.range.signal.index()] += header.range.count;
-        self.born_min = self.born_min.min(header.born_min);
-        self.born_max = self.born_max.max(header.born_max);
+        self.births.add(header.born_min, header.born_max);
     }
 
     /// One batch less.
@@ -498,9 +549,17 @@ impl Segment {
         }
     }
 
-    /// Forgets the headers: they are read again when they are needed.
+    /// Forgets the headers: they are read again when they are needed. What is left of them is exact, or a segment without
+    /// anything for a lane would be read for it again and again.
     pub(super) fn unload(&mut self) {
-        self.entries = None;
+        if let Some(entries) = self.entries.take() {
+            let kept = |entry: &&Entry| !self.finished.contains(&entry.offset);
+            let mut births = Births::default();
+            for Entry { header, .. } in entries.iter().filter(kept) {
+                births.add(header.born_min, header.born_max);
+            }
+            self.births = births;
+        }
         self.spent = 0;
     }
 
@@ -515,6 +574,6 @@ impl Segment {
         let kept = |entry: &&Entry| !self.finished.contains(&entry.offset);
         let entries = self.entries.iter().flatten().skip(self.spent).filter(kept);
         let oldest = entries.map(|entry| entry.header.born_min).min();
-        oldest.unwrap_or(self.born_min)
+        oldest.unwrap_or(self.births.oldest)
     }
 }

@@ -42,13 +42,14 @@ impl Spool {
         let mine = self.segments.range(from..).filter(|(number, segment)| {
             let lives = segment.batches > 0 && segment.doomed.is_none();
             let is_of_class = class.is_none_or(|class| class == segment.class);
-            let overlaps = segment.born_min <= *born.end() && *born.start() <= segment.born_max;
+            let overlaps =
+                segment.births.oldest <= *born.end() && *born.start() <= segment.births.youngest;
             lives && is_of_class && overlaps && Some(**number) != busy
         });
         let mine: Vec<u64> = mine.map(|(number, _)| *number).collect();
         for number in mine {
             let segment = &self.segments[&number];
-            if born.contains(&segment.born_min) && born.contains(&segment.born_max) {
+            if born.contains(&segment.births.oldest) && born.contains(&segment.births.youngest) {
                 self.drop_segment(number, *reason);
                 continue;
             }

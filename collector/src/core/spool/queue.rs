@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{FileId, FileKind, Limits, Open, Segment, Spool};
 use crate::{
-    config::{Config, OnFull},
+    config::{Config, OnFull, Order},
     core::{accounting::DropReason, class::ClassName, frame},
     otlp::Signal,
 };
@@ -27,9 +27,29 @@ pub struct ClassLimits {
     pub ttl: Option<Duration>,
     /// What happens when its share is used up.
     pub on_full: OnFull,
+    /// Higher goes first.
+    pub priority: u8,
+    /// Its part of the line, beside others of its priority.
+    pub weight: u16,
+    /// Which of its batches goes first, in each lane.
+    pub order: Order,
 }
 
 impl ClassLimits {
+    /// A class that nobody has said anything about.
+    pub fn plain(name: ClassName) -> Self {
+        Self {
+            name,
+            signal: None,
+            quota_bytes: None,
+            ttl: None,
+            on_full: OnFull::Refuse,
+            priority: 0,
+            weight: 1,
+            order: Order::OldestFirst,
+        }
+    }
+
     /// The classes of a configuration: what is declared, and one of its own for each signal that no declared class takes.
     pub fn of(config: &Config) -> Vec<Self> {
         let declared = config.classes.iter().map(|class| Self {
@@ -38,16 +58,19 @@ impl ClassLimits {
             quota_bytes: class.quota.map(|quota| quota.bytes(config.buffer.disk)),
             ttl: class.ttl,
             on_full: class.on_full,
+            priority: class.priority,
+            weight: class.weight,
+            order: class.order,
         });
         let mut classes: Vec<Self> = declared.collect();
         for signal in Signal::ALL {
             if classes.iter().all(|class| class.signal != Some(signal)) {
                 classes.push(Self {
-                    name: signal.into(),
                     signal: Some(signal),
-                    quota_bytes: None,
                     ttl: config.retry.give_up,
                     on_full: config.buffer.on_full,
+                    order: config.send.order,
+                    ..Self::plain(signal.into())
                 });
             }
         }
@@ -60,11 +83,10 @@ impl ClassLimits {
     fn find(limits: &Limits, class: ClassName) -> Self {
         let configured = limits.classes.iter().find(|known| known.name == class);
         configured.cloned().unwrap_or(Self {
-            name: class,
-            signal: None,
-            quota_bytes: None,
             ttl: limits.give_up,
             on_full: limits.on_full,
+            order: limits.order,
+            ..Self::plain(class)
         })
     }
 }
@@ -89,8 +111,6 @@ pub(in crate::core) struct Queue {
     pub(super) incoming_bytes: u64,
     /// Compressed bytes by raw bytes of the batch sealed last.
     pub(super) ratio: f64,
-    /// Where its next batch stands in the fair order, see `Spool::pick`.
-    pub(super) turn: u64,
 }
 
 impl Queue {
@@ -107,7 +127,6 @@ impl Queue {
             bytes: 0,
             incoming_bytes: 0,
             ratio: limits.first_ratio(),
-            turn: 0,
         };
         queue.bound(limits, class);
         queue
@@ -339,7 +358,7 @@ impl Spool {
             .filter_map(|number| Some((*number, self.segments.get(number)?)))
             .filter(|(number, segment)| segment.doomed.is_none() && Some(*number) != busy)
             // The one whose newest item is the oldest: a segment that grows slowly is not old because it was begun long ago.
-            .min_by_key(|(number, segment)| (segment.born_max, *number));
+            .min_by_key(|(number, segment)| (segment.births.youngest, *number));
         let Some((number, _)) = oldest else {
             return false;
         };
@@ -383,7 +402,7 @@ impl Spool {
             let segment = move |number: &u64| {
                 let segment = self.segments.get(number)?;
                 let lives = segment.batches > 0 && segment.doomed.is_none();
-                lives.then(|| (*number, segment.born_max.saturating_add(ttl)))
+                lives.then(|| (*number, segment.births.youngest.saturating_add(ttl)))
             };
             queue.files.iter().filter_map(segment)
         })

@@ -183,7 +183,7 @@ impl Spool {
             return None;
         };
         let count = segment.entries.as_ref().map_or(0, Vec::len);
-        let span = born.saturating_sub(segment.born_min);
+        let span = born.saturating_sub(segment.births.oldest);
         let is_full = segment.bytes + frame_bytes > limit
             || count >= SEGMENT_BATCHES
             || segment.doomed.is_some()

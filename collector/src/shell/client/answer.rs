@@ -56,6 +56,12 @@ pub(super) async fn read(answer: Response<Incoming>) -> hyper::Result<(Answered,
 }
 
 impl Answered {
+    /// Whether the token was refused, or missed.
+    pub(super) fn is_unauthenticated(&self) -> bool {
+        let code = self.headers.get("grpc-status");
+        self.status == 401 || code.is_some_and(|code| code == "16")
+    }
+
     /// What it means, for a request that was sent in that encoding.
     pub(in crate::shell) fn judge(
         &self,

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
     Method, Request, Uri,
-    header::{HeaderMap, HeaderName, HeaderValue},
+    header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
 };
 
-use super::{super::Error, channel::Channels};
+use super::{super::Error, channel::Channels, proxy::Proxy, token::Token};
 use crate::{
     config::{Endpoint, Protocol},
     core::{codec::CodecId, pacing, range::ItemRange},
@@ -34,9 +34,13 @@ pub(in crate::shell) struct Destination {
     /// Larger parts of a batch are halved before they are sent.
     pub(in crate::shell) raw_bytes_max: Option<u64>,
     pub(super) target: Target,
+    /// The proxy on the way, if there is one.
+    pub(super) proxy: Option<Proxy>,
+    /// The token to send, if there is one.
+    pub(super) token: Option<Token>,
     /// The connections of gRPC.
     pub(super) channels: Channels,
-    /// Scheme and authority of HTTP/2 requests; empty for HTTP/1.1.
+    /// Scheme and authority, for HTTP/2 and for proxies that pass requests on; empty otherwise.
     origin: String,
     base: String,
     headers: HeaderMap,
@@ -102,6 +106,18 @@ impl Destination {
                 .map_err(|_| wrong(format!("{name:?} is no header name")))?;
             headers.insert(name, value(text)?);
         }
+        let proxy = match &endpoint.proxy {
+            None => None,
+            Some(url) => Some(Proxy::new(url).ok_or_else(|| {
+                wrong("its proxy is none; write it like http://proxy.example:3128".to_owned())
+            })?),
+        };
+        // Through a tunnel the proxy sees no request.
+        let is_passed_on = proxy.is_some() && !is_tls && !is_grpc;
+        let credentials = proxy.as_ref().filter(|_| is_passed_on);
+        if let Some(basic) = credentials.and_then(|proxy| proxy.authorization.as_ref()) {
+            headers.insert("proxy-authorization", value(basic)?);
+        }
         let scheme = if is_tls { "https" } else { "http" };
         Ok(Self {
             url: endpoint.url.clone(),
@@ -109,8 +125,10 @@ impl Destination {
             protocol: endpoint.protocol,
             raw_bytes_max: endpoint.raw_bytes_max(),
             target,
+            proxy,
+            token: endpoint.bearer_token_file.clone().map(Token::new),
             channels: Channels::default(),
-            origin: match is_grpc {
+            origin: match is_grpc || is_passed_on {
                 true => format!("{scheme}://{authority}"),
                 false => String::new(),
             },
@@ -158,10 +176,23 @@ impl Destination {
         if let Some(name) = codec.content_encoding() {
             headers.insert(encoding, HeaderValue::from_static(name));
         }
+        self.authorize(&mut headers);
         let batch = range.to_string();
         let batch = HeaderValue::from_str(&batch).expect("hex, digits, letters and dashes");
         headers.insert("x-backroom-batch", batch);
         headers
+    }
+
+    /// Adds the token, where there is one.
+    fn authorize(&self, headers: &mut HeaderMap) {
+        if let Some(header) = self.token.as_ref().and_then(Token::header) {
+            headers.insert(AUTHORIZATION, header);
+        }
+    }
+
+    /// Whether the proxy is asked for a tunnel.
+    pub(super) fn is_tunnelled(&self) -> bool {
+        self.target.tls.is_some() || self.protocol == Protocol::Grpc
     }
 
     fn uri(&self, signal: Signal) -> Uri {
@@ -190,6 +221,7 @@ impl Destination {
                 .expect("made of parts of a URL"),
         };
         *request.headers_mut() = self.headers.clone();
+        self.authorize(request.headers_mut());
         request.headers_mut().insert("content-length", length);
         request
     }
@@ -215,11 +247,9 @@ impl Destination {
 /// Bytes on the wire of a request as HTTP/1.1 writes it: request line, `name: value` lines, an empty line, the body, and
 /// the TCP and IPv4 headers of its segments; see [`pacing::wire_bytes`].
 pub fn request_wire_bytes<B>(request: &Request<B>, body_bytes: u64) -> u64 {
-    let path = request
-        .uri()
-        .path_and_query()
-        .map_or("/", |path| path.as_str());
-    let line = request.method().as_str().len() + 1 + path.len() + " HTTP/1.1\r\n".len();
+    // A path, or through a proxy a whole URL.
+    let uri = request.uri().to_string();
+    let line = request.method().as_str().len() + 1 + uri.len() + " HTTP/1.1\r\n".len();
     let headers: usize = request
         .headers()
         .iter()

@@ -2,18 +2,20 @@
 //!
 //! HTTP/1.1 has one connection for each [`Client`], gRPC shares its connections (`channel`). What an answer means is decided in
 //! `core::verdict`, when to try again in `core::destination`. The parts: `destination` (where to, and the requests' heads),
-//! `channel` (HTTP/2), `answer`.
+//! `token` (what it wants to see), `proxy` (the way), `channel` (HTTP/2), `answer`.
 
 mod answer;
 mod channel;
 mod destination;
+mod proxy;
+mod token;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::{
-    Request, Response,
+    Method, Request, Response,
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
@@ -23,6 +25,7 @@ pub(super) use answer::{Answered, judge_parts};
 use channel::Channel;
 pub(super) use destination::Destination;
 pub use destination::request_wire_bytes;
+use proxy::Proxy;
 
 use crate::{
     config::Protocol,
@@ -69,6 +72,7 @@ impl Sent {
 }
 
 /// Why there is no connection.
+#[derive(Debug)]
 struct Unconnected {
     reason: String,
     /// Whether trying again soon is pointless.
@@ -80,6 +84,16 @@ impl Unconnected {
         Self {
             reason,
             suspend: false,
+        }
+    }
+}
+
+impl From<ConnectError> for Unconnected {
+    fn from(error: ConnectError) -> Self {
+        Self {
+            // Somebody else answers: that does not change within seconds.
+            suspend: matches!(error, ConnectError::CertificateName { .. }),
+            reason: error.to_string(),
         }
     }
 }
@@ -128,10 +142,23 @@ impl<E: Env> Client<E> {
         timeout: Duration,
         sending: impl Fn(bool) + Send,
     ) -> Sent {
-        match self.destination.protocol {
+        let destination = self.destination.clone();
+        if let Some(token) = &destination.token
+            && let Err(reason) = token.refresh(&self.env).await
+        {
+            let suspend = true;
+            return Unconnected { reason, suspend }.into();
+        }
+        let sent = match destination.protocol {
             Protocol::Grpc => self.call(make, timeout, sending).await,
             Protocol::HttpProtobuf | Protocol::HttpJson => self.post(make, timeout, sending).await,
+        };
+        if let (Some(token), Sent::Answer(answer)) = (&destination.token, &sent)
+            && answer.is_unauthenticated()
+        {
+            token.refused();
         }
+        sent
     }
 
     /// Over HTTP/1.1.
@@ -206,16 +233,22 @@ impl<E: Env> Client<E> {
         }
     }
 
-    /// Sends one request on a connection of its own, and gives the answer, its trailers among the headers; `timeout` for all of
-    /// it. One that is too long is an error if it `must_be_whole`, and otherwise cut.
+    /// Sends a request to a path without a body (over gRPC an empty message) on a connection of its own, and gives the answer, its
+    /// trailers among the headers; `timeout` for all of it. One that is too long is an error if it `must_be_whole`, and
+    /// otherwise cut.
     pub(super) async fn fetch(
         &mut self,
-        request: Request<Full<Bytes>>,
+        method: Method,
+        path: &str,
         timeout: Duration,
         must_be_whole: bool,
     ) -> Result<Response<Bytes>, String> {
         let words = |error: hyper::Error| with_sources(&error);
         let answer = async {
+            if let Some(token) = &self.destination.token {
+                token.refresh(&self.env).await?;
+            }
+            let request = self.destination.bare(method, path);
             let (answer, _connection) = if self.destination.protocol == Protocol::Grpc {
                 let channel = self.channel(timeout).await.map_err(|error| error.reason)?;
                 let answer = channel.ask(request).await.map_err(words)?;
@@ -292,15 +325,33 @@ impl<E: Env> Client<E> {
     /// A stream to the destination, and when the rest of the opening must be over.
     async fn connect(&self, timeout: Duration) -> Result<(E::Stream, Instant), Unconnected> {
         let limit = Instant::now() + timeout.min(CONNECT_TIMEOUT);
-        let target = &self.destination.target;
-        match tokio::time::timeout_at(limit, self.env.connect(target)).await {
-            Ok(Ok(stream)) => Ok((stream, limit)),
-            Ok(Err(error)) => Err(Unconnected {
-                // Somebody else answers: that does not change within seconds.
-                suspend: matches!(error, ConnectError::CertificateName { .. }),
-                reason: error.to_string(),
-            }),
+        let stream = match &self.destination.proxy {
+            None => tokio::time::timeout_at(limit, self.direct()).await,
+            Some(proxy) => tokio::time::timeout_at(limit, self.through(proxy)).await,
+        };
+        match stream {
+            Ok(stream) => Ok((stream?, limit)),
             Err(_) => Err(unanswered(timeout)),
+        }
+    }
+
+    async fn direct(&self) -> Result<E::Stream, Unconnected> {
+        let stream = self.env.connect(&self.destination.target).await;
+        stream.map_err(Unconnected::from)
+    }
+
+    /// A stream by way of a proxy.
+    async fn through(&self, proxy: &Proxy) -> Result<E::Stream, Unconnected> {
+        let stream = self.env.connect(&proxy.target).await;
+        let mut stream =
+            stream.map_err(|error| Unconnected::new(format!("{}: {error}", proxy.name())))?;
+        let (destination, target) = (&self.destination, &self.destination.target);
+        if destination.is_tunnelled() {
+            proxy.connect(&mut stream, target).await?;
+        }
+        match &target.tls {
+            None => Ok(stream),
+            Some(tls) => Ok(self.env.secure(stream, tls).await?),
         }
     }
 }
