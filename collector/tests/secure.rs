@@ -6,71 +6,14 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use backroom_collector::{
     config::{Endpoint, Protocol, load_text},
     env::{ClientTls, ConnectError, Env, OsEnv, OsStream, ServerTls, Target, TargetTls},
     otlp::grpc,
 };
-use common::{Client, PROTOBUF, Running, Sink, buffer, config, env, spans};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-
-/// Files of a small authority: its root, and a certificate for a server and for a client.
-struct Files {
-    dir: tempfile::TempDir,
-}
-
-impl Files {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let files = Self { dir };
-        let ca_key = KeyPair::generate().unwrap();
-        let mut ca = CertificateParams::new(Vec::new()).unwrap();
-        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        files.write("ca.pem", &ca.self_signed(&ca_key).unwrap().pem());
-        let issuer = Issuer::new(ca, ca_key);
-        for name in ["server", "client"] {
-            let key = KeyPair::generate().unwrap();
-            let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-            let params = CertificateParams::new(names).unwrap();
-            let cert = params.signed_by(&key, &issuer).unwrap();
-            files.write(&format!("{name}.pem"), &cert.pem());
-            files.write(&format!("{name}.key"), &key.serialize_pem());
-        }
-        files
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path(name), text).unwrap();
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn server(&self) -> ServerTls {
-        ServerTls {
-            cert: self.path("server.pem"),
-            key: self.path("server.key"),
-            client_ca: None,
-        }
-    }
-
-    fn client(&self) -> ClientTls {
-        ClientTls {
-            ca: Some(self.path("ca.pem")),
-            identity: None,
-        }
-    }
-
-    fn client_with_identity(&self) -> ClientTls {
-        ClientTls {
-            identity: Some((self.path("client.pem"), self.path("client.key"))),
-            ..self.client()
-        }
-    }
-}
+use common::{Client, PROTOBUF, Running, Sink, authority::Files, buffer, config, env, spans};
 
 async fn connect(
     env: &OsEnv,
@@ -323,4 +266,24 @@ fn files_are_tried_when_the_configuration_is_read() {
         format!("endpoint = {{ url = \"http://hq.example\", tls = {{ ca = {ca} }} }}"),
         Some(("tls", "never used")),
     );
+}
+
+/// A peer that connects and says nothing is let go of after ten seconds.
+#[tokio::test]
+async fn a_silent_peer_has_its_time_for_a_handshake() {
+    use backroom_collector::env::Listener as _;
+    use tokio::io::AsyncReadExt as _;
+    let (env, files) = (env(), Files::new());
+    let any = "127.0.0.1:0".parse().unwrap();
+    let mut listener = env.listen_tls(any, &files.server()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let silent = tokio::net::TcpStream::connect(address).await.unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    // Nothing more comes from outside, so the clock may run ahead to what is waited for.
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    let error = stream.read_u8().await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert_eq!(began.elapsed().as_secs(), 10);
+    drop(silent);
 }

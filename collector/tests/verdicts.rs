@@ -239,7 +239,7 @@ impl Names {
         config.endpoint = Some(Endpoint {
             tls: Some(ClientTls {
                 ca: Some(self.dir.path().join("ca.pem")),
-                identity: None,
+                ..ClientTls::default()
             }),
             protocol,
             ..Endpoint::new(format!("https://localhost:{}", sink.address.port()))

@@ -15,11 +15,14 @@ mod settings;
 mod show;
 mod top;
 
-use std::io::Write as _;
+use std::{io::Write as _, net::SocketAddr};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::env::OsEnv;
+use crate::{
+    config::Endpoint,
+    env::{ClientTls, OsEnv, ServerTls},
+};
 
 /// Takes OpenTelemetry data, keeps what it acknowledged, and forwards it when the line allows.
 #[derive(Debug, Parser)]
@@ -110,6 +113,18 @@ fn block_on<F: Future<Output = u8>>(verb: impl FnOnce(OsEnv) -> F) -> u8 {
     // Helper threads may hang in a disk that does not answer.
     runtime.shutdown_background();
     code
+}
+
+/// How a collector on this machine is asked: over TLS it must show the very certificate that its configuration names, for that one
+/// need not carry the name of a loopback address.
+fn own_endpoint(address: SocketAddr, tls: Option<&ServerTls>) -> Endpoint {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let mut endpoint = Endpoint::new(format!("{scheme}://{address}"));
+    endpoint.tls = tls.map(|tls| ClientTls {
+        pin: Some(tls.cert.clone()),
+        ..ClientTls::default()
+    });
+    endpoint
 }
 
 /// Writes to standard output; a reader that has gone away (`| head`) is no error.

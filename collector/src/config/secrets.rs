@@ -48,7 +48,11 @@ pub(super) fn endpoint_tls(endpoint: &Fields<'_>, reader: Reader) -> Option<Clie
         }
     };
     let ca = path("ca");
-    let tls = ClientTls { ca, identity };
+    let tls = ClientTls {
+        ca,
+        identity,
+        pin: None,
+    };
     blame(&f, tls.check(), "ca");
     Some(tls)
 }

@@ -62,6 +62,14 @@ impl OsEnv {
         }
     }
 
+    /// The addresses of a name. There is no time limit of its own.
+    ///
+    /// # Errors
+    /// What the resolver says.
+    pub async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host((host, port)).await?.collect())
+    }
+
     /// Stops every task that was spawned through this environment, each at its next await point.
     pub fn abort_all(&self) {
         let tasks = std::mem::take(&mut *self.scope.tasks());
@@ -89,9 +97,8 @@ impl Env for OsEnv {
             host: target.host.clone(),
             reason,
         };
-        let addresses = tokio::net::lookup_host((target.host.as_str(), target.port))
-            .await
-            .map_err(|error| dns(error.to_string()))?;
+        let addresses = self.resolve(&target.host, target.port).await;
+        let addresses = addresses.map_err(|error| dns(error.to_string()))?;
         let mut failure = dns("no address".to_owned());
         for address in addresses {
             match TcpStream::connect(address).await {

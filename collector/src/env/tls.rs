@@ -15,9 +15,11 @@ use std::{
 };
 
 use rustls::{
-    CertificateError, ClientConfig, RootCertStore, ServerConfig,
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
+    SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
     server::WebPkiClientVerifier,
 };
 use tokio::{
@@ -55,6 +57,9 @@ pub struct ClientTls {
     pub ca: Option<PathBuf>,
     /// The client's certificate, PEM, and its key; `None` shows none.
     pub identity: Option<(PathBuf, PathBuf)>,
+    /// Trust the first certificate in this file and no other, whatever its name and time, and whatever `ca` says: for a tool that
+    /// has the file of the server it asks.
+    pub pin: Option<PathBuf>,
 }
 
 /// Which of the files is meant.
@@ -137,24 +142,15 @@ impl ClientTls {
     }
 
     fn config(&self, is_h2: bool) -> Result<Arc<ClientConfig>, TlsError> {
-        let roots = match &self.ca {
-            Some(path) => read_roots(path)?,
-            None => {
-                let found = rustls_native_certs::load_native_certs();
-                let mut roots = RootCertStore::empty();
-                // Old roots that cannot be read do not matter while others can.
-                roots.add_parsable_certificates(found.certs);
-                if roots.is_empty() {
-                    let reason = "the operating system has no roots; set endpoint.tls.ca";
-                    return Err(TlsError::new(TlsFile::Ca, Path::new("roots"), reason));
-                }
-                roots
-            }
-        };
         let builder = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::new(TlsFile::Ca, Path::new("protocol"), error))?
-            .with_root_certificates(roots);
+            .map_err(|error| TlsError::new(TlsFile::Ca, Path::new("protocol"), error))?;
+        let builder = match &self.pin {
+            Some(path) => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Pinned::read(path)?)),
+            None => builder.with_root_certificates(self.roots()?),
+        };
         let mut config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some((cert, key)) => builder
@@ -166,13 +162,89 @@ impl ClientTls {
         Ok(Arc::new(config))
     }
 
+    fn roots(&self) -> Result<RootCertStore, TlsError> {
+        if let Some(path) = &self.ca {
+            return read_roots(path);
+        }
+        let found = rustls_native_certs::load_native_certs();
+        let mut roots = RootCertStore::empty();
+        // Old roots that cannot be read do not matter while others can.
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            let reason = "the operating system has no roots; set endpoint.tls.ca";
+            return Err(TlsError::new(TlsFile::Ca, Path::new("roots"), reason));
+        }
+        Ok(roots)
+    }
+
     fn stamp(&self) -> Stamp {
         let (cert, key) = self
             .identity
             .as_ref()
             .map(|(cert, key)| (cert, key))
             .unzip();
-        stamp([self.ca.as_ref(), cert, key])
+        stamp([self.ca.as_ref(), cert, key, self.pin.as_ref()])
+    }
+}
+
+/// Takes one certificate: whoever has its key is who is meant.
+#[derive(Debug)]
+struct Pinned {
+    cert: CertificateDer<'static>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Pinned {
+    fn read(path: &Path) -> Result<Self, TlsError> {
+        let certs = read_certs(TlsFile::Ca, path)?;
+        let cert = certs.into_iter().next();
+        Ok(Self {
+            cert: cert.expect("a file without certificates is refused"),
+            provider: provider(),
+        })
+    }
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match *end_entity == self.cert {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer,
+            )),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, signature, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, signature, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let known = &self.provider.signature_verification_algorithms;
+        known.supported_schemes()
     }
 }
 
@@ -390,6 +462,16 @@ trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
 impl OsStream {
+    /// The certificates that the server at the other end has shown, its own first; none in clear, and none of a client.
+    pub fn server_certificates(&self) -> Vec<CertificateDer<'static>> {
+        let State::Client(stream) = &self.0 else {
+            return Vec::new();
+        };
+        let (_, session) = stream.get_ref();
+        let shown = session.peer_certificates().unwrap_or_default();
+        shown.iter().map(|cert| cert.clone().into_owned()).collect()
+    }
+
     /// The stream to use, when its handshake is over. After an error there is none, and each use fails.
     fn ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Stream>>> {
         if let State::Handshake(handshake) = &mut self.0 {

@@ -4,25 +4,47 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{Method, Response};
+use rustls::pki_types::CertificateDer;
 
 use super::client::{Client, Destination, judge_parts};
 use crate::{
     config::Endpoint,
     core::{codec::CodecId, verdict::Verdict},
-    env::Env,
+    env::{Env, OsEnv},
 };
 
-/// Asks for a path below a base URL; `timeout` for all of it.
+/// Asks for a path below the URL of an endpoint; `timeout` for all of it.
 ///
 /// # Errors
 /// Why there is no answer, in words.
 pub async fn get<E: Env>(
     env: &E,
-    url: &str,
+    endpoint: &Endpoint,
     path: &str,
     timeout: Duration,
 ) -> Result<Response<Bytes>, String> {
-    ask(env, &Endpoint::new(url), Method::GET, path, timeout).await
+    ask(env, endpoint, Method::GET, path, timeout).await
+}
+
+/// Host and port of a URL; `None` if it cannot be used.
+pub fn host_of(url: &str) -> Option<(String, u16)> {
+    let destination = Destination::new(&Endpoint::new(url)).ok()?;
+    let target = destination.target();
+    Some((target.host.clone(), target.port))
+}
+
+/// The certificates that an endpoint shows, its own first; none in clear. `timeout` for the handshake.
+///
+/// # Errors
+/// Why there is no connection, in words.
+pub async fn certificates(
+    env: &OsEnv,
+    endpoint: &Endpoint,
+    timeout: Duration,
+) -> Result<Vec<CertificateDer<'static>>, String> {
+    let destination = Destination::new(endpoint).map_err(|error| error.to_string())?;
+    let client = Client::new(env.clone(), Arc::new(destination));
+    Ok(client.stream(timeout).await?.server_certificates())
 }
 
 /// Sends an empty export of traces to a destination, with all its headers, as the exporter would; `timeout` for all of it.

@@ -12,6 +12,7 @@
     reason = "the allowance for tests covers test functions only"
 )]
 
+pub mod authority;
 pub mod grpc;
 pub mod http2;
 pub mod tools;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use hyper::{Response, header};
 
-use super::{Finding, Patient};
+use super::{Finding, Level, Patient, certificates, name};
 use crate::{config::Endpoint, core::verdict::Verdict, env::Env as _, shell::fetch};
 
 /// Longest wait for an answer of the destination.
@@ -46,9 +46,20 @@ pub(super) async fn destination(patient: &Patient) -> Vec<Finding> {
         let found = format!("{} is reached through {place}", endpoint.url);
         findings.push(Finding::ok("proxy", found));
     }
+    // A proxy resolves the destination's name by itself.
+    let first_hop = endpoint.proxy.as_ref().unwrap_or(&endpoint.url);
+    let resolved = name::resolved(patient, first_hop).await;
+    let is_lost = resolved
+        .as_ref()
+        .is_some_and(|finding| finding.level == Level::Wrong);
+    findings.extend(resolved);
+    if is_lost {
+        return findings;
+    }
     match fetch::probe(&patient.env, endpoint, TIMEOUT).await {
         Ok(answer) => {
             findings.push(answered(endpoint, &answer, patient.env.unix_time()));
+            findings.extend(certificates::of_destination(patient, endpoint).await);
             findings.extend(clocks(&answer, patient.env.unix_time()));
         }
         Err(reason) => findings.push(unanswered(endpoint, &reason)),

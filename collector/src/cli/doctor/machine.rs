@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::{Finding, Patient};
 use crate::{
-    cli::show,
+    cli::{own_endpoint, show},
     env::{Disk as _, Env as _, File as _, Open},
     shell::{LOCK_FILE, fetch},
 };
@@ -25,6 +25,9 @@ const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A sync that takes longer is felt by senders: each acknowledgement waits for one.
 const SYNC_SLOW: Duration = Duration::from_millis(100);
+
+/// Longest wait for an answer of this machine.
+const ASK_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The years in which this program can be run.
 const YEAR_SECONDS: std::ops::Range<u64> = 1_735_689_600..4_102_444_800;
@@ -226,36 +229,8 @@ async fn address_of(patient: &Patient, name: &'static str, address: SocketAddr) 
             "does it run with another configuration? compare `run --print-config`",
         ),
         Ok(_) => Finding::ok(name, format!("{address} is free")),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && name != "listen.http" => {
-            match patient.is_running {
-                true => Finding::ok(
-                    name,
-                    format!("{address} is taken, by the collector it seems"),
-                ),
-                false => taken(name, address),
-            }
-        }
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            let url = format!("http://{address}");
-            let answer = fetch::get(&patient.env, &url, "/healthz", Duration::from_secs(3)).await;
-            match answer {
-                Ok(answer) if patient.is_running && answer.status() == 200 => {
-                    Finding::ok(name, format!("{address} answers, healthy"))
-                }
-                Ok(answer) if patient.is_running => {
-                    let words = String::from_utf8_lossy(answer.body()).trim().to_owned();
-                    Finding::wrong(
-                        name,
-                        format!("{address} answers {}: {words}", answer.status()),
-                        "see /healthz and the collector's log",
-                    )
-                }
-                _ if patient.is_running => Finding::ok(
-                    name,
-                    format!("{address} is taken, by the collector it seems"),
-                ),
-                _ => taken(name, address),
-            }
+            in_use(patient, name, address).await
         }
         Err(error) => Finding::wrong(
             name,
@@ -264,6 +239,58 @@ async fn address_of(patient: &Patient, name: &'static str, address: SocketAddr) 
                 "set {name} to an address of this machine, and a port above 1024 unless it may use lower ones"
             ),
         ),
+    }
+}
+
+/// Who has an address: the collector, or a stranger.
+async fn in_use(patient: &Patient, name: &'static str, address: SocketAddr) -> Finding {
+    if !patient.is_running {
+        return taken(name, address);
+    }
+    let tls = patient.config.listen.tls.as_ref();
+    let endpoint = own_endpoint(address, tls);
+    if let Some(tls) = tls
+        && let Err(error) = fetch::certificates(&patient.env, &endpoint, ASK_TIMEOUT).await
+    {
+        let cert = tls.cert.display();
+        return Finding::wrong(
+            name,
+            format!("{address} does not show the certificate in {cert}: {error}"),
+            format!(
+                "a collector that runs takes a new file within seconds; else another process has the address: find it with `ss -ltnp`, or set {name} to a free one"
+            ),
+        );
+    }
+    let seems = || match tls {
+        Some(_) => Finding::ok(name, format!("{address} shows our certificate")),
+        None => Finding::ok(
+            name,
+            format!("{address} is taken, by the collector it seems"),
+        ),
+    };
+    if name != "listen.http" {
+        return seems();
+    }
+    match fetch::get(&patient.env, &endpoint, "/healthz", ASK_TIMEOUT).await {
+        Ok(answer) if answer.status() == 200 => {
+            let over = if tls.is_some() { " over TLS" } else { "" };
+            Finding::ok(name, format!("{address} answers{over}, healthy"))
+        }
+        Ok(answer) => {
+            let words = String::from_utf8_lossy(answer.body()).trim().to_owned();
+            Finding::wrong(
+                name,
+                format!("{address} answers {}: {words}", answer.status()),
+                "see /healthz and the collector's log",
+            )
+        }
+        Err(_) if tls.is_some_and(|tls| tls.client_ca.is_some()) => Finding::ok(
+            name,
+            format!(
+                "{address} shows our certificate; how it is, it tells to those with a certificate of listen.tls.client_ca only"
+            ),
+        ),
+        Err(_) => seems(),
     }
 }
 

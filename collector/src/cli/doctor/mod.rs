@@ -1,11 +1,14 @@
 //! `backroom-collector doctor`: what a machine and its line think of a configuration.
 //!
 //! Each check is one function that says what it found and, where something is wrong, a way out. Everything is bounded in time;
-//! the buffer's own files are read only. Next: `machine` (clock, disk, addresses), `line` (the destination), `buffer`.
+//! the buffer's own files are read only. Next: `machine` (clock, disk, addresses), `name` and `line` (the destination), `certificates`,
+//! `buffer`.
 
 mod buffer;
+mod certificates;
 mod line;
 mod machine;
+mod name;
 
 use serde::Serialize;
 
@@ -108,6 +111,7 @@ pub(super) fn run(args: Args) -> u8 {
         findings.extend(machine::disk(&patient).await);
         findings.push(machine::lock(&patient).await);
         findings.extend(machine::addresses(&patient).await);
+        findings.extend(certificates::own(&patient));
         findings.extend(line::destination(&patient).await);
         findings.extend(buffer::integrity(&patient, args.deep).await);
         let wrong = findings

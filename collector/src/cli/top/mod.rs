@@ -6,11 +6,11 @@
 mod sample;
 mod screen;
 
-use std::{io::IsTerminal as _, net::SocketAddr, time::Duration};
+use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::{exit, fail, put, settings};
+use super::{exit, fail, own_endpoint, put, settings};
 use crate::{
-    config::{Format, quantity},
+    config::{Endpoint, Format, quantity},
     env::OsEnv,
     shell::fetch,
 };
@@ -21,10 +21,16 @@ use sample::{Sample, View};
 pub(super) struct Args {
     /// Configuration file of the collector that is meant.
     #[arg(long, value_name = "FILE")]
-    config: Option<std::path::PathBuf>,
+    config: Option<PathBuf>,
     /// Address of its /metrics; wins over the file.
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
+    /// Certificate to show, PEM, where listen.tls.client_ca asks for one.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Its key, PEM.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
     /// Time between two looks.
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     interval: String,
@@ -74,18 +80,36 @@ pub(super) fn run(args: &Args) -> u8 {
             SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
         });
     }
+    let tls = settings.config.listen.tls.as_ref();
+    let wants_cert = tls.is_some_and(|tls| tls.client_ca.is_some());
+    if wants_cert && args.cert.is_none() {
+        return fail(
+            "listen.tls.client_ca is set: /metrics is for those who show a certificate; add --cert FILE and --key FILE",
+            exit::USAGE,
+        );
+    }
+    let mut endpoint = own_endpoint(address, tls);
+    if let (Some(tls), Some(cert), Some(key)) = (&mut endpoint.tls, &args.cert, &args.key) {
+        tls.identity = Some((cert.clone(), key.clone()));
+    }
     super::block_on(async move |env| {
         let is_live = !args.once && !args.json && std::io::stdout().is_terminal();
+        let asked = Asked {
+            env,
+            endpoint,
+            shown: address.to_string(),
+        };
         let result = match is_live {
-            true => live(&env, address, interval).await,
-            false => plain(&env, address, interval, args).await,
+            true => live(&asked, interval).await,
+            false => plain(&asked, interval, args).await,
         };
         match result {
             Ok(()) => exit::OK,
             Err(error) => {
                 let hint = "name it with --listen or --config";
+                let url = &asked.endpoint.url;
                 fail(
-                    format_args!("ask http://{address}/metrics: {error}; {hint}"),
+                    format_args!("ask {url}/metrics: {error}; {hint}"),
                     exit::UNAVAILABLE,
                 )
             }
@@ -93,8 +117,16 @@ pub(super) fn run(args: &Args) -> u8 {
     })
 }
 
-async fn look(env: &OsEnv, address: SocketAddr) -> Result<Sample, String> {
-    let answer = fetch::get(env, &format!("http://{address}"), "/metrics", TIMEOUT).await?;
+/// The collector that is asked.
+struct Asked {
+    env: OsEnv,
+    endpoint: Endpoint,
+    /// How it is called on the screen.
+    shown: String,
+}
+
+async fn look(asked: &Asked) -> Result<Sample, String> {
+    let answer = fetch::get(&asked.env, &asked.endpoint, "/metrics", TIMEOUT).await?;
     if answer.status() != 200 {
         return Err(format!("it answers {}", answer.status()));
     }
@@ -103,20 +135,15 @@ async fn look(env: &OsEnv, address: SocketAddr) -> Result<Sample, String> {
         .ok_or_else(|| "it is no collector of ours".to_owned())
 }
 
-async fn plain(
-    env: &OsEnv,
-    address: SocketAddr,
-    interval: Duration,
-    args: &Args,
-) -> Result<(), String> {
-    let mut before = look(env, address).await?;
+async fn plain(asked: &Asked, interval: Duration, args: &Args) -> Result<(), String> {
+    let mut before = look(asked).await?;
     loop {
         tokio::time::sleep(interval).await;
-        let now = look(env, address).await?;
+        let now = look(asked).await?;
         let view = View::new(&before, &now);
         match args.json {
             true => put(&format!("{}\n", view.json())),
-            false => put(&view.text(&address.to_string())),
+            false => put(&view.text(&asked.shown)),
         }
         if args.once {
             return Ok(());
@@ -128,10 +155,10 @@ async fn plain(
     }
 }
 
-async fn live(env: &OsEnv, address: SocketAddr, interval: Duration) -> Result<(), String> {
-    let mut before = look(env, address).await?;
+async fn live(asked: &Asked, interval: Duration) -> Result<(), String> {
+    let mut before = look(asked).await?;
     let screen = screen::Screen::open().map_err(|error| format!("use the terminal: {error}"))?;
-    let mut text = format!("{address}: looking\n");
+    let mut text = format!("{}: looking\n", asked.shown);
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
     let mut next = tokio::time::Instant::now() + interval;
@@ -140,7 +167,7 @@ async fn live(env: &OsEnv, address: SocketAddr, interval: Duration) -> Result<()
         let left = tokio::select! {
             biased;
             _ = &mut interrupted => true,
-            key = screen.key(env) => matches!(key, Some(b'q' | b'Q' | 27)),
+            key = screen.key(&asked.env) => matches!(key, Some(b'q' | b'Q' | 27)),
         };
         if left {
             return Ok(());
@@ -149,9 +176,9 @@ async fn live(env: &OsEnv, address: SocketAddr, interval: Duration) -> Result<()
             continue;
         }
         next = tokio::time::Instant::now() + interval;
-        match look(env, address).await {
+        match look(asked).await {
             Ok(now) => {
-                text = View::new(&before, &now).text(&address.to_string());
+                text = View::new(&before, &now).text(&asked.shown);
                 before = now;
             }
             // It may be starting again: the last picture stays, with the reason.

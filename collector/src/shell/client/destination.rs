@@ -204,6 +204,11 @@ impl Destination {
         uri.parse().expect("made of parts of a URL")
     }
 
+    /// Where it is connected to.
+    pub(in crate::shell) fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// A request of a tool to a path below the base URL, without a body; over gRPC an empty message.
     pub(in crate::shell) fn bare(&self, method: Method, path: &str) -> Request<Full<Bytes>> {
         let signal = Signal::from_path(path).filter(|_| self.protocol == Protocol::Grpc);

@@ -322,6 +322,17 @@ impl<E: Env> Client<E> {
         }
     }
 
+    /// A stream to the destination as requests would have it, for who wants to see whom it leads to.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    pub(in crate::shell) async fn stream(&self, timeout: Duration) -> Result<E::Stream, String> {
+        let stream = self.connect(timeout).await;
+        stream
+            .map(|(stream, _)| stream)
+            .map_err(|error| error.reason)
+    }
+
     /// A stream to the destination, and when the rest of the opening must be over.
     async fn connect(&self, timeout: Duration) -> Result<(E::Stream, Instant), Unconnected> {
         let limit = Instant::now() + timeout.min(CONNECT_TIMEOUT);
