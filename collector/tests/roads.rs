@@ -363,16 +363,13 @@ async fn profiles_are_not_swallowed() {
     let (_keep, dir) = buffer();
     let running = Running::start(&env, config(&dir, None)).await;
     let mut client = running.client().await;
-    let answer = client
-        .request("POST", "/v1development/profiles", &[PROTOBUF], b"")
-        .await
-        .unwrap();
-    assert_eq!(answer.status, 404);
-    assert!(
-        answer.message().contains("not implemented"),
-        "{}",
-        answer.message()
-    );
+    for path in ["/v1development/profiles", "/v1/profiles"] {
+        let request = client.request("POST", path, &[PROTOBUF], b"");
+        let answer = request.await.unwrap();
+        assert_eq!(answer.status, 404, "{path}");
+        let words = answer.message();
+        assert!(words.contains("profiles are not implemented"), "{words}");
+    }
     running.stop().await;
 }
 

@@ -10,6 +10,7 @@
 //! - `seeded`: long workloads with many faults; `BACKROOM_BUFFER_SEEDS=N` plays N seeds instead of a few
 //! - `damage`: rot in synced files: a damaged frame costs a frame, and is counted
 //! - `pressure`: disks that are full, slow, or fail for a while
+//! - `patience`: disks, destinations and senders that hang: every wait has an end
 #![allow(
     clippy::unwrap_used,
     reason = "the allowance for tests covers test functions only"
@@ -19,6 +20,7 @@ mod damage;
 mod exhaustive;
 mod judge;
 mod lies;
+mod patience;
 mod pressure;
 mod seeded;
 mod stage;

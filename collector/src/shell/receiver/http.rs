@@ -25,8 +25,8 @@ use crate::{
 /// Time for the rest of a body that was refused.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The path of profiles: known, and not built in.
-const PROFILES: &str = "/v1development/profiles";
+/// The paths of profiles, in development and as it will be: known, and not built in.
+const PROFILES: [&str; 2] = ["/v1development/profiles", "/v1/profiles"];
 
 /// Answers a request on the HTTP port.
 pub(super) async fn answer<E: Env>(
@@ -61,8 +61,8 @@ pub(super) async fn answer<E: Env>(
             match result {
                 Ok(()) => accepted(shown),
                 Err(refusal) => {
-                    // Over HTTP/2 a stream is reset alone, after its answer.
-                    if head.version != Version::HTTP_2 {
+                    // Over HTTP/2 a stream is reset alone, after its answer. Who was too slow is not waited for once more.
+                    if head.version != Version::HTTP_2 && refusal.cause != Cause::TooSlow {
                         let drain = body::drain(&mut body);
                         let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain).await;
                     }
@@ -77,7 +77,7 @@ pub(super) async fn answer<E: Env>(
             answer
         }
         // 404 and not 501: some SDKs try again after any 5xx, and this will not change by waiting.
-        None if path == PROFILES => {
+        None if PROFILES.contains(&path) => {
             let message = "profiles are not implemented: only traces, metrics and logs are kept";
             refuse(shown, &Refusal::new(Cause::NoSuchPath, message))
         }

@@ -12,8 +12,8 @@
 //! | no token, or a wrong one | 401 | UNAUTHENTICATED | be configured |
 //! | no such path or method | 404, 405 | UNIMPLEMENTED | be configured |
 //!
-//! Busy is 503 and never 429, although OTLP allows both: stock SDKs of some languages (Python's among them) try again
-//! after 5xx and 408 only, and would drop the batch.
+//! Busy is 503 and never 429, although OTLP/HTTP names 429, 502, 503 and 504 as what to try again after: the HTTP exporters of the
+//! Python SDK try again after 408 and 5xx only (`_is_retryable` in `opentelemetry-exporter-otlp-proto-http`), and would drop the batch.
 
 use std::time::Duration;
 
