@@ -194,6 +194,7 @@ fn small_store(duration: Duration) -> Scenario {
         }),
         media: None,
         collector: Config {
+            destinations: Vec::new(),
             listen: Listen {
                 http: Some(SocketAddr::from(([0, 0, 0, 0], 4318))),
                 grpc: None,

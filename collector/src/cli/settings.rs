@@ -96,7 +96,7 @@ pub(super) struct Settings {
     sources: Sources,
     table: Table,
     /// Dotted path, value as TOML, and who said it, for what did not come from the file.
-    overrides: Vec<(&'static str, String, &'static str)>,
+    overrides: Vec<(String, String, &'static str)>,
 }
 
 /// Reads a file; without one, the defaults.
@@ -124,8 +124,10 @@ impl Flags {
     pub(super) fn load(self) -> Result<Settings, Report> {
         let mut settings = load(self.config.as_deref())?;
         let config = &mut settings.config;
-        let mut say = |path, value: &str, who| {
-            settings.overrides.push((path, quoted(value), who));
+        let mut say = |path: &str, value: &str, who| {
+            settings
+                .overrides
+                .push((path.to_owned(), quoted(value), who));
         };
         match (self.endpoint, &mut config.endpoint) {
             (Some(url), slot) => {
@@ -136,6 +138,7 @@ impl Flags {
                 }
             }
             (None, Some(_)) => {}
+            (None, None) if !config.destinations.is_empty() => {}
             (None, slot) => {
                 if let Some(url) = self.default_endpoint.filter(|url| !url.is_empty()) {
                     say("endpoint.url", &url, "OTEL_EXPORTER_OTLP_ENDPOINT");
@@ -165,6 +168,21 @@ impl Flags {
                 Err(why) => return Err(Report::of(Diagnostic::error(&codes::E0705, why))),
             }
         }
+        for (name, endpoint) in &mut config.destinations {
+            let path = format!("destination.{name}.proxy");
+            if destination_says(&settings.table, name.as_str(), "proxy") {
+                continue;
+            }
+            let variable = |name: &str| std::env::var(name).ok();
+            match config::proxy_of_environment(&endpoint.url, variable) {
+                Ok(None) => {}
+                Ok(Some((proxy, who))) => {
+                    say(&path, &proxy, who);
+                    endpoint.proxy = Some(proxy);
+                }
+                Err(why) => return Err(Report::of(Diagnostic::error(&codes::E0705, why))),
+            }
+        }
         if let Some(dir) = self.buffer_dir {
             say("buffer.dir", &dir.to_string_lossy(), "--buffer-dir");
             config.buffer.dir = dir;
@@ -185,6 +203,15 @@ impl Flags {
 fn written(file: &Table, table: &str, key: &str) -> bool {
     let table = file.entries.get(table).and_then(|e| e.node.as_table());
     table.is_some_and(|table| table.entries.contains_key(key))
+}
+
+/// Whether a file says something about a key of a destination.
+fn destination_says(file: &Table, name: &str, key: &str) -> bool {
+    let all = file
+        .entries
+        .get("destination")
+        .and_then(|e| e.node.as_table());
+    all.is_some_and(|all| written(all, name, key))
 }
 
 impl Settings {

@@ -65,6 +65,7 @@ fn keys(config: &Config) -> Vec<Key> {
                 inflight_bytes_max,
             },
         endpoint,
+        destinations,
         buffer:
             Buffer {
                 dir,
@@ -103,6 +104,7 @@ fn keys(config: &Config) -> Vec<Key> {
         live("listen.body_bytes_max", body_bytes_max),
         live("listen.inflight_bytes_max", inflight_bytes_max),
         live("endpoint", endpoint),
+        live("destination", destinations),
         // What is acknowledged stands there.
         fixed("buffer.dir", dir),
         live("buffer.disk", disk),

@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    Backoff, Batch, Buffer, ByteSize, Codec, Compress, Config, Durability, Endpoint, Fields,
-    Listen, OnFull, Order, Protocol, Retry, Send,
+    Backoff, Batch, Buffer, ByteSize, Codec, Compress, Config, Durability, Endpoint, Fields, Late,
+    Listen, OnFull, Order, Protocol, Retry, Send, Start,
     class::{self, CLASS, ON_FULL, ORDER},
     codes,
     diagnostic::{Diagnostic, Report, Sink, Sources, Span},
@@ -22,6 +22,15 @@ use super::{
     secrets,
     shape::{Key, Shape, Ty},
     tree::{self, Node, Table, Value},
+};
+
+use super::model::ENDPOINT_NAME;
+use crate::{
+    core::{
+        class::{ClassName, NAME_BYTES_MAX},
+        spool::ROUTES_MAX,
+    },
+    otlp::Signal,
 };
 
 /// The keys of the collector's configuration.
@@ -38,7 +47,13 @@ pub static COLLECTOR: Shape = Shape {
             "endpoint",
             Ty::Either(&[Ty::Word(&URL), Ty::Table(&ENDPOINT)]),
             "\"http://hq.example:4318\"",
-            "Where it sends to: a URL, or a table. Without it everything stays in the buffer. A simulated store sets it itself.",
+            "Where it sends to: a URL, or a table. Without it, and without any `destination`, everything stays in the buffer. A simulated store sets it itself.",
+        ),
+        Key::may(
+            "destination",
+            Ty::Named(&ENDPOINT),
+            "{ audit = { url = \"https://audit.example:4318\", classes = [\"logs\"] } }",
+            "Where it sends to besides, by name: each has a state of its own, and a batch leaves the disk when all that it is for have it.",
         ),
         Key::may(
             "buffer",
@@ -225,6 +240,30 @@ static ENDPOINT: Shape = Shape {
             Ty::Word(&PROXY),
             "\"http://proxy.example:3128\"",
             "The proxy on the way, or off; unless given, the one of HTTPS_PROXY or HTTP_PROXY, with the exceptions of NO_PROXY. Not in a simulated store.",
+        ),
+        Key::may(
+            "classes",
+            Ty::List(&Ty::Text),
+            "[\"logs\"]",
+            "The classes that go there; all of them unless given.",
+        ),
+        Key::may(
+            "max_age",
+            Ty::Word(&DURATION),
+            "\"7d\"",
+            "The oldest that it takes, by the time at which the collector got it; no limit unless given.",
+        ),
+        Key::or(
+            "late",
+            Ty::Choice(&["hold", "send", "drop"]),
+            "\"hold\"",
+            "What becomes of what is older than `max_age`: it stays, until it is too old for its class; it goes when nothing else waits; or the destination does not get it.",
+        ),
+        Key::or(
+            "from",
+            Ty::Choice(&["oldest", "now"]),
+            "\"oldest\"",
+            "What goes to it when it is new: all that is stored, or what comes in from then on.",
         ),
     ],
 };
@@ -460,6 +499,7 @@ impl Default for Config {
         Self {
             listen: Listen::default(),
             endpoint: None,
+            destinations: Vec::new(),
             buffer: Buffer::default(),
             classes: Vec::new(),
             compress: Compress {
@@ -527,6 +567,10 @@ impl Endpoint {
             request_bytes_max: None,
             bearer_token_file: None,
             proxy: None,
+            classes: None,
+            age_max: None,
+            late: Late::Hold,
+            start: Start::Oldest,
         }
     }
 
@@ -648,6 +692,7 @@ pub fn read(node: &Node, place: &str, reader: Reader, sink: &Sink) -> Config {
         );
     }
     config.endpoint = endpoint(&fields, reader);
+    config.destinations = destinations(&fields, reader);
     if let Some(f) = fields.fields("buffer") {
         set(&mut config.buffer.dir, f.string("dir").map(PathBuf::from));
         set(&mut config.buffer.disk, f.text("disk", positive_size));
@@ -717,6 +762,7 @@ pub fn read(node: &Node, place: &str, reader: Reader, sink: &Sink) -> Config {
     }
     // Last, for what a class does not say is what the rest says.
     config.classes = class::read(&fields, &config);
+    check_classes(&fields, &config);
     config
 }
 
@@ -729,48 +775,123 @@ fn set<T>(slot: &mut T, value: Option<T>) {
 /// A URL, or a table with one.
 fn endpoint(fields: &Fields<'_>, reader: Reader) -> Option<Endpoint> {
     let node = fields.node("endpoint")?;
-    let (url_text, mut found) = if node.as_table().is_some() {
-        let f = fields.fields("endpoint")?;
-        let url_text = f.text("url", url);
-        let mut found = Endpoint::new("");
-        set(&mut found.timeout, f.text("timeout", quantity::duration));
-        set(&mut found.protocol, f.choice("protocol", &Protocol::ALL));
-        found.request_bytes_max = f.text("request_bytes_max", positive_size);
-        found.tls = secrets::endpoint_tls(&f, reader);
-        found.bearer_token_file = secrets::token_file(&f, reader);
-        found.proxy = secrets::proxy(&f, reader);
-        if let Some(headers) = f.node("headers") {
-            f.checked("headers", headers);
-            if let Some(table) = headers.as_table() {
-                for (name, entry) in &table.entries {
-                    let Some(value) = entry.node.as_text() else {
-                        continue;
-                    };
-                    if let Some(err) = header_error(name, value) {
-                        f.sink().push(
-                            Diagnostic::error(
-                                &codes::E0107,
-                                format!("`{name}` cannot be a header"),
-                            )
+    if node.as_table().is_some() {
+        return endpoint_table(&fields.fields("endpoint")?, reader);
+    }
+    fields.text("endpoint", url).map(Endpoint::new)
+}
+
+/// `[destination.NAME]`.
+fn destinations(fields: &Fields<'_>, reader: Reader) -> Vec<(ClassName, Endpoint)> {
+    let mut found = Vec::new();
+    for (text, key, f) in fields.named("destination") {
+        let endpoint = endpoint_table(&f, reader);
+        let wrong = |label: &str, help: String| {
+            fields.sink().push(
+                Diagnostic::error(
+                    &codes::E0107,
+                    format!("`{text}` cannot be a destination's name"),
+                )
+                .at(key, label.to_owned())
+                .help(help),
+            );
+        };
+        match ClassName::new(&text) {
+            None => {
+                let help = format!("use up to {NAME_BYTES_MAX} of a-z, 0-9, - and _");
+                wrong("not a name", help);
+            }
+            Some(_) if text == ENDPOINT_NAME => {
+                wrong(
+                    "the name of `endpoint`",
+                    String::from("give it another name"),
+                );
+            }
+            Some(_) if found.len() + 1 >= ROUTES_MAX => {
+                let help = format!("{ROUTES_MAX} with `endpoint` are the most");
+                wrong("one too many", help);
+            }
+            Some(name) => found.extend(endpoint.map(|endpoint| (name, endpoint))),
+        }
+    }
+    found
+}
+
+/// Destinations may name classes that exist only.
+fn check_classes(fields: &Fields<'_>, config: &Config) {
+    let check = |f: &Fields<'_>| {
+        for (text, node) in f.strings("classes").unwrap_or_default() {
+            let is_signal = Signal::ALL.iter().any(|signal| signal.name() == text);
+            let names: Vec<&str> = config.classes.iter().map(|c| c.name.as_str()).collect();
+            if is_signal || names.contains(&text.as_str()) {
+                continue;
+            }
+            let known = names.into_iter().chain(Signal::ALL.map(Signal::name));
+            f.sink().push(
+                Diagnostic::error(&codes::E0106, format!("there is no class `{text}`"))
+                    .at(node.span, "not declared")
+                    .help(super::did_you_mean(&text, known, "one of")),
+            );
+        }
+    };
+    let endpoint = fields
+        .node("endpoint")
+        .filter(|node| node.as_table().is_some());
+    if let Some(f) = endpoint.and_then(|_| fields.fields("endpoint")) {
+        check(&f);
+    }
+    for (_, _, f) in fields.named("destination") {
+        check(&f);
+    }
+}
+
+fn endpoint_table(f: &Fields<'_>, reader: Reader) -> Option<Endpoint> {
+    let url = f.text("url", url);
+    let mut found = Endpoint::new("");
+    set(&mut found.timeout, f.text("timeout", quantity::duration));
+    set(&mut found.protocol, f.choice("protocol", &Protocol::ALL));
+    found.request_bytes_max = f.text("request_bytes_max", positive_size);
+    let classes = f.strings("classes");
+    // Names that are none are told by `check_classes`.
+    found.classes = classes.map(|all| {
+        all.iter()
+            .filter_map(|(name, _)| ClassName::new(name))
+            .collect()
+    });
+    found.age_max = f.text("max_age", quantity::duration);
+    let late = [
+        ("hold", Late::Hold),
+        ("send", Late::Send),
+        ("drop", Late::Drop),
+    ];
+    set(&mut found.late, f.choice("late", &late));
+    let start = [("oldest", Start::Oldest), ("now", Start::Now)];
+    set(&mut found.start, f.choice("from", &start));
+    found.tls = secrets::endpoint_tls(f, reader);
+    found.bearer_token_file = secrets::token_file(f, reader);
+    found.proxy = secrets::proxy(f, reader);
+    if let Some(headers) = f.node("headers") {
+        f.checked("headers", headers);
+        if let Some(table) = headers.as_table() {
+            for (name, entry) in &table.entries {
+                let Some(value) = entry.node.as_text() else {
+                    continue;
+                };
+                if let Some(err) = header_error(name, value) {
+                    f.sink().push(
+                        Diagnostic::error(&codes::E0107, format!("`{name}` cannot be a header"))
                             .at(entry.key, err),
-                        );
-                    }
-                    found.headers.push((name.clone(), value.to_owned()));
+                    );
                 }
+                found.headers.push((name.clone(), value.to_owned()));
             }
         }
-        (url_text, found)
-    } else {
-        (fields.text("endpoint", url), Endpoint::new(""))
-    };
-    let url = url_text?;
+    }
+    let url = url?;
     if found.tls.is_some() && url.starts_with("http:") {
-        let at = fields
-            .fields("endpoint")
-            .map_or(node.span, |f| f.key_span("tls"));
-        fields.sink().push(
+        f.sink().push(
             Diagnostic::error(&codes::E0703, "`tls` says nothing about `http://`")
-                .at(at, "never used")
+                .at(f.key_span("tls"), "never used")
                 .help(String::from("write https:// in `url`, or remove it")),
         );
     }

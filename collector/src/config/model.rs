@@ -5,7 +5,10 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{BitRate, ByteSize, Class};
-use crate::env::{ClientTls, ServerTls};
+use crate::{
+    core::class::ClassName,
+    env::{ClientTls, ServerTls},
+};
 
 /// Everything the collector is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +17,8 @@ pub struct Config {
     pub listen: Listen,
     /// Where it sends to; `None` keeps everything until a destination is configured.
     pub endpoint: Option<Endpoint>,
+    /// Where it sends to besides, by name, in the order of the file.
+    pub destinations: Vec<(ClassName, Endpoint)>,
     /// The buffer on disk.
     pub buffer: Buffer,
     /// Declared classes, in the order of the file.
@@ -67,6 +72,49 @@ pub struct Endpoint {
     pub bearer_token_file: Option<PathBuf>,
     /// URL of the proxy on the way, such as `http://user:password@proxy:3128`; `None` goes directly.
     pub proxy: Option<String>,
+    /// The classes that go there; `None` is all.
+    pub classes: Option<Vec<ClassName>>,
+    /// The oldest that it takes, by the time at which the collector got it; `None` is no limit.
+    pub age_max: Option<Duration>,
+    /// What becomes of what is older.
+    pub late: Late,
+    /// What of the buffer goes there when it is new.
+    pub start: Start,
+}
+
+/// What becomes of batches that are too old for a destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Late {
+    /// They stay, until they are too old for their class, or the destination takes older ones.
+    #[default]
+    Hold,
+    /// They go when nothing else waits.
+    Send,
+    /// The destination does not get them; those that none got are dropped, and counted.
+    Drop,
+}
+
+/// What a new destination gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// All that is stored.
+    #[default]
+    Oldest,
+    /// What comes in from now on.
+    Now,
+}
+
+/// The name of `endpoint` among the destinations.
+pub const ENDPOINT_NAME: &str = "endpoint";
+
+impl Config {
+    /// All destinations with their names.
+    pub fn routes(&self) -> impl Iterator<Item = (ClassName, &Endpoint)> {
+        let name = ClassName::new(ENDPOINT_NAME).expect("it is one");
+        let endpoint = self.endpoint.iter().map(move |endpoint| (name, endpoint));
+        let others = self.destinations.iter();
+        endpoint.chain(others.map(|(name, endpoint)| (*name, endpoint)))
+    }
 }
 
 /// How OTLP is spoken, by the words of `OTEL_EXPORTER_OTLP_PROTOCOL`.

@@ -47,6 +47,8 @@ pub enum Kind {
     Index = 5,
     /// An item that the receiver refused, with its words.
     Quarantined = 6,
+    /// What each of several destinations has.
+    Takes = 7,
 }
 
 impl Kind {
@@ -58,6 +60,7 @@ impl Kind {
             4 => Self::Note,
             5 => Self::Index,
             6 => Self::Quarantined,
+            7 => Self::Takes,
             _ => return None,
         })
     }

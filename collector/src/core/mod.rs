@@ -6,6 +6,7 @@
 //! - [`frame`], [`recovery`]: the disk format, and what is made of any bytes found on disk (`docs/disk-format.md`).
 //! - [`spool`]: journal, open batches, sealed batches, quota, and which batch goes next.
 //! - [`lane`]: what is fresh, what is backlog.
+//! - [`takes`]: which of several destinations has which batch.
 //! - [`accounting`]: accepted = delivered + stored + quarantined + dropped with a reason, per signal, at every instant.
 //! - [`ledger`]: what was lost, by service and day; durable, with the account over all starts.
 //! - [`verdict`]: what an answer means; [`destination`], [`backoff`]: when to try again; [`pacing`]: the share of the line.
@@ -31,6 +32,7 @@ pub mod ranges;
 pub mod recovery;
 pub mod selection;
 pub mod spool;
+pub mod takes;
 pub mod verdict;
 
 /// Monotonic time since an arbitrary start; the shell reads it from `tokio::time`.

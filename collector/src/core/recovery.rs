@@ -32,6 +32,7 @@ use super::{
     notes::{Checkpoint, Note, Numbering, decode_notes, whole},
     range::ItemRange,
     spool::{FileId, FileKind, Journal, Limits, Lost, Segment, Spool},
+    takes::{self, Take},
 };
 use crate::otlp::Signal;
 
@@ -121,6 +122,8 @@ pub struct Recovery {
     boot: u64,
     /// The last commit of each boot.
     last_commit: BTreeMap<u64, u64>,
+    /// What destinations have, by segment.
+    takes: BTreeMap<u64, Vec<Take>>,
     file: u64,
     other_bytes: u64,
     quarantines: BTreeMap<u64, u64>,
@@ -185,6 +188,11 @@ impl Recovery {
                     if let Some((notes, rest)) = decode_notes(payload) {
                         notes.iter().for_each(|note| self.checkpoint.add(note));
                         self.ledger.read(rest);
+                    }
+                }
+                Kind::Takes if is_intact => {
+                    for take in takes::decode(payload).into_iter().flatten() {
+                        self.takes.entry(take.place.file).or_default().push(take);
                     }
                 }
                 Kind::Checkpoint if is_intact => {
@@ -365,6 +373,12 @@ impl Recovery {
             }
         }
         let kept_offsets: BTreeSet<u64> = kept.iter().map(|(offset, _)| *offset).collect();
+        if let Some(takes) = self.takes.get_mut(&number) {
+            // A batch that cannot be read does not stand for one that waits.
+            takes.retain(|Take { place, .. }| {
+                *place == whole(number) || kept_offsets.contains(&place.offset)
+            });
+        }
         let offsets = found.batches.iter().map(|(offset, _)| *offset);
         let finished = offsets
             .filter(|offset| !kept_offsets.contains(offset))
@@ -390,11 +404,13 @@ impl Recovery {
         self.settle();
         // A number that a note speaks of is never given to another file, or the note would finish its batches.
         let noted = self.checkpoint.finished.iter().map(|place| place.file);
-        self.file = noted.fold(self.file, u64::max);
+        self.file = noted
+            .chain(self.takes.keys().copied())
+            .fold(self.file, u64::max);
         // Damage cannot invent headers; where two buffers were mixed, the one with more frames goes on.
         let store = self.own_store();
         let store = store.unwrap_or(fresh_store);
-        let mut spool = Spool::new(limits, store);
+        let mut spool = Spool::bare(limits, store);
         spool.boot = self.boot.saturating_add(1);
         spool.next_file = self.file.saturating_add(1);
         spool.other_bytes = self.other_bytes;
@@ -439,6 +455,7 @@ impl Recovery {
             spool.retire_if_empty(number);
         }
         self.count_unrescued(&mut spool);
+        spool.restore_takes(std::mem::take(&mut self.takes).into_values().flatten());
         self.add_requests(&mut spool, now);
         for (place, header) in std::mem::take(&mut self.torn) {
             // Unless its sync failed and it was sealed again elsewhere.
@@ -465,6 +482,8 @@ impl Recovery {
                 segment.finished.insert(place.offset);
             }
         }
+        let limits = spool.limits.clone();
+        spool.set_routes(&limits);
         (spool, self.report)
     }
 

@@ -127,6 +127,11 @@ impl<T> Task<T> {
         self.0.abort();
     }
 
+    /// Whether it has ended, in whatever way.
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+
     /// A handle that can stop the task without owning it.
     pub fn abort_handle(&self) -> tokio::task::AbortHandle {
         self.0.abort_handle()

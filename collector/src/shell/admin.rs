@@ -39,7 +39,7 @@ pub(super) async fn answer<E: Env, B>(
             let (why, is_down) = {
                 let state = shared.lock();
                 let why = health::unready(&state, shared.now());
-                (why, state.destination.is_down())
+                (why, state.is_down())
             };
             let (status, mut text) = verdict(why);
             if is_down {

@@ -3,11 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use tokio::sync::watch;
-
 use super::{
     client::{Client, Destination, Sent},
+    outlet::{Outlet, Tag, Targets},
     recover::{read_batches, read_payload},
     shared::{Shared, State},
     store::sleep_until,
@@ -27,6 +25,7 @@ use crate::{
     env::Env,
     otlp::{count_items, json, split_items},
 };
+use bytes::Bytes;
 
 /// Pause after a segment or a batch could not be read, or a refused item could not be written.
 const DISK_PAUSE: Duration = Duration::from_secs(30);
@@ -66,15 +65,13 @@ enum Next {
     Wait(Part, Mono),
 }
 
-/// Sends batch after batch, until the end.
-pub(super) async fn work<E: Env>(shared: Arc<Shared<E>>) {
-    let mut targets = shared.target.subscribe();
-    let Some(destination) = first(&mut targets).await else {
-        return;
-    };
+/// Sends batch after batch to one destination, until the end, or until it is gone.
+pub(super) async fn work<E: Env>(shared: Arc<Shared<E>>, tag: Tag, mut targets: Targets) {
+    let destination = targets.borrow_and_update().clone();
     let mut worker = Worker {
         client: Client::new(shared.env.clone(), destination.clone()),
         shared,
+        tag,
         destination,
         targets,
     };
@@ -86,32 +83,26 @@ pub(super) async fn work<E: Env>(shared: Arc<Shared<E>>) {
     }
 }
 
-/// The first address that there is; `None` at the end.
-async fn first(targets: &mut Targets) -> Option<Arc<Destination>> {
-    targets.wait_for(Option::is_some).await.ok()?.clone()
-}
-
-/// Where batches go, as it changes.
-type Targets = watch::Receiver<Option<Arc<Destination>>>;
-
 struct Worker<E: Env> {
     shared: Arc<Shared<E>>,
+    tag: Tag,
     destination: Arc<Destination>,
     client: Client<E>,
     targets: Targets,
 }
 
 impl<E: Env> Worker<E> {
-    /// Goes over to another address, if there is one; false if there is none to send to.
+    /// Goes over to another address, if there is one; false if the destination is gone.
     fn follow(&mut self) -> bool {
-        if !self.targets.has_changed().unwrap_or(false) {
-            return self.targets.borrow().is_some();
+        match self.targets.has_changed() {
+            Err(_) => return false,
+            Ok(false) => {}
+            Ok(true) => {
+                let destination = self.targets.borrow_and_update().clone();
+                self.client = Client::new(self.shared.env.clone(), destination.clone());
+                self.destination = destination;
+            }
         }
-        let Some(destination) = self.targets.borrow_and_update().clone() else {
-            return false;
-        };
-        self.client = Client::new(self.shared.env.clone(), destination.clone());
-        self.destination = destination;
         true
     }
 
@@ -123,25 +114,29 @@ impl<E: Env> Worker<E> {
             tokio::pin!(bell);
             // Registered before looking, so that no bell is missed.
             bell.as_mut().enable();
-            let has_target = self.follow();
+            if !self.follow() {
+                return None;
+            }
             let now = self.shared.now();
             let unix_nanos = self.shared.unix_nanos();
             let (pick, wait) = {
                 let mut state = self.shared.lock();
+                let state = &mut *state;
                 if state.is_stopping {
                     return None;
                 }
-                match may_start(&state, now) {
-                    _ if !has_target => (Pick::Empty, None),
+                let route = state.route(self.tag)?;
+                match may_start(state, self.tag, now) {
                     Err(wait) => (Pick::Empty, wait),
-                    Ok((ask, others_at)) => match state.spool.pick(ask, now, unix_nanos) {
+                    Ok((ask, others_at)) => match state.spool.pick(route, ask, now, unix_nanos) {
                         Pick::Batch(batch) => {
+                            let outlet = state.outlet(self.tag).expect("it may start");
+                            let attempt = outlet.destination.start(now, batch.lane);
                             let header = &batch.header;
-                            let codec = header.codec.min(state.accepts);
+                            let codec = header.codec.min(outlet.accepts);
                             let bytes = header.payload_bytes.into();
                             let wire = self.destination.wire_bytes(&header.range, codec, bytes);
                             state.pacer.start(now, batch.lane, wire);
-                            let attempt = state.destination.start(now, batch.lane);
                             return Some((batch, attempt));
                         }
                         Pick::At(at) => {
@@ -191,10 +186,12 @@ impl<E: Env> Worker<E> {
                     return None;
                 }
                 let paid_at = state.pacer.ready_at(lane);
-                match state.destination.allows(now, lane) {
+                let destination = &mut state.outlet(self.tag)?.destination;
+                match destination.allows(now, lane) {
                     Allowed::Now(_) if now >= paid_at => {
+                        let attempt = destination.start(now, lane);
                         state.pacer.start(now, lane, wire_bytes);
-                        return Some(state.destination.start(now, lane));
+                        return Some(attempt);
                     }
                     Allowed::Now(_) => Some(paid_at),
                     Allowed::At(at) => Some(at),
@@ -218,8 +215,8 @@ impl<E: Env> Worker<E> {
             Err(error) => {
                 self.shared.observer.notice(&error.to_string());
                 let until = self.shared.now().after(DISK_PAUSE);
+                self.cancelled(attempt);
                 let mut state = self.shared.lock();
-                state.destination.cancelled(attempt);
                 if matches!(
                     error.kind(),
                     std::io::ErrorKind::InvalidData | std::io::ErrorKind::NotFound
@@ -352,7 +349,12 @@ impl<E: Env> Worker<E> {
 
     /// Recompresses a part whose codec the destination does not take, or may not take.
     async fn fit_codec(&self, part: Part) -> Part {
-        let accepts = self.shared.lock().accepts;
+        let outlet = self
+            .shared
+            .lock()
+            .outlet(self.tag)
+            .map(|outlet| outlet.accepts);
+        let accepts = outlet.unwrap_or(CodecId::Zstd);
         let accepts = part.trial.map_or(accepts, |trial| trial.min(accepts));
         if part.codec <= accepts {
             return part;
@@ -383,11 +385,16 @@ impl<E: Env> Worker<E> {
         is_whole: bool,
         tally: &mut Tally,
     ) -> Next {
-        let slow = self.shared.lock().slow_answers.min(SLOW_DOUBLINGS_MAX);
+        let slow = self
+            .shared
+            .lock()
+            .outlet(self.tag)
+            .map(|outlet| outlet.slow_answers);
+        let slow = slow.unwrap_or(0).min(SLOW_DOUBLINGS_MAX);
         // A large batch on a thin line needs longer than anybody foresaw, and must not be stuck for ever.
         let timeout = self.destination.timeout * 2_u32.pow(slow);
         let Some(body) = self.wire_body(&part).await else {
-            self.shared.lock().destination.cancelled(attempt);
+            self.cancelled(attempt);
             let what = format!("write {} as JSON: it is not well formed", part.range);
             self.shared.observer.notice(&what);
             return Next::Wait(part, self.shared.now().after(BLOCKED_PAUSE));
@@ -425,7 +432,7 @@ impl<E: Env> Worker<E> {
             sent = request => sent,
             // Given up for another address, or for none: nothing was learned, and an old one may never answer.
             _ = changed(&mut self.targets) => {
-                self.shared.lock().destination.cancelled(attempt);
+                self.cancelled(attempt);
                 return Self::later(part, is_whole);
             }
         };
@@ -435,8 +442,8 @@ impl<E: Env> Worker<E> {
                 is_slow,
                 suspend,
             } => {
-                if *is_slow {
-                    self.shared.lock().slow_answers += 1;
+                if *is_slow && let Some(outlet) = self.shared.lock().outlet(self.tag) {
+                    outlet.slow_answers += 1;
                 }
                 Verdict::Path {
                     retry_after: None,
@@ -448,7 +455,9 @@ impl<E: Env> Worker<E> {
                 let took = self.shared.now().since(began);
                 {
                     let mut state = self.shared.lock();
-                    state.slow_answers = 0;
+                    if let Some(outlet) = state.outlet(self.tag) {
+                        outlet.slow_answers = 0;
+                    }
                     state.counters.answer_seconds.record_duration(took);
                 }
                 let unix_now = self.shared.env.unix_time();
@@ -529,9 +538,16 @@ impl<E: Env> Worker<E> {
         }
     }
 
+    /// Nothing was learned.
+    fn cancelled(&self, attempt: Attempt) {
+        if let Some(outlet) = self.shared.lock().outlet(self.tag) {
+            outlet.destination.cancelled(attempt);
+        }
+    }
+
     /// Something answered that need not be the destination.
     fn path_unknown(&self, attempt: Attempt) {
-        self.shared.lock().destination.cancelled(attempt);
+        self.cancelled(attempt);
         self.shared.send.notify_waiters();
     }
 
@@ -539,9 +555,10 @@ impl<E: Env> Worker<E> {
         let now = self.shared.now();
         let ended = {
             let mut state = self.shared.lock();
-            let ended = state.destination.succeeded(now, attempt);
-            if ended {
-                state.spool.refresh(now);
+            let outlet = state.outlet(self.tag);
+            let ended = outlet.is_some_and(|it| it.destination.succeeded(now, attempt));
+            if ended && let Some(route) = state.route(self.tag) {
+                state.spool.refresh(route, now);
             }
             ended
         };
@@ -564,7 +581,10 @@ impl<E: Env> Worker<E> {
         let now = self.shared.now();
         let began = {
             let mut state = self.shared.lock();
-            let began = state.destination.failed(now, attempt, retry_after, suspend);
+            let outlet = state.outlet(self.tag);
+            let failed =
+                |it: &mut Outlet| it.destination.failed(now, attempt, retry_after, suspend);
+            let began = outlet.is_some_and(failed);
             state.counters.outages += u64::from(began);
             began
         };
@@ -581,13 +601,14 @@ impl<E: Env> Worker<E> {
     fn fall_back(&self, codec: CodecId) {
         let is_news = {
             let mut state = self.shared.lock();
-            let is_news = codec < state.accepts;
-            state.accepts = state.accepts.min(codec);
-            let level = state
-                .accepts
-                .with_level(self.shared.config().compress.codec);
-            if CodecId::from(self.shared.config().compress.codec) > state.accepts {
-                state.spool.set_codec(level);
+            let Some(outlet) = state.outlet(self.tag) else {
+                return;
+            };
+            let is_news = codec < outlet.accepts;
+            outlet.accepts = outlet.accepts.min(codec);
+            let (accepts, wanted) = (state.accepts(), self.shared.config().compress.codec);
+            if CodecId::from(wanted) > accepts {
+                state.spool.set_codec(accepts.with_level(wanted));
             }
             is_news
         };
@@ -632,10 +653,9 @@ impl<E: Env> Worker<E> {
 
 /// Waits for another address without taking note of it: [`Worker::follow`] does.
 async fn changed(targets: &mut Targets) {
+    // One that is gone is as good as another one.
     if targets.changed().await.is_ok() {
         targets.mark_changed();
-    } else {
-        std::future::pending::<()>().await;
     }
 }
 
@@ -691,9 +711,11 @@ fn cut(whole: &Part, ranges: &[ItemRange], level: Codec) -> Option<Vec<Part>> {
 
 /// Of which lanes a request may start, and when it may be of any other one; otherwise when to look again. `None` where a bell
 /// will tell.
-fn may_start(state: &State, now: Mono) -> Result<(Ask, Option<Mono>), Option<Mono>> {
+fn may_start(state: &mut State, tag: Tag, now: Mono) -> Result<(Ask, Option<Mono>), Option<Mono>> {
+    let outlet = state.outlet(tag).ok_or(None)?;
+    let allowed = outlet.destination.allowed(now);
     let paid_at = |lane| state.pacer.ready_at(lane);
-    match state.destination.allowed(now) {
+    match allowed {
         Allowed::AfterAnother => Err(None),
         Allowed::At(at) => Err(Some(at)),
         Allowed::Now(ask) if now >= paid_at(Lane::Backfill) => Ok((ask, None)),

@@ -59,7 +59,7 @@ pub(super) fn status<E: Env>(shared: &Shared<E>) -> Status {
             format!("{items} items stored, the oldest for {age} s, {percent}% of the buffer")
         }
     };
-    if state.destination.is_down() {
+    if state.is_down() {
         line += "; destination down";
     }
     if let Some(why) = &unready {

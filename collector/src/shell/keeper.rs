@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     archive,
-    config::Config,
-    core::{accounting::Accounting, selection::Selection},
+    config::{Config, ENDPOINT_NAME},
+    core::{accounting::Accounting, class::ClassName, selection::Selection},
     env::{Disk, Env, Task},
 };
 
@@ -38,7 +38,7 @@ impl<E: Env> Keeper<E> {
     /// If another process has it, or it cannot be read.
     pub async fn open(env: E, config: Config, observer: Arc<dyn Observer>) -> Result<Self, Error> {
         let (lock, spool) = hold_buffer(&env, &config, &observer).await?;
-        let shared = shared::Shared::new(env.clone(), config, observer, spool, None);
+        let shared = shared::Shared::new(env.clone(), config, observer, spool);
         let commit = env.spawn(store::commit(shared.clone()));
         let tasks = vec![env.spawn(store::seal(shared.clone()))];
         Ok(Self {
@@ -103,10 +103,11 @@ impl<E: Env> Keeper<E> {
             let (url, reason) = (String::new(), "no endpoint is set".to_owned());
             return Err(Error::Endpoint { url, reason });
         };
-        let target = Arc::new(client::Destination::new(endpoint)?);
+        let target = client::Destination::new(endpoint)?;
+        let name = ClassName::new(ENDPOINT_NAME).expect("it is one");
         self.shared.lock().spool.close_batches();
         self.shared.seal.notify_one();
-        self.shared.target.send_replace(Some(target));
+        self.shared.open_outlet(&config, name, target);
         self.shared.staff();
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::{
     core::{
         accounting::{DropReason, Items},
         metrics::{Counters, Family, Kind, Outcome, Reported, Tried, Value},
-        spool::ClassStat,
+        spool::{ClassStat, RouteStat},
     },
     env::{Disk, Env, ProcessStats},
     otlp::Signal,
@@ -47,6 +47,7 @@ pub(super) async fn collect<E: Env>(shared: &Shared<E>) -> Vec<Family> {
     out.extend(classes(&state, surroundings.unix_nanos));
     out.extend(disk(&state));
     out.extend(sending(&state));
+    out.extend(destinations(&state, surroundings.unix_nanos));
     out.extend(itself(&state, &surroundings));
     out
 }
@@ -307,6 +308,64 @@ fn classes(state: &State, unix_nanos: u64) -> Vec<Family> {
     families.map(family).into()
 }
 
+/// By destination. What waits is counted in sealed batches.
+fn destinations(state: &State, unix_nanos: u64) -> Vec<Family> {
+    type Get = fn(&RouteStat, u64) -> Value;
+    let families: [(&str, Kind, &str, Get); 5] = [
+        (
+            "backroom_destination_delivered_items_total",
+            Counter,
+            "items that a destination took",
+            |route, _| route.delivered_total().into(),
+        ),
+        (
+            "backroom_destination_waiting_items",
+            Gauge,
+            "items in sealed batches that a destination does not have, about",
+            |route, _| route.waiting_items.into(),
+        ),
+        (
+            "backroom_destination_waiting_bytes",
+            Gauge,
+            "the same in bytes after compression",
+            |route, _| route.waiting_bytes.into(),
+        ),
+        (
+            "backroom_destination_late_items",
+            Gauge,
+            "the part of the waiting items that is too old for it (max_age), about",
+            |route, _| route.late_items.into(),
+        ),
+        (
+            "backroom_destination_oldest_item_age_seconds",
+            Gauge,
+            "age of the oldest item that waits for a destination; 0 if there is none",
+            |route, now| {
+                let age = route.oldest_born.map_or(0, |born| now.saturating_sub(born));
+                (age as f64 / 1e9).into()
+            },
+        ),
+    ];
+    let stats: Vec<RouteStat> = state.spool.routes(unix_nanos).collect();
+    let family = |(name, kind, help, get): (_, _, _, Get)| {
+        let mut family = Family::new(name, kind, help);
+        for route in &stats {
+            let labels = [("destination", route.name.to_string().into())];
+            family.push(labels, get(route, unix_nanos));
+        }
+        family
+    };
+    let mut out: Vec<Family> = families.map(family).into();
+    let help = "1 unless this destination failed last";
+    let mut reachable = Family::new("backroom_destination_reachable", Gauge, help);
+    for outlet in &state.outlets {
+        let labels = [("destination", outlet.name().to_string().into())];
+        reachable.push(labels, Value::from(!outlet.destination.is_down()));
+    }
+    out.push(reachable);
+    out
+}
+
 fn disk(state: &State) -> Vec<Family> {
     let counters = &state.counters;
     vec![
@@ -352,8 +411,8 @@ fn sending(state: &State) -> Vec<Family> {
         Family::single(
             "backroom_destination_up",
             Gauge,
-            "1 unless the destination failed last",
-            !state.destination.is_down(),
+            "1 unless a destination failed last",
+            !state.is_down(),
         ),
         Family::single(
             "backroom_destination_outages_total",
@@ -365,7 +424,7 @@ fn sending(state: &State) -> Vec<Family> {
             "backroom_destination_inflight_requests",
             Gauge,
             "requests under way to the destination",
-            state.destination.inflight() as u64,
+            state.inflight() as u64,
         ),
         attempts,
         Family::single(

@@ -1,7 +1,7 @@
 //! Receivers, exporter and store over an [`Env`]: performs what `core` decides.
 //!
 //! [`run`] is the one entry, for the binary and for a simulated machine alike. Every task is spawned in the machine's
-//! scope. The parts: `receiver` (OTLP in), `store` (commits and seals), `exporter` with `client` (batches out),
+//! scope. The parts: `receiver` (OTLP in), `store` (commits and seals), `exporter` with `outlet` and `client` (batches out),
 //! `reserve` (room for notes on a full disk), `admin` with `health` and `metrics`, `telemetry` (the same metrics over OTLP), `supervision` with `reload`, `recover` (from
 //! disk at the start). They meet in `shared`. [`inspect`] and [`verify`] look at a buffer from outside; `handling` changes one,
 //! for [`keeper`] and, in a collector that runs, for [`control`].
@@ -17,6 +17,7 @@ pub mod inspect;
 pub mod keeper;
 mod metrics;
 mod observer;
+mod outlet;
 mod receiver;
 mod recover;
 pub mod release;
@@ -136,10 +137,7 @@ pub async fn run_with<E: Env>(
     control: Control,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
-    let target = match &config.endpoint {
-        Some(endpoint) => Some(client::Destination::new(endpoint)?),
-        None => None,
-    };
+    let targets = outlet::targets(&config)?;
     let (_lock, spool) = hold_buffer(&env, &config, &observer).await?;
 
     let (mut doors, mut listeners) = (Doors::default(), Vec::new());
@@ -173,7 +171,10 @@ pub async fn run_with<E: Env>(
         listeners.push((road, listener));
     }
 
-    let shared = shared::Shared::new(env.clone(), config, observer.clone(), spool, target);
+    let shared = shared::Shared::new(env.clone(), config, observer.clone(), spool);
+    for (name, target) in targets {
+        shared.open_outlet(&shared.config(), name, target);
+    }
     let commit = env.spawn(store::commit(shared.clone()));
     let mut tasks = vec![
         env.spawn(store::seal(shared.clone())),

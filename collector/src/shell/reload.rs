@@ -5,17 +5,14 @@
 
 use std::sync::Arc;
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-
 use super::{
-    client::Destination,
+    outlet,
     shared::Shared,
     supervision::{ReloadError, Reloaded},
 };
 use crate::{
     config::{Config, changes},
-    core::{backoff::Delays, codec::CodecId, spool::Limits},
+    core::{codec::CodecId, spool::Limits},
     env::Env,
 };
 
@@ -67,43 +64,33 @@ impl<E: Env> Shared<E> {
             let keys = changes.fixed;
             return Err(ReloadError::NeedsRestart { keys });
         }
-        let target = match &new.endpoint {
-            Some(endpoint) => Some(Arc::new(Destination::new(endpoint)?)),
-            None => None,
-        };
+        let targets = outlet::targets(&new)?;
         // From here on nothing fails.
         let now = self.now();
-        let moved = old.endpoint != new.endpoint;
+        // The spool first: a worker finds the route of its outlet there.
+        self.lock().spool.set_limits(Limits::new(&new));
+        self.set_outlets(&old, &new, targets);
         let generation = {
             let mut state = self.lock();
             let state = &mut *state;
-            if moved {
-                // What the old address refused says nothing about the new one.
-                state.accepts = CodecId::Zstd;
-                state.slow_answers = 0;
-                state.destination.redirect();
-            }
-            state.destination.set_inflight_max(new.send.inflight);
-            if old.retry.backoff != new.retry.backoff {
-                let rng = ChaCha8Rng::from_seed(self.env.seed("retry"));
-                state
-                    .destination
-                    .set_delays(Delays::new(new.retry.backoff, rng));
+            for outlet in &mut state.outlets {
+                outlet.destination.set_inflight_max(new.send.inflight);
+                if old.retry.backoff != new.retry.backoff {
+                    outlet
+                        .destination
+                        .set_delays(self.delays(&new, outlet.name()));
+                }
             }
             let rate = new.send.max_rate.map(|rate| rate.bytes_per_second());
             state.pacer.set_rate(now, rate);
-            state.spool.set_limits(Limits::new(&new));
-            if CodecId::from(new.compress.codec) > state.accepts {
-                let codec = state.accepts.with_level(new.compress.codec);
+            if CodecId::from(new.compress.codec) > state.accepts() {
+                let codec = state.accepts().with_level(new.compress.codec);
                 state.spool.set_codec(codec);
             }
             state.reloads.take();
             state.reloads.generation()
         };
         self.set_config(new);
-        if moved {
-            self.target.send_replace(target);
-        }
         self.staff();
         // Whatever waits looks again: there may be room, a shorter delay, a faster line.
         self.commit.notify_one();

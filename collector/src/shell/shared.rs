@@ -7,19 +7,14 @@ use std::{
     time::Duration,
 };
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 
-use super::Observer;
+use super::{Observer, outlet::Outlet};
 use crate::{
     config::Config,
     core::{
         Mono,
         accounting::Accounting,
-        backoff::Delays,
-        codec::CodecId,
-        destination::Destination,
         metrics::{Counters, Trend},
         pacing::Pacer,
         pressure::Pressure,
@@ -47,8 +42,6 @@ pub(super) struct Shared<E> {
     pub(super) quarantine: tokio::sync::Mutex<()>,
     /// Rung when the reports of the collector's own metrics change, or end.
     pub(super) telemetry: Notify,
-    /// Where batches go; `None` keeps everything.
-    pub(super) target: watch::Sender<Option<Arc<super::client::Destination>>>,
     /// The tasks that send.
     crew: Mutex<Vec<Task<()>>>,
     /// Held while the file system is asked for its free space.
@@ -67,14 +60,13 @@ pub(super) struct State {
     pub(super) spool: Spool,
     /// One for each request that the spool has queued, in its order.
     pub(super) waiters: VecDeque<oneshot::Sender<super::store::Committed>>,
-    pub(super) destination: Destination,
+    /// The destinations, in the order of the configuration as they came.
+    pub(super) outlets: Vec<Outlet>,
+    /// Counts them, those that are gone included.
+    pub(super) outlets_made: u64,
     pub(super) pacer: Pacer,
     /// How fast room is made.
     pub(super) pressure: Pressure,
-    /// The best codec that the destination is known to take.
-    pub(super) accepts: CodecId,
-    /// Answers in a row that did not come in time on an open connection.
-    pub(super) slow_answers: u32,
     /// Bytes of requests that are being taken in.
     pub(super) inflight_bytes: u64,
     /// What the disk said last to each [`Writer`], if it failed.
@@ -125,19 +117,15 @@ impl<E: Env> Shared<E> {
         config: Config,
         observer: Arc<dyn Observer>,
         spool: Spool,
-        target: Option<super::client::Destination>,
     ) -> Arc<Self> {
-        let rng = ChaCha8Rng::from_seed(env.seed("retry"));
-        let delays = Delays::new(config.retry.backoff, rng);
         let rate = config.send.max_rate.map(|rate| rate.bytes_per_second());
         let state = State {
             spool,
             waiters: VecDeque::new(),
-            destination: Destination::new(config.send.inflight, delays),
+            outlets: Vec::new(),
+            outlets_made: 0,
             pacer: Pacer::new(rate),
             pressure: Pressure::default(),
-            accepts: CodecId::Zstd,
-            slow_answers: 0,
             inflight_bytes: 0,
             disk_errors: [None, None],
             lacking: None,
@@ -159,7 +147,6 @@ impl<E: Env> Shared<E> {
             committed: Notify::new(),
             quarantine: tokio::sync::Mutex::new(()),
             telemetry: Notify::new(),
-            target: watch::channel(target.map(Arc::new)).0,
             crew: Mutex::default(),
             free_bytes: Arc::default(),
             reserve: tokio::sync::Mutex::new(None),
@@ -187,19 +174,6 @@ impl<E: Env> Shared<E> {
     pub(super) fn set_config(&self, config: Config) {
         let slot = self.config.lock();
         *slot.expect("nothing panics while it holds it") = Arc::new(config);
-    }
-
-    /// Starts tasks that send, as many as may send at once, and one for what is fresh. Too many do no harm:
-    /// `core::destination` holds the limit.
-    pub(super) fn staff(self: &Arc<Self>) {
-        let wanted = match &*self.target.borrow() {
-            Some(_) => self.config().send.inflight + 1,
-            None => 0,
-        };
-        let mut crew = self.crew();
-        while crew.len() < wanted {
-            crew.push(self.env.spawn(super::exporter::work(self.clone())));
-        }
     }
 
     /// The tasks that send.

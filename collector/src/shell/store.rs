@@ -409,7 +409,7 @@ pub(super) async fn seal<E: Env>(shared: Arc<Shared<E>>) {
             }
             state.spool.expire(unix_nanos);
             let has_dropped = state.spool.has_events();
-            let may_wait = shared.target.borrow().is_none() || state.destination.is_down();
+            let may_wait = state.is_all_down();
             state.spool.hold_open(may_wait);
             let work = state.spool.begin_seal(now);
             let expiry = state.spool.expire_deadline().map(|at| {

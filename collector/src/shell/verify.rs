@@ -16,6 +16,7 @@ use crate::{
         frame::{self, Found, HEADER_BYTES, Header, Kind, TRAILER_BYTES, Walk},
         notes::{Checkpoint, decode_notes},
         spool::{FileId, FileKind},
+        takes,
     },
     env::{Disk, Env, File, Open},
     otlp::count_items,
@@ -268,6 +269,10 @@ fn content_error(header: &Header, payload: &[u8]) -> Option<String> {
         Kind::Note => {
             let is_read = decode_notes(payload).is_some();
             return (!is_read).then(|| "not a list of notes".to_owned());
+        }
+        Kind::Takes => {
+            let is_read = takes::decode(payload).is_some();
+            return (!is_read).then(|| "not a list of what destinations have".to_owned());
         }
         Kind::Index => return None,
     };

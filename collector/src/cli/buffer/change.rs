@@ -53,7 +53,9 @@ impl Holder {
             return Ok(Self::Live(Box::new(control)));
         }
         let mut config = here.config.clone();
+        // Without a destination nothing is sent, and nothing is finished because all have it.
         config.endpoint = None;
+        config.destinations.clear();
         match Keeper::open(here.env.clone(), config, Arc::new(Quiet)).await {
             Ok(keeper) => Ok(Self::Dead(Box::new(keeper), None)),
             Err(error @ shell::Error::InUse { .. }) => Err(wrong(&error)),

@@ -70,6 +70,8 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
         if let Err(code) = unpack(here, file, dir).await {
             return code;
         }
+        // The file goes to one place; the buffer's other destinations have nothing to do with it.
+        config.destinations.clear();
         config.buffer.dir.clone_from(dir);
         config.buffer.disk = unlimited();
     } else if !config.buffer.dir.is_dir() {
@@ -122,6 +124,7 @@ fn unlimited() -> ByteSize {
 async fn unpack(here: &Here, file: &Path, dir: &Path) -> Result<(), u8> {
     let mut config: Config = here.config.clone();
     config.endpoint = None;
+    config.destinations.clear();
     config.buffer.dir = dir.to_owned();
     config.buffer.disk = unlimited();
     let there = Here {

@@ -8,7 +8,9 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-use super::{BatchRef, Entry, FileId, FileKind, Lost, Open, Spool, intake::services_of};
+use super::{
+    BatchRef, Entry, FileId, FileKind, Lost, Open, RouteId, Sending, Spool, intake::services_of,
+};
 use crate::core::{
     Mono, accounting::DropReason, class::ClassName, frame::Place, lane::Lane, range::ItemRange,
     selection::Selection,
@@ -87,9 +89,11 @@ impl Spool {
                 place,
                 header,
                 lane,
+                route: RouteId::OPERATOR,
             });
             if !is_trial {
-                self.sending.insert(place, entry);
+                let by = RouteId::OPERATOR.bit();
+                self.sending.insert(place, Sending { entry, by });
             }
         }
         Reserve::Segment(reserved)
@@ -114,7 +118,7 @@ impl Spool {
 
     /// Whether every finished batch is noted on disk.
     pub fn is_noted(&self) -> bool {
-        self.notes.is_empty() && self.committing.is_none()
+        self.notes.is_empty() && self.takes.is_empty() && self.committing.is_none()
     }
 
     /// Whether a journal of this start is on disk; has one made if not. Journals alone say whose buffer it is: one that holds

@@ -18,6 +18,7 @@ use crate::{
         ledger::{self, Services},
         notes::{Checkpoint, Note, encode_notes, whole},
         range::ItemRange,
+        takes::{self, Take},
     },
     otlp::{Signal, count_services},
 };
@@ -56,6 +57,7 @@ pub(in crate::core) struct Committing {
     pub(super) bytes: u64,
     requests: Vec<(ItemRange, Pending)>,
     notes: Vec<Note>,
+    takes: Vec<Take>,
     emptied: Vec<u64>,
     pub(super) leaving: BTreeMap<FileId, u64>,
 }
@@ -171,6 +173,7 @@ impl Spool {
     pub fn wants_commit(&self) -> bool {
         let is_idle = self.pending.is_empty()
             && self.notes.is_empty()
+            && self.takes.is_empty()
             && self.leaving.is_empty()
             && !self.ledger.is_dirty()
             && !self.wants_journal;
@@ -210,6 +213,17 @@ impl Spool {
             let mut payload = self.checkpoint().encode();
             payload.extend(self.ledger.encode(sums));
             let header = self.header(Kind::Checkpoint, commit, payload.len());
+            frame::append(&mut out, base, header, &payload);
+        }
+        let takes = std::mem::take(&mut self.takes);
+        let told = if is_new {
+            self.all_takes()
+        } else {
+            takes.clone()
+        };
+        if !told.is_empty() {
+            let payload = takes::encode(told);
+            let header = self.header(Kind::Takes, commit, payload.len());
             frame::append(&mut out, base, header, &payload);
         }
         let notes = std::mem::take(&mut self.notes);
@@ -266,6 +280,7 @@ impl Spool {
             bytes: result.bytes.len() as u64,
             requests,
             notes,
+            takes,
             emptied: std::mem::take(&mut self.emptied),
             leaving: std::mem::take(&mut self.leaving),
         });
@@ -316,6 +331,7 @@ impl Spool {
                 self.failed_writes.insert((done.journal, done.commit));
             }
             self.notes.splice(0..0, done.notes);
+            self.takes.splice(0..0, done.takes);
             // The numbers of the lost requests are never used again, and a batch has no holes.
             for (range, _) in done.requests {
                 self.close_batch(range.class);

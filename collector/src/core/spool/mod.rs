@@ -34,6 +34,7 @@ mod purge;
 mod quarantine;
 mod queue;
 mod room;
+mod routes;
 mod seal;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,8 @@ pub use purge::{Purge, Purged};
 pub use quarantine::{Release, Returned};
 pub(super) use queue::Queue;
 pub use queue::{ClassLimits, ClassStat};
+pub(super) use routes::Taken;
+pub use routes::{ROUTES_MAX, RouteId, RouteLimits, RouteStat};
 pub use seal::{Placement, SealWork};
 
 use super::{
@@ -66,6 +69,7 @@ use super::{
     ledger::{self, Ledger, Services},
     notes::{Note, Numbering},
     range::ItemRange,
+    takes::Take,
 };
 use crate::{
     config::{Codec, Config, OnFull, Order},
@@ -101,6 +105,8 @@ pub struct Limits {
     pub codec: Codec,
     /// The classes; each signal goes to the first one that takes it.
     pub classes: Vec<ClassLimits>,
+    /// The destinations, [`ROUTES_MAX`] at most; none keeps everything.
+    pub routes: Vec<RouteLimits>,
 }
 
 /// Bytes of requests in one group commit, beyond which the next one takes them: bounds the write's buffer and the file.
@@ -153,6 +159,7 @@ impl Limits {
             give_up: config.retry.give_up,
             codec: config.compress.codec,
             classes: ClassLimits::of(config),
+            routes: RouteLimits::of(config),
         }
     }
 
@@ -250,6 +257,14 @@ pub struct Backlog {
     pub items: u64,
 }
 
+/// A batch that somebody has at this moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sending {
+    pub(super) entry: Entry,
+    /// Bits of the [`RouteId`]s that have it under way.
+    pub(super) by: u32,
+}
+
 /// A sealed batch in its segment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
@@ -265,6 +280,8 @@ pub(super) struct Segment {
     /// Batches in file order; `None` while nobody needs them.
     pub(super) entries: Option<Vec<Entry>>,
     pub(super) finished: BTreeSet<u64>,
+    /// What each destination has of what is not finished.
+    pub(super) taken: BTreeMap<RouteId, Taken>,
     /// Entries at the front that are all finished, so that a pick need not look at them again.
     pub(super) spent: usize,
     /// Sums over what is not finished.
@@ -332,6 +349,8 @@ pub struct Spool {
     /// Whether the next commit goes to a new journal segment, though the current one is not full.
     pub(super) wants_journal: bool,
     pub(super) notes: Vec<Note>,
+    /// What destinations have got since the last commit.
+    pub(super) takes: Vec<Take>,
     /// Writes whose sync failed; see `Checkpoint::failed`.
     pub(super) failed_writes: BTreeSet<(u64, u64)>,
 
@@ -342,11 +361,9 @@ pub struct Spool {
     pub(super) sealed: BTreeMap<Numbering, u64>,
 
     pub(super) segments: BTreeMap<u64, Segment>,
-    pub(super) turns: turns::Turns,
-    /// When the destination came back last.
-    pub(super) refreshed_at: Option<Mono>,
-    pub(super) sending: BTreeMap<Place, Entry>,
-    pub(super) suspended: BTreeMap<Place, outbox::Suspended>,
+    pub(super) routes: Vec<routes::Route>,
+    pub(super) sending: BTreeMap<Place, Sending>,
+    pub(super) suspended: BTreeMap<(Place, RouteId), outbox::Suspended>,
     /// Segments without batches whose last notes are not written yet.
     pub(super) emptied: Vec<u64>,
     /// Segments that were dropped, and quarantine files that were released, with their bytes: they go once that is noted, and then others get their room.
@@ -371,6 +388,14 @@ pub struct Spool {
 impl Spool {
     /// An empty spool: boot 1 of a store with that number.
     pub fn new(limits: Limits, store: u64) -> Self {
+        let mut spool = Self::bare(limits, store);
+        let limits = spool.limits.clone();
+        spool.set_routes(&limits);
+        spool
+    }
+
+    /// The same, without destinations: what is found on disk decides which of them are new.
+    pub(in crate::core) fn bare(limits: Limits, store: u64) -> Self {
         let ledger = Ledger::new(limits.ledger_rows_max());
         let mut spool = Self {
             limits,
@@ -388,14 +413,14 @@ impl Spool {
             journal: None,
             wants_journal: false,
             notes: Vec::new(),
+            takes: Vec::new(),
             failed_writes: BTreeSet::new(),
             holds_open: false,
             closing: VecDeque::new(),
             sealing: None,
             sealed: BTreeMap::new(),
             segments: BTreeMap::new(),
-            turns: turns::Turns::default(),
-            refreshed_at: None,
+            routes: Vec::new(),
             sending: BTreeMap::new(),
             suspended: BTreeMap::new(),
             emptied: Vec::new(),

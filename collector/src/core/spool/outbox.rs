@@ -1,10 +1,14 @@
 //! Sealed batches out: which goes next, what ends a batch, and which segments go to make room. See `core::recovery` next.
 
-use std::{collections::BTreeSet, ops::Bound, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    time::Duration,
+};
 
-use super::{BatchInfo, Entry, Event, FileId, FileKind, Lost, Segment, Spool};
+use super::{Entry, FileId, FileKind, Lost, RouteId, Segment, Sending, Spool, routes::Aside};
 use crate::{
-    config::Order,
+    config::{Late, Order},
     core::{
         Mono,
         accounting::DropReason,
@@ -13,6 +17,7 @@ use crate::{
         lane::{Ask, Births, Cuts, Lane},
         notes::{Note, whole},
         range::ItemRange,
+        takes::Has,
     },
     otlp::Signal,
 };
@@ -26,6 +31,8 @@ pub struct BatchRef {
     pub header: Header,
     /// The lane that it was picked from.
     pub lane: Lane,
+    /// Who has it under way.
+    pub route: RouteId,
 }
 
 impl BatchRef {
@@ -77,23 +84,23 @@ const REFRESH: Duration = Duration::from_secs(5);
 /// it fails.
 const REFRESH_SEAL: Duration = Duration::from_secs(1);
 
-/// Segments whose headers are kept in memory beside the one that is written.
+/// Segments whose headers are kept in memory for each destination, beside those that are written.
 const LOADED_SEGMENTS: usize = 4;
 
 impl Spool {
-    /// The batch that goes next, of the lanes that are asked for. `unix_now` in nanoseconds decides what is fresh, and what
-    /// is too old. Whose turn it is says `turns`.
-    pub fn pick(&mut self, ask: Ask, now: Mono, unix_now: u64) -> Pick {
+    /// The batch that goes next to a destination, of the lanes that are asked for. `unix_now` in nanoseconds decides what is
+    /// fresh, and what is too old. Whose turn it is says `turns`.
+    pub fn pick(&mut self, route: RouteId, ask: Ask, now: Mono, unix_now: u64) -> Pick {
         self.unix_now = unix_now;
-        let since = self.refreshed_at.map(|at| now.since(at));
+        let Some(refreshed_at) = self.route_mut(route).map(|route| route.refreshed_at) else {
+            return Pick::Empty;
+        };
+        let since = refreshed_at.map(|at| now.since(at));
         let is_refreshing = since.is_some_and(|since| since < REFRESH);
         let is_sealing = !self.closing.is_empty() || self.sealing.is_some();
         if is_sealing && since.is_some_and(|since| since < REFRESH_SEAL) && ask != Ask::LiveOnly {
-            let until = self
-                .refreshed_at
-                .expect("looked at above")
-                .after(REFRESH_SEAL);
-            return match self.pick_in_turn(Ask::LiveOnly, now) {
+            let until = refreshed_at.expect("looked at above").after(REFRESH_SEAL);
+            return match self.pick_in_turn(route, Ask::LiveOnly, now) {
                 Pick::At(at) => Pick::At(at.min(until)),
                 Pick::Empty => Pick::At(until),
                 other => other,
@@ -103,33 +110,48 @@ impl Spool {
             Ask::Any if is_refreshing => Ask::LiveFirst,
             ask => ask,
         };
-        self.pick_in_turn(ask, now)
+        self.pick_in_turn(route, ask, now)
     }
 
-    /// The destination is back: what came in last is to be there first, and not `batch.delay` later. Its batches are sealed
+    /// A destination is back: what came in last is to be there first, and not `batch.delay` later. Its batches are sealed
     /// at once, and go before the backlog for a moment.
-    pub fn refresh(&mut self, now: Mono) {
-        if self.limits.live_window.is_some() {
-            self.refreshed_at = Some(now);
+    pub fn refresh(&mut self, route: RouteId, now: Mono) {
+        let is_wanted = self.limits.live_window.is_some();
+        if let Some(route) = self.route_mut(route).filter(|_| is_wanted) {
+            route.refreshed_at = Some(now);
             self.close_batches();
         }
     }
 
-    fn pick_in_turn(&mut self, ask: Ask, now: Mono) -> Pick {
-        let unix_now = self.unix_now;
-        let cuts = Cuts::at(unix_now, self.limits.live_window, None);
-        let waiting = self.queues.values().filter(|queue| !queue.files.is_empty());
-        let order = self.turns.order(waiting.map(|queue| &queue.limits), ask);
+    fn pick_in_turn(&mut self, id: RouteId, ask: Ask, now: Mono) -> Pick {
+        let Some(route) = self.routes.iter().find(|route| route.id == id) else {
+            return Pick::Empty;
+        };
+        let Some(limits) = &route.limits else {
+            return Pick::Empty;
+        };
+        let late = limits.late;
+        let cuts = Cuts::at(self.unix_now, self.limits.live_window, limits.age_max);
+        let waiting = self
+            .queues
+            .values()
+            .filter(|queue| !queue.files.is_empty() && limits.wants(queue.limits.name));
+        let order = route.turns.order(waiting.map(|queue| &queue.limits), ask);
         let mut wait: Option<Mono> = None;
         for (lane, class) in order {
-            match self.pick_of(class, lane, &cuts, now) {
+            if lane == Lane::Late && late == Late::Hold {
+                continue;
+            }
+            match self.pick_of(id, class, lane, late, &cuts, now) {
                 Pick::Batch(batch) => {
                     let bytes = batch.header.frame_bytes();
-                    let limits = &self.queues[&class].limits;
+                    let limits = self.queues[&class].limits.clone();
                     let share = self.limits.backfill_permille;
                     // What is taken out of turn, such as a probe, costs nobody a turn.
-                    if ask != Ask::LiveFirst {
-                        self.turns.picked(lane, limits, bytes, share);
+                    if ask != Ask::LiveFirst
+                        && let Some(route) = self.route_mut(id)
+                    {
+                        route.turns.picked(lane, &limits, bytes, share);
                     }
                     return Pick::Batch(batch);
                 }
@@ -141,8 +163,16 @@ impl Spool {
         wait.map_or(Pick::Empty, Pick::At)
     }
 
-    /// The batch of a class and a lane that goes next.
-    fn pick_of(&mut self, class: ClassName, lane: Lane, cuts: &Cuts, now: Mono) -> Pick {
+    /// The batch of a class and a lane that goes next to a destination.
+    fn pick_of(
+        &mut self,
+        route: RouteId,
+        class: ClassName,
+        lane: Lane,
+        late: Late,
+        cuts: &Cuts,
+        now: Mono,
+    ) -> Pick {
         let unix_now = self.unix_now;
         let mut wait: Option<Mono> = None;
         let mut from = Bound::Unbounded;
@@ -162,7 +192,7 @@ impl Spool {
             };
             segment.skip_spent();
             let segment = &self.segments[&number];
-            let is_out = segment.batches == 0 || segment.doomed.is_some();
+            let is_out = segment.waiting_for(route) == 0 || segment.doomed.is_some();
             if is_out || !cuts.may_be_in(lane, &segment.births) {
                 continue;
             }
@@ -170,7 +200,7 @@ impl Spool {
                 let kind = FileKind::Batches;
                 return Pick::Load(FileId { kind, number }, segment.bytes);
             };
-            let mut expired = Vec::new();
+            let (mut expired, mut missed) = (Vec::new(), Vec::new());
             let mut picked = None;
             let mut consider = |entry: &Entry| {
                 let place = Place {
@@ -180,18 +210,27 @@ impl Spool {
                 let Header {
                     born_min, born_max, ..
                 } = entry.header;
+                let by = self.sending.get(&place).map_or(0, |sending| sending.by);
                 if cuts.lane(born_min, born_max) != lane
                     || segment.finished.contains(&entry.offset)
-                    || self.sending.contains_key(&place)
+                    || segment.has(route, entry.offset).is_some()
+                    || by & (route.bit() | RouteId::OPERATOR.bit()) != 0
                 {
                     return false;
                 }
                 let age = unix_now.saturating_sub(born_max);
                 if ttl.is_some_and(|limit| u128::from(age) > limit.as_nanos()) {
-                    expired.push(*entry);
+                    // Others may still be at it.
+                    if by == 0 {
+                        expired.push(*entry);
+                    }
                     return false;
                 }
-                match self.suspended.get(&place) {
+                if lane == Lane::Late && late == Late::Drop {
+                    missed.push(*entry);
+                    return false;
+                }
+                match self.suspended.get(&(place, route)) {
                     Some(Suspended { until, .. }) if now < *until => {
                         wait = Some(wait.map_or(*until, |wait| wait.min(*until)));
                         return false;
@@ -211,13 +250,18 @@ impl Spool {
                 self.lose(number, Lost::of(&entry.header, items, DropReason::TooOld));
                 self.finish(number, &entry);
             }
+            for entry in missed {
+                self.take(route, number, &entry, Has::Missed, Aside::default());
+            }
             if let Some((place, entry)) = picked {
-                self.sending.insert(place, entry);
+                let sending = self.sending.entry(place);
+                sending.or_insert(Sending { entry, by: 0 }).by |= route.bit();
                 let header = entry.header;
                 return Pick::Batch(BatchRef {
                     place,
                     header,
                     lane,
+                    route,
                 });
             }
         }
@@ -249,6 +293,7 @@ impl Spool {
             .collect();
         segment.entries = Some(entries);
         segment.spent = 0;
+        segment.forget_taken_strangers();
         let (class, births) = (segment.class, segment.births);
         let born = (births.oldest, births.youngest);
         for (index, signal) in Signal::ALL.into_iter().enumerate() {
@@ -265,6 +310,7 @@ impl Spool {
                 self.accounting.recover(signal, after - before);
             }
         }
+        self.settle(file.number);
         self.retire_if_empty(file.number);
         self.unload_idle(file.number);
     }
@@ -282,7 +328,11 @@ impl Spool {
             .filter(|(number, segment)| segment.entries.is_some() && !busy(**number))
             .map(|(number, _)| *number)
             .collect();
-        for number in idle.iter().rev().skip(LOADED_SEGMENTS) {
+        for number in idle
+            .iter()
+            .rev()
+            .skip(LOADED_SEGMENTS * self.routes.len().max(1))
+        {
             if let Some(segment) = self.segments.get_mut(number) {
                 segment.unload();
             }
@@ -291,18 +341,7 @@ impl Spool {
 
     /// The receiver took the batch, but for `rejected` items.
     pub fn delivered(&mut self, batch: &BatchRef, rejected: u64) {
-        let Some(entry) = self.end_send(batch) else {
-            return;
-        };
-        let range = entry.header.range;
-        let rejected = rejected.min(range.count);
-        self.accounting
-            .deliver(range.signal, range.count - rejected);
-        let lost = Lost::of(&entry.header, rejected, DropReason::Refused);
-        self.lose(batch.place.file, lost);
-        self.events
-            .push(Event::Delivered(BatchInfo::of(&entry.header)));
-        self.finish(batch.place.file, &entry);
+        self.quarantined(batch, 0, rejected);
     }
 
     /// The receiver took the batch but for `quarantined` items, which are in a synced quarantine file, and `rejected` ones
@@ -311,17 +350,14 @@ impl Spool {
         let Some(entry) = self.end_send(batch) else {
             return;
         };
-        let range = entry.header.range;
-        let quarantined = quarantined.min(range.count);
-        let rejected = rejected.min(range.count - quarantined);
-        self.accounting.quarantine(range.signal, quarantined);
-        self.accounting
-            .deliver(range.signal, range.count - quarantined - rejected);
-        let lost = Lost::of(&entry.header, rejected, DropReason::Refused);
-        self.lose(batch.place.file, lost);
-        self.events
-            .push(Event::Delivered(BatchInfo::of(&entry.header)));
-        self.finish(batch.place.file, &entry);
+        let count = entry.header.range.count;
+        let quarantined = quarantined.min(count);
+        let rejected = rejected.min(count - quarantined);
+        let aside = Aside {
+            rejected,
+            quarantined,
+        };
+        self.take(batch.route, batch.place.file, &entry, Has::It, aside);
     }
 
     /// The batch was not delivered; it goes again when its turn comes.
@@ -337,7 +373,10 @@ impl Spool {
 
     /// What is left of a batch that was suspended in parts; `None` if all of it is.
     pub fn left(&self, batch: &BatchRef) -> Option<&Left> {
-        self.suspended.get(&batch.place)?.left.as_ref()
+        self.suspended
+            .get(&(batch.place, batch.route))?
+            .left
+            .as_ref()
     }
 
     fn keep(&mut self, batch: &BatchRef, suspended: Option<Suspended>) {
@@ -346,12 +385,19 @@ impl Spool {
         let Some(entry) = self.end_send(batch) else {
             return;
         };
-        if let Some(reason) = doomed {
-            let items = entry.header.range.count;
-            self.lose(number, Lost::of(&entry.header, items, reason));
-            self.finish(number, &entry);
-        } else if let Some(suspended) = suspended {
-            self.suspended.insert(batch.place, suspended);
+        match doomed {
+            // The last one that was at it has failed.
+            Some(reason) if !self.sending.contains_key(&batch.place) => {
+                let items = entry.header.range.count;
+                self.lose(number, Lost::of(&entry.header, items, reason));
+                self.finish(number, &entry);
+            }
+            Some(_) => {}
+            None => {
+                let place = (batch.place, batch.route);
+                self.suspended
+                    .extend(suspended.map(|suspended| (place, suspended)));
+            }
         }
     }
 
@@ -365,9 +411,17 @@ impl Spool {
         }
     }
 
+    /// A batch is not under way any more; `None` if it has ended meanwhile, because another one found it damaged.
     pub(super) fn end_send(&mut self, batch: &BatchRef) -> Option<Entry> {
-        self.suspended.remove(&batch.place);
-        self.sending.remove(&batch.place)
+        self.suspended.remove(&(batch.place, batch.route));
+        let sending = self.sending.get_mut(&batch.place)?;
+        sending.by &= !batch.route.bit();
+        let Sending { entry, by } = *sending;
+        if by == 0 {
+            self.sending.remove(&batch.place);
+        }
+        let segment = self.segments.get(&batch.place.file)?;
+        (!segment.finished.contains(&entry.offset)).then_some(entry)
     }
 
     /// Takes a batch out of its segment's sums and notes that it is finished.
@@ -376,7 +430,7 @@ impl Spool {
             file: number,
             offset: entry.offset,
         };
-        self.suspended.remove(&place);
+        self.suspended.retain(|(of, _), _| *of != place);
         let range = &entry.header.range;
         let Some(segment) = self.segments.get_mut(&number) else {
             return;
@@ -412,7 +466,7 @@ impl Spool {
     }
 
     /// Whether a segment is one that batches are written to.
-    fn is_written(&self, number: u64) -> bool {
+    pub(super) fn is_written(&self, number: u64) -> bool {
         let class = self.segments.get(&number).map(|segment| segment.class);
         let queue = class.and_then(|class| self.queues.get(&class));
         queue.is_some_and(|queue| queue.segment == Some(number))
@@ -420,14 +474,15 @@ impl Spool {
 
     /// Drops a segment with everything in it that is not under way.
     pub(super) fn drop_segment(&mut self, number: u64, reason: DropReason) {
-        let under_way: Vec<Entry> = self
-            .sending
-            .range(place_range(number))
-            .map(|(_, entry)| *entry)
-            .collect();
         let Some(segment) = self.segments.get_mut(&number) else {
             return;
         };
+        let under_way: Vec<Entry> = self
+            .sending
+            .range(place_range(number))
+            .map(|(_, sending)| sending.entry)
+            .filter(|entry| !segment.finished.contains(&entry.offset))
+            .collect();
         segment.doomed = Some(reason);
         let (class, births) = (segment.class, segment.births);
         let born = (births.oldest, births.youngest);
@@ -456,27 +511,9 @@ impl Spool {
             };
             self.lose(number, lost);
         }
-        let suspended: Vec<Place> = self
-            .suspended
-            .range(place_range(number))
-            .map(|(place, _)| *place)
-            .collect();
-        for place in suspended {
-            self.suspended.remove(&place);
-        }
+        self.suspended.retain(|(place, _), _| place.file != number);
         if under_way.is_empty() {
-            self.notes.push(Note::of_place(whole(number), class));
-            // Journals may still hold its requests, and they must not come back either: what was sealed is told, too.
-            let sealed = self.sealed.iter().filter(|((_, of), _)| *of == class);
-            self.notes.extend(sealed.map(|(numbering, end)| Note {
-                place: whole(number),
-                numbering: *numbering,
-                end: *end,
-            }));
-            let bytes = self.take_segment(number).expect("looked up above");
-            let kind = FileKind::Batches;
-            self.leaving.insert(FileId { kind, number }, bytes);
-            return;
+            return self.leave(number, class);
         }
         // What is under way keeps the file for a moment; the others must not come back from it.
         let segment = self.segments.get_mut(&number).expect("looked up above");
@@ -490,9 +527,41 @@ impl Spool {
             }
         }
     }
+
+    /// Ends a segment of which nothing is under way: all of it was delivered, or dropped for that reason.
+    pub(super) fn end_segment(&mut self, number: u64, dropped: Option<DropReason>) {
+        if let Some(reason) = dropped {
+            return self.drop_segment(number, reason);
+        }
+        let Some(segment) = self.segments.get(&number) else {
+            return;
+        };
+        let (class, items) = (segment.class, segment.items);
+        for (signal, items) in Signal::ALL.into_iter().zip(items) {
+            self.accounting.deliver(signal, items);
+        }
+        self.suspended.retain(|(place, _), _| place.file != number);
+        self.leave(number, class);
+    }
+
+    /// Notes that a segment is finished as a whole; its file goes once that is synced.
+    fn leave(&mut self, number: u64, class: ClassName) {
+        self.notes.push(Note::of_place(whole(number), class));
+        // Journals may still hold its requests, and they must not come back either: what was sealed is told, too.
+        let sealed = self.sealed.iter().filter(|((_, of), _)| *of == class);
+        self.notes.extend(sealed.map(|(numbering, end)| Note {
+            place: whole(number),
+            numbering: *numbering,
+            end: *end,
+        }));
+        if let Some(bytes) = self.take_segment(number) {
+            let kind = FileKind::Batches;
+            self.leaving.insert(FileId { kind, number }, bytes);
+        }
+    }
 }
 
-fn place_range(file: u64) -> std::ops::RangeInclusive<Place> {
+pub(super) fn place_range(file: u64) -> std::ops::RangeInclusive<Place> {
     let place = |offset| Place { file, offset };
     place(0)..=place(u64::MAX)
 }
@@ -505,6 +574,7 @@ impl Segment {
             bytes: 0,
             entries: None,
             finished: BTreeSet::new(),
+            taken: BTreeMap::new(),
             spent: 0,
             batches: 0,
             payload_bytes: 0,
@@ -543,9 +613,23 @@ impl Segment {
     /// One batch less.
     pub(in crate::core) fn forget(&mut self, offset: u64, header: &Header) {
         if self.finished.insert(offset) {
+            for taken in self.taken.values_mut() {
+                taken.batches.remove(&offset);
+            }
             self.batches -= 1;
             self.payload_bytes -= u64::from(header.payload_bytes);
             self.items[header.range.signal.index()] -= header.range.count;
+        }
+    }
+
+    /// Forgets what destinations are said to have of batches that are not there.
+    fn forget_taken_strangers(&mut self) {
+        let entries = self.entries.iter().flatten().map(|entry| entry.offset);
+        let left: BTreeSet<u64> = entries
+            .filter(|offset| !self.finished.contains(offset))
+            .collect();
+        for taken in self.taken.values_mut() {
+            taken.batches.retain(|offset, _| left.contains(offset));
         }
     }
 

@@ -181,7 +181,7 @@ impl Spool {
         payload.extend((words.len() as u32).to_le_bytes());
         payload.extend(words.as_bytes());
         payload.extend(request);
-        let mut batches = self.sending.values().map(|entry| &entry.header);
+        let mut batches = self.sending.values().map(|sending| &sending.entry.header);
         let batch = batches.find(|batch| batch.range.contains(&range));
         let (born_min, born_max) = batch.map_or((0, 0), |batch| (batch.born_min, batch.born_max));
         let header = Header {

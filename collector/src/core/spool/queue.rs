@@ -187,6 +187,7 @@ impl Spool {
     /// The limits from now on. What is stored stays: a smaller quota takes effect with the next request, and a class that is
     /// gone is drained like one that was found on disk.
     pub fn set_limits(&mut self, limits: Limits) {
+        self.set_routes(&limits);
         self.limits = limits;
         for (class, queue) in &mut self.queues {
             queue.bound(&self.limits, *class);

@@ -6,6 +6,7 @@
 
 mod order;
 mod quarantine;
+mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -221,7 +222,15 @@ fn limits(disk_bytes: u64, on_full: OnFull) -> Limits {
         give_up: None,
         codec: Codec::Zstd(1),
         classes: Signal::ALL.map(|signal| class(signal, on_full)).to_vec(),
+        routes: vec![RouteLimits::plain(name(ENDPOINT))],
     }
+}
+
+/// The one destination, where there is one.
+const ENDPOINT: &str = "endpoint";
+
+fn name(text: &str) -> ClassName {
+    ClassName::new(text).unwrap()
 }
 
 fn class(signal: Signal, on_full: OnFull) -> ClassLimits {
@@ -435,13 +444,22 @@ impl World {
         }
     }
 
+    fn endpoint(&self) -> RouteId {
+        self.spool.route(name(ENDPOINT)).expect("it is configured")
+    }
+
     fn pick(&mut self) -> Option<BatchRef> {
         self.pick_asked(Ask::Any)
     }
 
     fn pick_asked(&mut self, ask: Ask) -> Option<BatchRef> {
+        self.pick_for(ENDPOINT, ask)
+    }
+
+    fn pick_for(&mut self, destination: &str, ask: Ask) -> Option<BatchRef> {
+        let route = self.spool.route(name(destination))?;
         loop {
-            match self.spool.pick(ask, self.now, self.unix) {
+            match self.spool.pick(route, ask, self.now, self.unix) {
                 Pick::Batch(batch) => return Some(batch),
                 Pick::Load(file, _) => {
                     let headers = self.disk.headers(file);
@@ -1000,7 +1018,9 @@ fn give_up_drops_what_is_too_old() {
     world.step(&Step::Wait(10));
     world.step(&Step::Seal);
     assert_eq!(
-        world.spool.pick(Ask::Any, world.now, 11_000_000_000),
+        world
+            .spool
+            .pick(world.endpoint(), Ask::Any, world.now, 11_000_000_000),
         Pick::Empty
     );
     assert_eq!(
@@ -1022,7 +1042,7 @@ fn a_suspended_batch_waits_alone() {
         world.step(&Step::Commit);
         world.step(&Step::Seal);
     }
-    let Pick::Batch(first) = world.spool.pick(Ask::Any, world.now, 0) else {
+    let Pick::Batch(first) = world.spool.pick(world.endpoint(), Ask::Any, world.now, 0) else {
         panic!("there is a batch");
     };
     let until = world.now.after(Duration::from_secs(60));
@@ -1035,9 +1055,15 @@ fn a_suspended_batch_waits_alone() {
     world.spool.suspend(&first, until, Some(left.clone()));
     world.step(&Step::Deliver);
     assert_eq!(world.delivered.len(), 30);
-    assert_eq!(world.spool.pick(Ask::Any, world.now, 0), Pick::At(until));
+    assert_eq!(
+        world.spool.pick(world.endpoint(), Ask::Any, world.now, 0),
+        Pick::At(until)
+    );
     world.now = until;
-    assert_eq!(world.spool.pick(Ask::Any, world.now, 0), Pick::Batch(first));
+    assert_eq!(
+        world.spool.pick(world.endpoint(), Ask::Any, world.now, 0),
+        Pick::Batch(first)
+    );
     assert_eq!(world.spool.left(&first), Some(&left));
 }
 
@@ -1048,7 +1074,7 @@ fn a_quarantined_item_is_put_aside() {
     world.step(&Step::Append(Signal::Logs, 30));
     world.step(&Step::Commit);
     world.step(&Step::Seal);
-    let Pick::Batch(batch) = world.spool.pick(Ask::Any, world.now, 0) else {
+    let Pick::Batch(batch) = world.spool.pick(world.endpoint(), Ask::Any, world.now, 0) else {
         panic!("there is a batch");
     };
     let (one, _) = batch.header.range.split(1);

@@ -146,7 +146,7 @@ fn an_outage_ends_with_what_is_fresh() {
     }
     world.step(&Step::Commit);
     assert_eq!(world.pick_asked(Ask::LiveOnly), None, "nothing is due");
-    world.spool.refresh(world.now);
+    world.spool.refresh(world.endpoint(), world.now);
     assert_eq!(world.pick(), None, "the backlog waits");
     for _ in Signal::ALL {
         world.step(&Step::Seal);
@@ -156,9 +156,12 @@ fn an_outage_ends_with_what_is_fresh() {
 
     world.step(&Step::Append(Signal::Logs, 1));
     world.step(&Step::Commit);
-    world.spool.refresh(world.now);
+    world.spool.refresh(world.endpoint(), world.now);
     world.step(&Step::SealFails);
-    let Pick::At(until) = world.spool.pick(Ask::Any, world.now, world.unix) else {
+    let Pick::At(until) = world
+        .spool
+        .pick(world.endpoint(), Ask::Any, world.now, world.unix)
+    else {
         panic!("it waits");
     };
     world.now = until;
