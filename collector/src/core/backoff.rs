@@ -57,6 +57,19 @@ impl Delays {
         delay
     }
 
+    /// What is added to a time that the peer asked for, so that those whom it told the same do not come back at the same instant:
+    /// up to as long again, and not longer than the longest delay. Nothing where delays are not drawn.
+    pub fn spread(&mut self, asked: Duration) -> Duration {
+        match self.kind {
+            Backoff::None | Backoff::Exponential { .. } => Duration::ZERO,
+            Backoff::EqualJitter { cap, .. }
+            | Backoff::FullJitter { cap, .. }
+            | Backoff::DecorrelatedJitter { cap, .. } => {
+                self.uniform(Duration::ZERO, asked.min(cap))
+            }
+        }
+    }
+
     /// A success: the next failure is the first again.
     pub fn reset(&mut self) {
         self.failures = 0;

@@ -3,7 +3,8 @@
 //! While it is up, as many as the window allows; after an outage, and at the start, the window is 1, then 2, then `inflight`.
 //! Where all of them carry the backlog, one more may carry what is fresh: it shares the line with them, and does not wait until a
 //! large batch is through.
-//! A path failure takes it down: one probe at a time, each after a backoff delay or after what Retry-After asks for, for ever.
+//! A path failure takes it down: one probe at a time, each after a backoff delay or after what Retry-After asks for and a part of
+//! that again, for ever.
 //! Failures of requests that were under way when it went down belong to the same outage and do not lengthen the delay.
 //! What is sent is decided in `spool`, how fast in `pacing`.
 
@@ -18,6 +19,15 @@ use super::{
 /// Added to the delay where trying soon is pointless: a captive portal, a wrong token.
 const SUSPEND_DELAY: Duration = Duration::from_secs(30);
 
+/// Outages that cost nothing at first. In hundredths, as are the next two, so that sums are exact.
+const BUDGET_MAX: u32 = 1000;
+
+/// What a success adds to the budget: one outage for ten successes.
+const BUDGET_EARNED: u32 = 10;
+
+/// What an outage costs.
+const BUDGET_COST: u32 = 100;
+
 /// The state of one destination.
 #[derive(Debug)]
 pub struct Destination {
@@ -31,6 +41,9 @@ pub struct Destination {
     first_outage: u64,
     state: State,
     not_before: Mono,
+    /// While there is less than an outage costs, delays go on from where they were: a peer that takes one request and refuses the
+    /// next is not tried at the pace of its successes.
+    budget: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +87,7 @@ impl Destination {
                 successes: 0,
             },
             not_before: Mono::default(),
+            budget: BUDGET_MAX,
         }
     }
 
@@ -122,6 +136,7 @@ impl Destination {
         self.inflight = 0;
         self.live = 0;
         self.not_before = Mono::default();
+        self.budget = BUDGET_MAX;
         self.delays.reset();
         self.state = State::Up {
             window: 1,
@@ -173,6 +188,7 @@ impl Destination {
             return false;
         }
         self.ended(&attempt);
+        self.budget = (self.budget + BUDGET_EARNED).min(BUDGET_MAX);
         match &mut self.state {
             State::Up { window, successes } => {
                 *successes += 1;
@@ -186,7 +202,9 @@ impl Destination {
             // An older request got through after another failed: believe it, but not against a Retry-After.
             State::Down { .. } if attempt.outage < self.outage && now < self.not_before => false,
             State::Down { .. } => {
-                self.delays.reset();
+                if self.budget >= BUDGET_COST {
+                    self.delays.reset();
+                }
                 self.state = State::Up {
                     window: 1,
                     successes: 0,
@@ -208,7 +226,8 @@ impl Destination {
             return false;
         }
         self.ended(&attempt);
-        if let Some(delay) = retry_after {
+        if let Some(asked) = retry_after {
+            let delay = asked.saturating_add(self.delays.spread(asked));
             self.not_before = self.not_before.max(now.after(delay));
         }
         let began = match &mut self.state {
@@ -223,6 +242,7 @@ impl Destination {
         };
         if began {
             self.outage += 1;
+            self.budget = self.budget.saturating_sub(BUDGET_COST);
         }
         let mut delay = self.delays.draw();
         if suspend {
@@ -390,6 +410,43 @@ mod tests {
         assert_eq!(window(&mut it, at(4)), 2);
         it.set_inflight_max(1);
         assert_eq!(window(&mut it, at(4)), 1);
+    }
+
+    /// A peer that refuses every second request is tried less and less often, and at once again when it has earned it.
+    #[test]
+    fn retries_have_a_budget() {
+        let mut it = destination(1);
+        let mut now = at(0);
+        let mut waits = Vec::new();
+        for _ in 0..14 {
+            let attempt = it.start(now, Lane::Backfill);
+            it.failed(now, attempt, None, false);
+            let Allowed::At(until) = it.allowed(now) else {
+                panic!("it waits");
+            };
+            waits.push(until.since(now).as_secs());
+            now = until;
+            succeed(&mut it, now);
+        }
+        assert_eq!(waits[..10], [1; 10]);
+        assert!(waits[10..].iter().any(|wait| *wait > 1), "{waits:?}");
+        for _ in 0..200 {
+            succeed(&mut it, now);
+        }
+        let attempt = it.start(now, Lane::Backfill);
+        it.failed(now, attempt, None, false);
+        let probe = it.allowed(now);
+        let Allowed::At(until) = probe else {
+            panic!("it waits")
+        };
+        now = until;
+        succeed(&mut it, now);
+        let attempt = it.start(now, Lane::Backfill);
+        it.failed(now, attempt, None, false);
+        assert_eq!(
+            it.allowed(now),
+            Allowed::At(now.after(Duration::from_secs(1)))
+        );
     }
 
     #[test]
