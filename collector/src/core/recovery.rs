@@ -525,12 +525,19 @@ impl Recovery {
             let bad = self.bad.remove(&numbering).unwrap_or_default();
             requests.sort_by_key(|request| request.header.range.first);
             let mut end = 0;
+            // How far the numbering is sealed without a hole. Its batches are on disk and need no watermark yet, but once they are
+            // finished and their segment is gone, their notes go with the journal that has them, and these requests may stay longer.
+            let mut batched_end = None;
+            let mut has_unsealed = false;
             for request in requests {
                 let range = request.header.range;
                 let is_batched = good.iter().any(|batch| overlap(batch, &request.header));
                 let is_rescued = bad.iter().any(|batch| overlap(batch, &request.header));
                 // Sealed, finished, and its segment deleted; unless its batch may be what cannot be read.
                 let is_gone = range.end() <= sealed && !self.has_holes && !is_rescued;
+                if is_batched && !has_unsealed {
+                    batched_end = Some(range.end());
+                }
                 if is_batched || is_gone || range.first < end {
                     continue;
                 }
@@ -552,6 +559,7 @@ impl Recovery {
                     continue;
                 };
                 end = range.end();
+                has_unsealed = true;
                 self.report.requests += 1;
                 self.report.items[range.signal.index()] += range.count;
                 spool.accounting.recover(range.signal, range.count);
@@ -562,6 +570,10 @@ impl Recovery {
                 spool.grow_batch(now, request.place.file, range, body, born);
             }
             spool.close_batch(numbering.1);
+            if let Some(end) = batched_end {
+                let sealed = spool.sealed.entry(numbering).or_default();
+                *sealed = end.max(*sealed);
+            }
         }
     }
 }

@@ -894,6 +894,32 @@ fn losses_survive_a_loss_of_power() {
     assert!(world.delivered.is_empty());
 }
 
+/// Scenario: a journal holds a request that is sealed and one that is not. After a start the sealed one is delivered, and the journal
+/// with the note of that is followed by another and goes; the old one stays. Then the process dies.
+/// Guarantees: what was delivered does not come back. Regression: only notes and seals of the same start told how far a numbering is
+/// sealed, so the request was sent and counted a second time.
+#[test]
+fn delivered_is_not_found_again_in_an_old_journal() {
+    let mut world = World::new(1, limits(u64::MAX >> 1, OnFull::Refuse));
+    world.step(&Step::Append(Signal::Logs, 1));
+    world.step(&Step::Commit);
+    world.step(&Step::Wait(5));
+    world.step(&Step::Append(Signal::Metrics, 1));
+    for step in [Step::Commit, Step::Seal, Step::Crash, Step::Deliver] {
+        world.step(&step);
+    }
+    assert_eq!(world.delivered.len(), 1);
+    for _ in 0..2 {
+        world.spool.wants_journal = true;
+        world.step(&Step::Commit);
+    }
+    world.step(&Step::Crash);
+    let logs = world.spool.lifetime(Signal::Logs);
+    assert_eq!((logs.accepted, logs.delivered, logs.stored), (1, 1, 0));
+    world.drain();
+    assert_eq!((world.repeats, world.delivered.len()), (0, 2));
+}
+
 /// An operator takes out a class, or a time of it; it is gone for good, in the ledger, and nothing else is.
 #[test]
 fn a_purge_takes_what_it_is_told() {
