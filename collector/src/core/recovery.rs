@@ -11,6 +11,10 @@
 //! it. So such a batch is written over itself and synced before it counts (found by
 //! `spool::tests::acknowledged_is_delivered`; a sync alone is not enough, see `shell::recover`).
 //!
+//! The same is true of notes. A file that a note calls finished is therefore not removed before the first commit, whose
+//! checkpoint says so again and is synced: else a loss of power could take the note back when the file is gone, and
+//! the account would have its items twice or not at all (`spool::tests::quarantine::a_note_that_was_only_read_removes_nothing`).
+//!
 //! Old files are never appended to, so a torn tail needs no repair: writing goes on in new files. Only journals are read
 //! whole (a few MiB, see `Limits`); of segments only the index is read, or the headers where there is no index.
 //!
@@ -418,7 +422,7 @@ impl Recovery {
             if self.checkpoint.finished.contains(&whole(number)) {
                 spool.other_bytes -= bytes;
                 let kind = FileKind::Quarantine;
-                spool.garbage.insert(FileId { kind, number }, bytes);
+                spool.leaving.insert(FileId { kind, number }, bytes);
             } else {
                 spool.quarantines.insert(number, bytes);
             }
@@ -452,7 +456,6 @@ impl Recovery {
             }
             self.report.batches += segment.batches;
             spool.add_segment(number, segment);
-            spool.retire_if_empty(number);
         }
         self.count_unrescued(&mut spool);
         spool.restore_takes(std::mem::take(&mut self.takes).into_values().flatten());
@@ -484,6 +487,7 @@ impl Recovery {
         }
         let limits = spool.limits.clone();
         spool.set_routes(&limits);
+        spool.retire_found();
         (spool, self.report)
     }
 

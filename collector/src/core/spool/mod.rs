@@ -366,7 +366,8 @@ pub struct Spool {
     pub(super) suspended: BTreeMap<(Place, RouteId), outbox::Suspended>,
     /// Segments without batches whose last notes are not written yet.
     pub(super) emptied: Vec<u64>,
-    /// Segments that were dropped, and quarantine files that were released, with their bytes: they go once that is noted, and then others get their room.
+    /// Files that go once that is noted, with their bytes, and then others get their room: segments that were dropped, quarantine
+    /// files that were released, and what recovery found finished.
     pub(super) leaving: BTreeMap<FileId, u64>,
 
     pub(super) garbage: BTreeMap<FileId, u64>,

@@ -447,7 +447,7 @@ impl Spool {
     }
 
     /// A segment without batches that is not written to goes once its notes are written.
-    pub(in crate::core) fn retire_if_empty(&mut self, number: u64) {
+    pub(super) fn retire_if_empty(&mut self, number: u64) {
         let Some(segment) = self.segments.get(&number) else {
             return;
         };
@@ -462,6 +462,18 @@ impl Spool {
             self.discard_segment(number);
         } else if !self.emptied.contains(&number) {
             self.emptied.push(number);
+        }
+    }
+
+    /// Segments that recovery found without batches go once that is noted anew: the notes that it read need not be synced.
+    pub(in crate::core) fn retire_found(&mut self) {
+        let segments = self.segments.iter();
+        let empty = segments.filter(|(_, segment)| segment.batches == 0);
+        let empty: Vec<u64> = empty.map(|(number, _)| *number).collect();
+        for number in empty {
+            let bytes = self.take_segment(number).expect("listed above");
+            let kind = FileKind::Batches;
+            self.leaving.insert(FileId { kind, number }, bytes);
         }
     }
 

@@ -230,6 +230,28 @@ fn a_release_that_was_not_noted_did_not_happen() {
     assert_eq!(world.account(), (12, 12, 0, 0));
 }
 
+/// Scenario: an item is put back, the note of it is written and not synced; the process dies, the next one reads the note, and
+/// then power is lost.
+/// Guarantees: the item is in the queue or in the quarantine, in the account as on disk. Regression: the second start
+/// removed the quarantine file at once; the note was lost with the power, and the account had the item in both places for ever.
+#[test]
+fn a_note_that_was_only_read_removes_nothing() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, limits(u64::MAX >> 1, OnFull::Refuse));
+        world.put_aside(12);
+        world.step(&Step::Commit);
+        world.release(Fate::Done, |_| Wish::PutBack);
+        world.step(&Step::CommitFails);
+        world.step(&Step::Crash);
+        assert_eq!(world.account(), (12, 11, 1, 0), "the note can be read");
+        world.step(&Step::PowerLoss);
+        let aside = world.spool.quarantined_files().count() as u64;
+        assert_eq!(world.account(), (12, 11, 1 - aside, aside), "seed {seed}");
+        world.drain();
+        assert_eq!(world.account(), (12, 12, 0, 0), "seed {seed}");
+    }
+}
+
 /// What is deleted is in the ledger of losses; what stays is there afterwards, once.
 #[test]
 fn a_purge_is_counted_and_spares_the_others() {
