@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use super::{Answer, Class, RETRY_AFTER_MAX, Verdict, cut, http, table::of_code};
 use crate::{
-    core::codec::CodecId,
+    core::codec::{CodecId, decompress},
     otlp::{grpc, response},
 };
+
+/// A response has a count and some words.
+const MESSAGE_BYTES_MAX: u64 = 64 * 1024;
 
 /// An answer over gRPC.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +31,8 @@ pub struct GrpcAnswer<'a> {
     pub details: &'a [u8],
     /// `grpc-accept-encoding`.
     pub accepts: Option<&'a str>,
+    /// `grpc-encoding`, of the body.
+    pub encoding: Option<&'a str>,
     /// Body as it came, in its frame, cut at some bound.
     pub body: &'a [u8],
     /// The encoding of the request.
@@ -55,7 +60,7 @@ pub fn judge_grpc(answer: &GrpcAnswer<'_>, unix_now: Duration) -> Verdict {
     };
     let words = describe(code, answer.message);
     match of_code(code) {
-        Class::Taken => match message(answer.body) {
+        Class::Taken => match message(answer) {
             Some(accepted) => Verdict::Delivered(accepted),
             None => path(true, "OK whose message is not OTLP: a proxy?".to_owned()),
         },
@@ -89,15 +94,17 @@ fn foreign(answer: &GrpcAnswer<'_>, unix_now: Duration) -> Verdict {
     }
 }
 
-/// The response in the one frame of a body.
-fn message(body: &[u8]) -> Option<response::Accepted> {
-    match grpc::read_frame(body) {
-        Ok(false) => {
-            response::parse_response(Some(response::PROTOBUF), &body[grpc::FRAME_HEAD_BYTES..])
-        }
-        // Nothing but identity was asked for.
-        _ => None,
+/// The response in the one frame of a body. Identity was asked for, but grpc-go answers in the encoding of the request.
+fn message(answer: &GrpcAnswer<'_>) -> Option<response::Accepted> {
+    let is_compressed = grpc::read_frame(answer.body).ok()?;
+    let body = &answer.body[grpc::FRAME_HEAD_BYTES..];
+    let kind = Some(response::PROTOBUF);
+    if !is_compressed {
+        return response::parse_response(kind, body);
     }
+    let codec = CodecId::from_content_encoding(answer.encoding?)?;
+    let body = decompress(codec, body, MESSAGE_BYTES_MAX).ok()?;
+    response::parse_response(kind, &body)
 }
 
 /// Whether it is the encoding that was refused. grpc-go, grpc-java and tonic answer UNIMPLEMENTED, grpc-core INTERNAL.
@@ -137,7 +144,8 @@ fn describe(code: u32, message: &str) -> String {
 mod tests {
     use super::*;
     use crate::{
-        core::verdict::name,
+        config::Codec,
+        core::{codec::compress, verdict::name},
         otlp::response::{Code, Status},
     };
 
@@ -149,6 +157,7 @@ mod tests {
         message: "",
         details: b"",
         accepts: None,
+        encoding: None,
         body: b"\0\0\0\0\0",
         sent: CodecId::Zstd,
     };
@@ -190,6 +199,32 @@ mod tests {
         check(body(b"\0\0\0\0\x06<html>"), "suspend");
         check(body(b"\0\0\0\0\x07short"), "suspend");
         check(body(b"\x01\0\0\0\0"), "suspend");
+    }
+
+    /// Found with the OpenTelemetry Collector: a message in zstd, though only identity was asked for.
+    #[test]
+    fn a_compressed_message_is_read() {
+        let message = bytes::Bytes::from_static(b"\x0a\x02\x08\x07");
+        for (codec, name) in [(Codec::Zstd(1), "zstd"), (Codec::Gzip(1), "gzip")] {
+            let body = grpc::frame_of(&compress(codec, std::slice::from_ref(&message)), true);
+            let answer = GrpcAnswer {
+                body: &body,
+                encoding: Some(name),
+                ..ANSWER
+            };
+            check(answer, "delivered -7");
+            let encoding = None;
+            check(GrpcAnswer { encoding, ..answer }, "suspend");
+            let encoding = Some("br");
+            check(GrpcAnswer { encoding, ..answer }, "suspend");
+        }
+        let bomb = compress(Codec::Zstd(1), &[vec![0; 1 << 20].into()]);
+        let answer = GrpcAnswer {
+            body: &grpc::frame_of(&bomb, true),
+            encoding: Some("zstd"),
+            ..ANSWER
+        };
+        check(answer, "suspend");
     }
 
     #[test]

@@ -45,18 +45,14 @@ pub fn judge(answer: &Answer<'_>, unix_now: Duration) -> Verdict {
             is_otlp: is_otlp_error(answer),
             message: describe(answer),
         },
-        Class::Payload if is_otlp_error(answer) => {
-            let message = describe(answer);
-            let lower = message.to_ascii_lowercase();
-            if lower.contains("content-encoding") || lower.contains("content encoding") {
-                Verdict::Codec { is_otlp: true }
-            } else {
-                Verdict::Payload {
-                    is_otlp: true,
-                    message,
-                }
-            }
-        }
+        // aiohttp says in plain text that it lacks zstd, and the OpenTelemetry Collector in a Status.
+        Class::Payload if names_the_encoding(answer) => Verdict::Codec {
+            is_otlp: is_otlp_error(answer),
+        },
+        Class::Payload if is_otlp_error(answer) => Verdict::Payload {
+            is_otlp: true,
+            message: describe(answer),
+        },
         Class::Payload | Class::Blocked => path(true, describe(answer)),
     }
 }
@@ -71,6 +67,12 @@ fn retry_after(answer: &Answer<'_>, unix_now: Duration) -> Option<Duration> {
         }
         None => None,
     }
+}
+
+/// Whether an error is about the content encoding.
+fn names_the_encoding(answer: &Answer<'_>) -> bool {
+    let lower = describe(answer).to_ascii_lowercase();
+    lower.contains("content-encoding") || lower.contains("content encoding")
 }
 
 /// Whether an error was said by an OTLP receiver, and not by something between us and it.
@@ -155,6 +157,10 @@ mod tests {
         check(415, "text/html", b"<html>", "foreign codec");
         check(415, "", b"", "foreign codec");
         check(400, protobuf, &encoding, "codec");
+        let aiohttp =
+            b"Can not decode content-encoding: zstandard (zstd). Please install `backports.zstd`";
+        check(400, "text/plain; charset=utf-8", aiohttp, "foreign codec");
+        check(400, "text/html", b"<html>content-encoding", "suspend");
         for code in [400, 422] {
             check(code, protobuf, &status, "payload");
             check(code, "application/json", br#"{"code":3}"#, "payload");

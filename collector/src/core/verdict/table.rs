@@ -89,7 +89,7 @@ pub static TABLE: &[Row] = &[
         class: Class::Codec,
         statuses: &[],
         codes: &[],
-        http: "415 whose body is not OTLP",
+        http: "the same whose body is not OTLP",
         grpc: "",
         follows: "the same for this request alone; remembered once a lesser encoding was delivered. If none is taken: back off as for a proxy, keep",
     },

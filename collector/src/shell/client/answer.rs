@@ -108,6 +108,7 @@ pub(in crate::shell) fn judge_parts(
         message: &grpc::percent_decode(text("grpc-message").unwrap_or("")),
         details: details.as_deref().unwrap_or_default(),
         accepts: text("grpc-accept-encoding"),
+        encoding: text("grpc-encoding"),
         body,
         sent,
     };
