@@ -42,6 +42,7 @@ pub(super) async fn collect<E: Env>(shared: &Shared<E>) -> Vec<Family> {
     let used = state.spool.disk_bytes();
     state.trend.look(now, used);
     let mut out = items(&state);
+    out.extend(lifetime(&state));
     out.extend(intake(&state.counters));
     out.extend(buffer(&state, &config, &surroundings));
     out.extend(classes(&state, surroundings.unix_nanos));
@@ -164,6 +165,48 @@ fn intake(counters: &Counters) -> Vec<Family> {
             Gauge,
             "connections of senders, and of those who ask for health and metrics",
             counters.connections,
+        ),
+    ]
+}
+
+/// Over all starts on this buffer: what a counter of a process forgets, the loss ledger keeps.
+fn lifetime(state: &State) -> Vec<Family> {
+    type Get = fn(&Items) -> u64;
+    let accounts = Signal::ALL.map(|signal| (signal, state.spool.lifetime(signal)));
+    let by_signal = |name, help, get: Get| {
+        let family = Family::new(name, Gauge, help);
+        accounts.iter().fold(family, |family, (signal, items)| {
+            family.with([("signal", signal.name())], get(items))
+        })
+    };
+    let mut dropped = Family::new(
+        "backroom_lifetime_dropped_items",
+        Gauge,
+        "items dropped over all starts, by reason",
+    );
+    for (signal, items) in &accounts {
+        for reason in DropReason::ALL {
+            let labels = [("signal", signal.name()), ("reason", reason.name())];
+            dropped = dropped.with(labels, items.dropped_for(reason));
+        }
+    }
+    vec![
+        by_signal(
+            "backroom_lifetime_accepted_items",
+            "items acknowledged over all starts",
+            |items| items.accepted,
+        ),
+        by_signal(
+            "backroom_lifetime_delivered_items",
+            "items taken by the destination over all starts",
+            |items| items.delivered,
+        ),
+        dropped,
+        Family::single(
+            "backroom_lifetime_starts",
+            Gauge,
+            "starts of the collector on this buffer, this one included",
+            state.spool.identity().1,
         ),
     ]
 }
