@@ -1,7 +1,8 @@
 //! What it costs to take telemetry in: the deployed collector on a real disk, and its spool alone.
 //!
 //! `ack`: one round of requests of about 43 KB over as many connections, each acknowledged after the fsync of its group
-//! commit. `os` leaves the fsync out, so the difference is the disk's. `core` is the spool without sockets and disk.
+//! commit. `os` leaves the fsync out, so the difference is the disk's. `core` is the spool without sockets and disk. `read_back`
+//! reads a stored batch as the exporter does, checks it, and decompresses it, from the page cache.
 
 use std::{path::Path, time::Duration};
 
@@ -12,7 +13,9 @@ use backroom_collector::{
         Mono,
         spool::{Admission, Limits, Spool},
     },
+    env::{Env as _, OsEnv},
     otlp::Signal,
+    shell::inspect,
 };
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -91,5 +94,53 @@ fn core(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, ack, core);
+/// Requests that are stored for `read_back`: dozens of batches.
+const STORED: usize = 1000;
+
+fn read_back(c: &mut Criterion) {
+    let disk = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let intake = Intake::start(disk, Durability::Os, Codec::Zstd(1)).expect("a directory");
+    let mut connection = intake.connect(1).expect("it listens").remove(0);
+    for body in bodies().iter().cycle().take(STORED) {
+        connection.send(body).expect("it reads");
+        while !connection.receive().expect("it answers") {
+            connection.send(body).expect("it reads");
+        }
+    }
+    let mut config = Config::default();
+    config.buffer.dir = intake.dir().join("buffer");
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.expect("a runtime");
+    let env = OsEnv::with_root([7; 32]);
+    let survey = runtime.block_on(inspect::survey(&env, &config));
+    let survey = survey.expect("it can be listed");
+    let is_sealed = |stored: &&inspect::Stored| matches!(stored.at, inspect::At::Segment(_));
+    let batches: Vec<_> = survey.stored.iter().filter(is_sealed).collect();
+    let items: u64 = batches.iter().map(|stored| stored.header.range.count).sum();
+    let bytes: u64 = batches
+        .iter()
+        .map(|b| u64::from(b.header.payload_bytes))
+        .sum();
+    let mut group = c.benchmark_group("read_back");
+    group
+        .sample_size(20)
+        .throughput(Throughput::ElementsAndBytes {
+            elements: items,
+            bytes,
+        });
+    group.bench_function("stored", |b| {
+        b.iter(|| {
+            for batch in &batches {
+                let body = runtime.block_on(survey.body(env.disk(), batch));
+                assert_eq!(
+                    body.expect("it is whole").len(),
+                    batch.header.raw_bytes as usize
+                );
+            }
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, ack, core, read_back);
 criterion_main!(benches);

@@ -1,12 +1,14 @@
 //! What the suites share: the small scenario and the engines that run it, what is measured, and how big things are.
 //!
 //! - [`exchange`]: a few machines that ask head office; one program for every engine. [`ours`] and [`classic`] run it.
+//! - [`backlog`]: a buffer that looks as if it held many GiB.
 //! - [`intake`]: a collector on real sockets and a real disk.
 //! - [`virtual_time`]: recovery time as a criterion measurement. [`recovery`] measures it.
 //! - [`cpu`]: time that a thread has computed.
 //!
 //! Sizes that suites share stand here, so that figures of different suites can be laid side by side.
 
+pub mod backlog;
 pub mod classic;
 pub mod cpu;
 pub mod exchange;
