@@ -183,6 +183,40 @@ async fn quarantine_verbs() {
     }
 }
 
+/// A backlog that is carried away, put into another buffer, and sent from there.
+#[tokio::test]
+async fn carrying_verbs() {
+    let env = env();
+    let (_keep, dir) = buffer();
+    fixture(&dir);
+    let (file, other) = (dir.with_extension("otlp.zst"), dir.with_extension("other"));
+    let file = file.to_str().unwrap();
+    golden("export", tool(&["buffer", "export", file], &dir), &dir);
+    golden(
+        "export_exists",
+        tool(&["buffer", "export", file], &dir),
+        &dir,
+    );
+    let take = ["buffer", "export", file, "--force", "--take"];
+    golden("export_take", tool(&take, &dir), &dir);
+    golden("import", tool(&["buffer", "import", file], &other), &dir);
+    golden(
+        "import_again",
+        tool(&["buffer", "import", file], &other),
+        &dir,
+    );
+    // Port 1 is one where nobody answers.
+    let nobody = "http://127.0.0.1:1";
+    let replay = ["buffer", "replay", "--patience", "100ms", "--to", nobody];
+    golden("replay_left", tool(&replay, &other), &dir);
+    let sink = Sink::open(&env).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backroom-collector"));
+    command.args(["buffer", "replay", "--to", &sink.url(), "--buffer-dir"]);
+    command.arg(&other);
+    let sent = env.compute(move || shown(&mut command)).await;
+    golden("replay", sent, &dir);
+}
+
 /// One bit of a payload is wrong.
 #[test]
 fn buffer_verbs_of_a_damaged_disk() {
