@@ -354,23 +354,26 @@ impl Spool {
         let (class, is_doomed) = (segment.class, segment.doomed.is_some());
         let (signal, count) = (entry.header.range.signal, entry.header.range.count);
         let offset = entry.offset;
-        let taken = segment.taken.entry(id).or_default();
-        taken.batches.insert(offset, has);
         let place = Place {
             file: number,
             offset,
         };
         self.suspended.remove(&(place, id));
-        let name = self.route_mut(id).map(|route| {
+        // One that is gone leaves nothing: its number may be another one's tomorrow.
+        let route = self.routes.iter_mut().find(|route| route.id == id);
+        let name = route.map(|route| {
+            segment
+                .taken
+                .entry(id)
+                .or_default()
+                .batches
+                .insert(offset, has);
             if has == Has::It {
                 route.delivered[signal.index()] += count - aside.rejected - aside.quarantined;
             }
             route.name
         });
-        let outcome = match self.segments.get(&number) {
-            Some(segment) => self.outcome(segment, offset),
-            None => None,
-        };
+        let outcome = self.outcome(&self.segments[&number], offset);
         let nobody_else = self.wanted(class).next().is_none();
         let is_under_way = self.sending.contains_key(&place);
         match outcome {

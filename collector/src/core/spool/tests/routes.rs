@@ -192,6 +192,30 @@ fn one_that_is_down_gets_the_rest_later() {
     assert_eq!((items, world.spool.accounting().stored_total()), (1800, 0));
 }
 
+/// A batch is under way when its destination is taken out; what comes of it says nothing about the next destination, which
+/// may get the same number.
+#[test]
+fn what_ends_late_is_not_taken_for_another_one() {
+    let mut world = World::new(1, with_routes(&["endpoint", "audit"]));
+    world.step(&Step::Append(Signal::Logs, 30));
+    world.step(&Step::Commit);
+    world.step(&Step::Seal);
+    let batch = world.pick_for("audit", Ask::Any).expect("a batch");
+    for (names, is_over) in [(&["endpoint"][..], true), (&["endpoint", "archive"], false)] {
+        world.limits.routes = routes(names);
+        world.spool.set_limits(world.limits.clone());
+        if is_over {
+            world.spool.delivered(&batch, 0);
+        }
+    }
+    let mut received = Received::new();
+    world.drain_to(&["endpoint", "archive"], &mut received);
+    assert_eq!(
+        (received["endpoint"].len(), received["archive"].len()),
+        (30, 30)
+    );
+}
+
 /// A destination that begins now gets nothing of what is there, also after a start, and everything else; one for other classes does
 /// not hold a class up.
 #[test]
