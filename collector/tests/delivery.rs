@@ -332,7 +332,7 @@ async fn the_rate_is_kept_oldest_first() {
     let mut config = config(&dir, Some(sink.url()));
     config.compress.codec = Codec::None;
     config.batch.bytes = ByteSize(8 << 10);
-    config.send.inflight = 1;
+    config.send.inflight = Some(1);
     config.send.max_rate = Some(BitRate(8 * 100_000));
     let running = Running::start(&env, config).await;
     let mut client = running.client().await;

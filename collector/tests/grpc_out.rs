@@ -237,7 +237,7 @@ async fn connections_are_shared_and_renewed() {
     let sink = Sink::open_grpc(&env).await;
     let mut config = over_grpc(&dir, &sink);
     config.batch.bytes = ByteSize(1024);
-    config.send.inflight = 8;
+    config.send.inflight = Some(8);
     let running = Running::start(&env, config).await;
     let mut client = running.client().await;
     for first in (0..400).step_by(10) {

@@ -72,7 +72,7 @@ async fn a_request_that_hangs_does_not_hold_up_the_new_address() {
     endpoint.timeout = Duration::from_secs(3600);
     let mut config = config(&dir, None);
     config.endpoint = Some(endpoint);
-    config.send.inflight = 1;
+    config.send.inflight = Some(1);
     let running = Running::start(&env, config.clone()).await;
     let mut client = running.client().await;
     assert_eq!(client.post_spans(0..10).await.unwrap().status, 200);
@@ -96,7 +96,7 @@ async fn an_address_may_be_taken_away_and_given_back() {
     let without = config(&dir, None);
     let mut with = without.clone();
     with.endpoint = Some(Endpoint::new(sink.url()));
-    with.send.inflight = 3;
+    with.send.inflight = Some(3);
     let running = Running::start(&env, without.clone()).await;
     let mut client = running.client().await;
     assert_eq!(client.post_spans(0..10).await.unwrap().status, 200);

@@ -218,7 +218,8 @@ fn small_store(duration: Duration) -> Scenario {
                 delay_down: 600 * S,
             },
             send: Send {
-                inflight: 2,
+                inflight: Some(2),
+                yield_delay: None,
                 max_rate: Some(BitRate(256_000)),
                 order: Order::OldestFirst,
                 live_window: Some(15 * S),

@@ -84,6 +84,7 @@ fn keys(config: &Config) -> Vec<Key> {
             Send {
                 inflight,
                 max_rate,
+                yield_delay,
                 order,
                 live_window,
                 backfill_share,
@@ -118,6 +119,7 @@ fn keys(config: &Config) -> Vec<Key> {
         live("batch.delay_down", delay_down),
         live("send.inflight", inflight),
         live("send.max_rate", max_rate),
+        live("send.yield", yield_delay),
         live("send.order", order),
         live("send.live_window", live_window),
         live("send.backfill_share", backfill_share),

@@ -345,15 +345,21 @@ static SEND: Shape = Shape {
     keys: &[
         Key::or(
             "inflight",
-            Ty::Integer(1, 64),
-            "2",
-            "Requests under way at once. From 2 on, one more may carry what is fresh while all of these carry the backlog.",
+            Ty::Either(&[Ty::Choice(&["auto"]), Ty::Integer(1, 64)]),
+            "\"auto\"",
+            "Requests under way at once; auto is as many as fill the line, from 2 to 16. From 2 on, one more may carry what is fresh while all of these carry the backlog.",
         ),
         Key::may(
             "max_rate",
             Ty::Word(&RATE),
             "\"256kbit/s\"",
             "Bytes on the wire in a second, all overhead counted; no limit unless given.",
+        ),
+        Key::or(
+            "yield",
+            Ty::Word(&YIELD_DELAY),
+            "\"off\"",
+            "Delay that is added to the line at most: the rate follows the delay of answers, and others go first. Off is no look at it.",
         ),
         Key::or(
             "order",
@@ -428,6 +434,15 @@ static LIVE_WINDOW: Grammar = Grammar {
     examples: &["off", "15s"],
     units: &["s", "m"],
     check: |text| live_window(text).map(drop),
+};
+
+static YIELD_DELAY: Grammar = Grammar {
+    name: "a duration, or \"off\"",
+    doc: "off, or a duration from 1ms to 10s such as 25ms",
+    pattern: "",
+    examples: &["off", "25ms"],
+    units: &["ms"],
+    check: |text| yield_delay(text).map(drop),
 };
 
 static PROPER_SHARE: Grammar = Grammar {
@@ -513,8 +528,9 @@ impl Default for Config {
                 delay_down: Duration::from_secs(600),
             },
             send: Send {
-                inflight: 2,
+                inflight: None,
                 max_rate: None,
+                yield_delay: None,
                 order: Order::OldestFirst,
                 live_window: Some(Duration::from_secs(15)),
                 backfill_share: 0.25,
@@ -730,9 +746,10 @@ pub fn read(node: &Node, place: &str, reader: Reader, sink: &Sink) -> Config {
     if let Some(f) = fields.fields("send") {
         set(
             &mut config.send.inflight,
-            f.integer("inflight").map(|n| n as usize),
+            f.integer("inflight").map(|n| Some(n as usize)),
         );
         config.send.max_rate = f.text("max_rate", positive_rate);
+        set(&mut config.send.yield_delay, f.text("yield", yield_delay));
         set(&mut config.send.order, f.choice("order", &ORDER));
         set(
             &mut config.send.live_window,
@@ -1084,6 +1101,22 @@ fn live_window(text: &str) -> Result<Option<Duration>, TextError> {
         "off" => Ok(None),
         _ => quantity::duration(text).map(Some),
     }
+}
+
+fn yield_delay(text: &str) -> Result<Option<Duration>, TextError> {
+    if text.trim() == "off" {
+        return Ok(None);
+    }
+    let delay = quantity::duration(text)?;
+    if (Duration::from_millis(1)..=Duration::from_secs(10)).contains(&delay) {
+        return Ok(Some(delay));
+    }
+    Err(TextError::new(
+        &codes::E0107,
+        Part::whole(text).range(),
+        "`{key}` is not what a queue on a line adds to an answer",
+        "at least 1ms, at most 10s",
+    ))
 }
 
 fn proper_share(text: &str) -> Result<f64, TextError> {

@@ -205,10 +205,13 @@ pub struct Batch {
 /// Sending.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Send {
-    /// Requests under way at once; 2. From 2 on, one more may carry what is fresh while all of these carry the backlog.
-    pub inflight: usize,
+    /// Requests under way at once; `None` is as many as fill the line, from 2 to 16. From 2 on, one more may carry what is fresh
+    /// while all of these carry the backlog.
+    pub inflight: Option<usize>,
     /// Wire bytes a second, all overhead counted; `None` is no limit.
     pub max_rate: Option<BitRate>,
+    /// Delay that is added to the line at most: others are given way to by it. `None` is no look at the delay.
+    pub yield_delay: Option<Duration>,
     /// Which batch of a class and a lane goes first, unless the class says otherwise.
     pub order: Order,
     /// A batch is fresh, and goes before the backlog, while its youngest item is younger; `None` is never. 15 s: three times

@@ -217,7 +217,7 @@ fn the_schema_lists_every_key() {
     let schema = schema::object(&COLLECTOR);
     assert_eq!(
         schema["properties"]["send"]["properties"]["inflight"]["default"],
-        2
+        "auto"
     );
     assert_eq!(schema["additionalProperties"], false);
 }

@@ -96,6 +96,11 @@ impl Destination {
         matches!(self.state, State::Down { .. })
     }
 
+    /// Requests that may be under way.
+    pub fn inflight_max(&self) -> usize {
+        self.inflight_max
+    }
+
     /// Requests under way.
     pub fn inflight(&self) -> usize {
         self.inflight

@@ -9,7 +9,8 @@
 //! - [`takes`]: which of several destinations has which batch.
 //! - [`accounting`]: accepted = delivered + stored + quarantined + dropped with a reason, per signal, at every instant.
 //! - [`ledger`]: what was lost, by service and day; durable, with the account over all starts.
-//! - [`verdict`]: what an answer means; [`destination`], [`backoff`]: when to try again; [`pacing`]: the share of the line.
+//! - [`verdict`]: what an answer means; [`destination`], [`backoff`]: when to try again.
+//! - [`pacing`], [`yielding`]: the share of the line; [`fit`]: how much goes into one request.
 //! - [`metrics`]: what is counted, and how that is written for Prometheus and as OTLP.
 //! - [`pressure`]: when a refused sender should come again.
 //! - [`selection`]: which batches an operator means; [`ranges`]: which items are known.
@@ -20,6 +21,7 @@ pub mod backoff;
 pub mod class;
 pub mod codec;
 pub mod destination;
+pub mod fit;
 pub mod frame;
 pub mod lane;
 pub mod ledger;
@@ -34,6 +36,7 @@ pub mod selection;
 pub mod spool;
 pub mod takes;
 pub mod verdict;
+pub mod yielding;
 
 /// Monotonic time since an arbitrary start; the shell reads it from `tokio::time`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

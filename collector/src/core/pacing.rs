@@ -4,9 +4,12 @@
 //! `r + 40 * ceil(r / 1460)` with `r` = request line, headers and body. Pure acknowledgements, handshakes and
 //! retransmissions are not counted.
 //!
-//! A request may start when the ones before it have been paid for, and pays after it has started. What is fresh waits for what
-//! is fresh only: on a thin line a batch of the backlog is paid for seconds. So what was sent until any instant exceeds
-//! `max_rate * time` by one request of the backlog and one of fresh data at most. A pause earns no credit. Next: `destination`.
+//! A request may start when the ones before it have been paid for; its body goes out in pieces of whole segments
+//! ([`Pacer::piece`]), each when it may ([`Pacer::take`]). So what was sent until any instant exceeds `max_rate * time` by a few
+//! milliseconds' worth or one segment, whichever is more: a batch that is handed to the network whole would stand in the router's
+//! queue for seconds, in front of a card payment. What is fresh waits for what is fresh only, and costs the backlog its turn:
+//! both together keep the rate but for one such piece of each. A pause earns no credit. Next: `yielding`, which finds a rate where none
+//! is given, and `destination`.
 
 use std::time::Duration;
 
@@ -21,6 +24,9 @@ pub const SEGMENT_HEADER_BYTES: u64 = 40;
 /// A late timer may be made up for by this much: tokio's timers are exact to a millisecond, and a rate that loses one per
 /// request would stay below its limit.
 const LATE: Duration = Duration::from_millis(5);
+
+/// Pieces of a body are about as long as this: fewer wake-ups on a fast line, and a queue that nobody feels.
+const PIECE: Duration = Duration::from_millis(4);
 
 /// Bytes on the line for a request of `head` and `body` bytes.
 pub fn wire_bytes(head: u64, body: u64) -> u64 {
@@ -48,16 +54,30 @@ impl Pacer {
         }
     }
 
-    /// From now on that many wire bytes a second. What was sent before is paid for at the old rate, but nobody waits longer
-    /// than for that.
+    /// From now on that many wire bytes a second. What is not paid for yet is paid for at the new rate.
     pub fn set_rate(&mut self, now: Mono, bytes_per_second: Option<f64>) {
         let rate = bytes_per_second.filter(|rate| *rate > 0.0);
-        if rate != self.bytes_per_second {
-            self.bytes_per_second = rate;
-            // A debt at a thin rate would hold up a fast one for as long.
-            self.paid_at = self.paid_at.min(now);
-            self.live_paid_at = self.live_paid_at.min(now);
+        if rate == self.bytes_per_second {
+            return;
         }
+        // A debt at a thin rate must not hold up a fast one for as long.
+        let scale = match (self.bytes_per_second, rate) {
+            (Some(old), Some(new)) => old / new,
+            _ => 0.0,
+        };
+        for paid_at in [&mut self.paid_at, &mut self.live_paid_at] {
+            let debt = paid_at.since(now);
+            if debt > Duration::ZERO {
+                let seconds = (debt.as_secs_f64() * scale).min(1e9);
+                *paid_at = now.after(Duration::from_secs_f64(seconds));
+            }
+        }
+        self.bytes_per_second = rate;
+    }
+
+    /// Wire bytes a second; `None` is no limit.
+    pub fn rate(&self) -> Option<f64> {
+        self.bytes_per_second
     }
 
     /// When the next request of a lane may start.
@@ -68,7 +88,7 @@ impl Pacer {
         }
     }
 
-    /// Starts a request of a lane and that cost.
+    /// Starts a request of a lane whose head costs that.
     ///
     /// # Panics
     /// If `now` is before [`Pacer::ready_at`].
@@ -78,7 +98,22 @@ impl Pacer {
         self.add(now, lane, wire_bytes);
     }
 
-    /// Charges a request that had to be sent again without waiting.
+    /// How many bytes of a body go out next, of which `left` are left and before which `sent` bytes of the request went out;
+    /// `None` is all at once. Pieces end where segments end.
+    pub fn piece(&self, sent: u64, left: u64) -> Option<u64> {
+        let segment = (MSS + SEGMENT_HEADER_BYTES) as f64;
+        let segments = (self.bytes_per_second? * PIECE.as_secs_f64() / segment) as u64;
+        Some((segments.max(1) * MSS - sent % MSS).min(left))
+    }
+
+    /// Takes a place on the line for so many bytes; returns when they may go.
+    pub fn take(&mut self, now: Mono, lane: Lane, wire_bytes: u64) -> Mono {
+        let at = self.ready_at(lane);
+        self.add(now, lane, wire_bytes);
+        at.max(now)
+    }
+
+    /// Charges bytes that go out without waiting.
     pub fn add(&mut self, now: Mono, lane: Lane, wire_bytes: u64) {
         let Some(rate) = self.bytes_per_second else {
             return;
@@ -174,6 +209,47 @@ mod tests {
             pacer.ready_at(Lane::Backfill),
             late.after(Duration::from_millis(500))
         );
+    }
+
+    /// The pieces of a request fill segments to their ends, and cost together what the whole costs.
+    #[test]
+    fn pieces_cost_what_the_whole_costs() {
+        let check = |rate: f64, body: u64, pieces: &[u64]| {
+            let mut pacer = Pacer::new(Some(rate));
+            let (head, mut now) = (300, Mono::default());
+            let (mut sent, mut seen) = (head, Vec::new());
+            pacer.start(now, Lane::Backfill, wire_bytes(head, 0));
+            while let Some(piece) = pacer.piece(sent, head + body - sent).filter(|p| *p > 0) {
+                let cost = wire_bytes(sent + piece, 0) - wire_bytes(sent, 0);
+                now = pacer.take(now, Lane::Backfill, cost);
+                sent += piece;
+                seen.push(piece);
+            }
+            assert_eq!(seen, pieces);
+            let paid = pacer.ready_at(Lane::Backfill).0.as_secs_f64() * rate;
+            let whole = wire_bytes(head, body) as f64;
+            assert!((paid - whole).abs() < 0.01, "{paid} of {whole}");
+        };
+        check(32_000.0, 3000, &[1160, 1460, 380]);
+        check(1_500_000.0, 10_000, &[5540, 4460]);
+        check(32_000.0, 0, &[]);
+        assert_eq!(Pacer::new(None).piece(300, 10_000), None);
+    }
+
+    #[test]
+    fn a_debt_is_paid_at_the_new_rate() {
+        let check = |rate, seconds| {
+            let mut pacer = Pacer::new(Some(1000.0));
+            pacer.start(Mono::default(), Lane::Backfill, 10_000);
+            let now = Mono(Duration::from_secs(2));
+            pacer.set_rate(now, rate);
+            let ready = now.after(Duration::from_secs(seconds));
+            assert_eq!(pacer.ready_at(Lane::Backfill), ready, "{rate:?}");
+        };
+        check(Some(4000.0), 2);
+        check(Some(500.0), 16);
+        check(Some(1000.0), 8);
+        check(None, 0);
     }
 
     #[test]

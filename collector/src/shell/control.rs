@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::sync::{Mutex, Semaphore};
 
 use super::{
-    client::{Answered, Client, Destination, Sent},
+    client::{Answered, Client, Destination, RequestBody, Sent},
     handling::{Handled, Hold, Imported, Importer},
     release::{Fate, Released},
     shared::Shared,
@@ -427,7 +427,7 @@ impl<E: Env> Control<E> {
 
     async fn ask<T: DeserializeOwned>(&mut self, path: &'static str, body: Bytes) -> io::Result<T> {
         let make = || {
-            let mut request = Request::new(Full::new(body.clone()));
+            let mut request = Request::new(RequestBody::whole(body.clone()));
             *request.method_mut() = Method::POST;
             *request.uri_mut() = hyper::Uri::from_static(path);
             let headers = request.headers_mut();

@@ -1,11 +1,18 @@
 //! Sends batches: one worker for each request that may be under way. What to send, when, and what an answer means is
 //! decided in `core`; this performs it, and halves a batch that was refused.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use super::{
-    client::{Client, Destination, Sent},
+    client::{Client, Destination, Given, Pace, Sent},
     outlet::{Outlet, Tag, Targets},
+    pace::Seen,
     recover::{read_batches, read_payload},
     shared::{Shared, State},
     store::sleep_until,
@@ -134,8 +141,7 @@ impl<E: Env> Worker<E> {
                             let attempt = outlet.destination.start(now, batch.lane);
                             let header = &batch.header;
                             let codec = header.codec.min(outlet.accepts);
-                            let bytes = header.payload_bytes.into();
-                            let wire = self.destination.wire_bytes(&header.range, codec, bytes);
+                            let wire = self.destination.head_wire_bytes(&header.range, codec);
                             state.pacer.start(now, batch.lane, wire);
                             return Some((batch, attempt));
                         }
@@ -251,8 +257,7 @@ impl<E: Env> Worker<E> {
             let attempt = match attempt.take() {
                 Some(attempt) => attempt,
                 None => {
-                    let bytes = part.body.len() as u64;
-                    let wire = self.destination.wire_bytes(&part.range, part.codec, bytes);
+                    let wire = self.destination.head_wire_bytes(&part.range, part.codec);
                     match self.permit(batch.lane, wire).await {
                         Some(attempt) => attempt,
                         None => return self.shared.lock().spool.failed(&batch),
@@ -308,10 +313,18 @@ impl<E: Env> Worker<E> {
         }
     }
 
-    /// Halves a part that is larger than the destination takes, without asking it.
+    /// Halves a part that is larger than the destination takes, or than gets through the line, without trying.
     async fn fit_size(&self, part: Part) -> Result<Part, (Part, Part)> {
-        let max = self.destination.raw_bytes_max.unwrap_or(u64::MAX);
-        if part.raw_bytes <= max || part.range.count == 1 {
+        let raw_max = self.destination.raw_bytes_max.unwrap_or(u64::MAX);
+        let line_max = {
+            let mut state = self.shared.lock();
+            let outlet = state.outlet(self.tag);
+            outlet.and_then(|it| it.line.body_bytes_max())
+        };
+        let line_max = line_max.unwrap_or(u64::MAX);
+        // Half as much again is not worth the work.
+        let is_small = part.body.len() as u64 <= line_max.saturating_add(line_max / 2);
+        if part.raw_bytes <= raw_max && is_small || part.range.count == 1 {
             return Ok(part);
         }
         match self.halve(part).await {
@@ -399,31 +412,30 @@ impl<E: Env> Worker<E> {
             self.shared.observer.notice(&what);
             return Next::Wait(part, self.shared.now().after(BLOCKED_PAUSE));
         };
-        let (wire, paid) = {
-            let cost = |body: &Bytes| {
-                let bytes = body.len() as u64;
-                self.destination.wire_bytes(&part.range, part.codec, bytes)
-            };
-            (cost(&body), cost(&part.body))
+        let body_bytes = body.len() as u64;
+        let destination = self.destination.clone();
+        let wire = destination.wire_bytes(&part.range, part.codec, body_bytes);
+        let pace = Pace {
+            line: self.shared.clone(),
+            lane,
+            given: Given::default(),
         };
+        let went_out = AtomicBool::new(false);
         let began = self.shared.now();
         let request = self.client.send(
             || {
-                let destination = &self.destination;
-                destination.request(&part.range, part.codec, body.clone(), timeout)
+                let (body, pace) = (body.clone(), pace.clone());
+                destination.request(&part.range, part.codec, body, timeout, pace)
             },
             timeout,
             |is_again| {
                 let now = self.shared.now();
                 let mut state = self.shared.lock();
                 state.counters.wire_bytes += wire;
-                let owed = if is_again {
-                    wire
-                } else {
-                    wire.saturating_sub(paid)
-                };
-                if owed > 0 {
-                    state.pacer.add(now, lane, owed);
+                went_out.store(true, Ordering::Relaxed);
+                if is_again {
+                    let head = destination.head_wire_bytes(&part.range, part.codec);
+                    state.pacer.add(now, lane, head);
                 }
             },
         );
@@ -442,8 +454,11 @@ impl<E: Env> Worker<E> {
                 is_slow,
                 suspend,
             } => {
-                if *is_slow && let Some(outlet) = self.shared.lock().outlet(self.tag) {
-                    outlet.slow_answers += 1;
+                if let Some(outlet) = self.shared.lock().outlet(self.tag) {
+                    outlet.slow_answers += u32::from(*is_slow);
+                    if went_out.into_inner() {
+                        outlet.line.broke_off(body_bytes);
+                    }
                 }
                 Verdict::Path {
                     retry_after: None,
@@ -452,12 +467,22 @@ impl<E: Env> Worker<E> {
                 }
             }
             Sent::Answer(answer) => {
-                let took = self.shared.now().since(began);
+                let now = self.shared.now();
+                let took = now.since(began);
+                let seen = Seen {
+                    body_bytes,
+                    wire_bytes: wire,
+                    took,
+                    delay: pace.given.at().map(|at| at.elapsed()),
+                };
                 {
+                    let config = self.shared.config();
                     let mut state = self.shared.lock();
                     if let Some(outlet) = state.outlet(self.tag) {
                         outlet.slow_answers = 0;
+                        outlet.line.learn(now, &seen);
                     }
+                    state.set_pace(now, &config);
                     state.counters.answer_seconds.record_duration(took);
                 }
                 let unix_now = self.shared.env.unix_time();
@@ -585,6 +610,13 @@ impl<E: Env> Worker<E> {
             let failed =
                 |it: &mut Outlet| it.destination.failed(now, attempt, retry_after, suspend);
             let began = outlet.is_some_and(failed);
+            if began {
+                let config = self.shared.config();
+                if let Some(outlet) = state.outlet(self.tag) {
+                    outlet.line.forget();
+                }
+                state.set_pace(now, &config);
+            }
             state.counters.outages += u64::from(began);
             began
         };

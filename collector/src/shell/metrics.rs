@@ -450,7 +450,7 @@ fn sending(state: &State) -> Vec<Family> {
         let count = counters.attempts[*tried as usize];
         family.with([("verdict", tried.name())], count)
     });
-    vec![
+    let mut out = vec![
         Family::single(
             "backroom_destination_up",
             Gauge,
@@ -469,6 +469,12 @@ fn sending(state: &State) -> Vec<Family> {
             "requests under way to the destination",
             state.inflight() as u64,
         ),
+        Family::single(
+            "backroom_destination_inflight_max_requests",
+            Gauge,
+            "requests that may be under way",
+            state.inflight_max() as u64,
+        ),
         attempts,
         Family::single(
             "backroom_send_seconds",
@@ -482,7 +488,24 @@ fn sending(state: &State) -> Vec<Family> {
             "bytes sent on the wire, headers of HTTP, TCP and IPv4 included",
             counters.wire_bytes,
         ),
-    ]
+    ];
+    if let Some(rate) = state.pacer.rate() {
+        out.push(Family::single(
+            "backroom_send_rate_bytes_per_second",
+            Gauge,
+            "what is sent at most on the wire; absent where there is no limit",
+            rate as u64,
+        ));
+    }
+    if let Some(bytes) = state.body_bytes_max() {
+        out.push(Family::single(
+            "backroom_send_body_max_bytes",
+            Gauge,
+            "largest body that the line is known to take; absent where nothing is known against any",
+            bytes,
+        ));
+    }
+    out
 }
 
 fn itself(state: &State, surroundings: &Surroundings) -> Vec<Family> {

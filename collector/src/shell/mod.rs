@@ -18,6 +18,7 @@ pub mod keeper;
 mod metrics;
 mod observer;
 mod outlet;
+mod pace;
 mod receiver;
 mod recover;
 pub mod release;

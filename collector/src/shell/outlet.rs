@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::{
     client,
+    pace::{INFLIGHT_MAX, INFLIGHT_MIN, Learned},
     shared::{Shared, State},
 };
 use crate::{
@@ -29,6 +30,8 @@ pub(super) struct Outlet {
     pub(super) accepts: CodecId,
     /// Answers in a row that did not come in time on an open connection.
     pub(super) slow_answers: u32,
+    /// What is known of the line to it.
+    pub(super) line: Learned,
     /// Where it is. Workers end when this is dropped.
     target: watch::Sender<Arc<client::Destination>>,
     workers: usize,
@@ -75,6 +78,14 @@ impl State {
         outlets.map(|outlet| outlet.destination.inflight()).sum()
     }
 
+    /// Requests that may be under way.
+    pub(super) fn inflight_max(&self) -> usize {
+        let outlets = self.outlets.iter();
+        outlets
+            .map(|outlet| outlet.destination.inflight_max())
+            .sum()
+    }
+
     /// The best codec that all destinations are known to take: what is sealed with it is sent as it is stored.
     pub(super) fn accepts(&self) -> CodecId {
         let outlets = self.outlets.iter();
@@ -95,6 +106,7 @@ impl Outlet {
     fn redirect(&mut self, target: Arc<client::Destination>) {
         self.accepts = CodecId::Zstd;
         self.slow_answers = 0;
+        self.line = Learned::default();
         self.destination.redirect();
         self.target.send_replace(target);
     }
@@ -108,7 +120,8 @@ impl<E: Env> Shared<E> {
         name: ClassName,
         target: client::Destination,
     ) {
-        let destination = Destination::new(config.send.inflight, self.delays(config, name));
+        let inflight = config.send.inflight.unwrap_or(INFLIGHT_MIN);
+        let destination = Destination::new(inflight, self.delays(config, name));
         let mut state = self.lock();
         state.outlets_made += 1;
         let generation = state.outlets_made;
@@ -117,9 +130,11 @@ impl<E: Env> Shared<E> {
             destination,
             accepts: CodecId::Zstd,
             slow_answers: 0,
+            line: Learned::default(),
             target: watch::channel(Arc::new(target)).0,
             workers: 0,
         });
+        state.set_pace(self.now(), config);
     }
 
     /// The delays of a destination, drawn from a seed of its own, so that two do not try in step.
@@ -169,7 +184,7 @@ impl<E: Env> Shared<E> {
     /// Starts tasks that send, as many as may send at once, and one for what is fresh. Too many do no harm:
     /// `core::destination` holds the limit.
     pub(super) fn staff(self: &Arc<Self>) {
-        let wanted = self.config().send.inflight + 1;
+        let wanted = self.config().send.inflight.unwrap_or(INFLIGHT_MAX) + 1;
         let mut hired = Vec::new();
         {
             let mut state = self.lock();

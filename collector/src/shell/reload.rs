@@ -74,15 +74,13 @@ impl<E: Env> Shared<E> {
             let mut state = self.lock();
             let state = &mut *state;
             for outlet in &mut state.outlets {
-                outlet.destination.set_inflight_max(new.send.inflight);
                 if old.retry.backoff != new.retry.backoff {
                     outlet
                         .destination
                         .set_delays(self.delays(&new, outlet.name()));
                 }
             }
-            let rate = new.send.max_rate.map(|rate| rate.bytes_per_second());
-            state.pacer.set_rate(now, rate);
+            state.set_pace(now, &new);
             if CodecId::from(new.compress.codec) > state.accepts() {
                 let codec = state.accepts().with_level(new.compress.codec);
                 state.spool.set_codec(codec);

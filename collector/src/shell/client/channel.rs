@@ -7,8 +7,6 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{
     Request, Response,
     body::Incoming,
@@ -19,6 +17,7 @@ use tokio::task::AbortHandle;
 
 use super::{
     answer::{self, Answered},
+    body::RequestBody,
     with_sources,
 };
 use crate::env::Env;
@@ -66,7 +65,7 @@ impl Channels {
 /// One connection. Each request under way holds it.
 #[derive(Debug)]
 pub(super) struct Channel {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<RequestBody>,
     tasks: Tasks,
 }
 
@@ -107,7 +106,7 @@ impl Channel {
     }
 
     /// Sends a request and reads the answer.
-    pub(super) async fn exchange(&self, request: Request<Full<Bytes>>) -> hyper::Result<Answered> {
+    pub(super) async fn exchange(&self, request: Request<RequestBody>) -> hyper::Result<Answered> {
         let (answered, _) = answer::read(self.ask(request).await?).await?;
         Ok(answered)
     }
@@ -115,7 +114,7 @@ impl Channel {
     /// Sends a request; the answer's body is still to be read.
     pub(super) async fn ask(
         &self,
-        request: Request<Full<Bytes>>,
+        request: Request<RequestBody>,
     ) -> hyper::Result<Response<Incoming>> {
         let mut sender = self.sender.clone();
         sender.ready().await?;

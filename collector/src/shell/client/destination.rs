@@ -5,13 +5,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{
     Method, Request, Uri,
     header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue},
 };
 
-use super::{super::Error, channel::Channels, proxy::Proxy, token::Token};
+use super::{
+    super::Error,
+    body::{Pace, RequestBody},
+    channel::Channels,
+    proxy::Proxy,
+    token::Token,
+};
 use crate::{
     config::{Endpoint, Protocol},
     core::{codec::CodecId, pacing, range::ItemRange},
@@ -24,6 +29,9 @@ const FRAME_HEAD_BYTES: u64 = 9;
 
 /// Data of a full HTTP/2 frame, as every peer takes them.
 const FRAME_DATA_BYTES: u64 = 16 * 1024;
+
+/// Head, type and tag of a record of TLS 1.3, which carries 16 KiB as well (RFC 8446, 5.2).
+const RECORD_BYTES: u64 = 22;
 
 /// A destination as it is connected to and addressed.
 #[derive(Debug)]
@@ -144,15 +152,47 @@ impl Destination {
         codec: CodecId,
         body: Bytes,
         timeout: Duration,
-    ) -> Request<Full<Bytes>> {
-        let body = match self.protocol {
+        pace: Pace,
+    ) -> Request<RequestBody> {
+        let body: Bytes = match self.protocol {
             Protocol::Grpc => grpc::frame_of(&body, codec != CodecId::None).into(),
             Protocol::HttpProtobuf | Protocol::HttpJson => body,
         };
-        let mut request = Request::new(Full::new(body.clone()));
+        let mut request = Request::new(());
         *request.headers_mut() = self.head(range, codec, body.len() as u64, timeout);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri(range.signal);
+        let head = self.head_bytes_of(&request);
+        request.map(|()| RequestBody::paced(body, head, self.piece_bytes(), pace))
+    }
+
+    /// Bytes on the wire of the head of such a request, which goes before its body.
+    pub(in crate::shell) fn head_wire_bytes(&self, range: &ItemRange, codec: CodecId) -> u64 {
+        // The length is not known yet, and matters by its digits only.
+        pacing::wire_bytes(self.head_bytes_of(&self.bodyless(range, codec, 1 << 20)), 0)
+    }
+
+    fn head_bytes_of(&self, request: &Request<()>) -> u64 {
+        match self.protocol {
+            Protocol::HttpProtobuf | Protocol::HttpJson => request_head_bytes(request),
+            Protocol::Grpc => grpc_head_bytes(request),
+        }
+    }
+
+    /// What stands on the wire beside each piece of a body: the head of a frame of HTTP/2, and what a record of TLS adds.
+    fn piece_bytes(&self) -> u64 {
+        let frame = match self.protocol {
+            Protocol::Grpc => FRAME_HEAD_BYTES,
+            Protocol::HttpProtobuf | Protocol::HttpJson => 0,
+        };
+        frame + self.target.tls.as_ref().map_or(0, |_| RECORD_BYTES)
+    }
+
+    fn bodyless(&self, range: &ItemRange, codec: CodecId, body_bytes: u64) -> Request<()> {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri(range.signal);
+        *request.headers_mut() = self.head(range, codec, body_bytes, self.timeout);
         request
     }
 
@@ -210,14 +250,14 @@ impl Destination {
     }
 
     /// A request of a tool to a path below the base URL, without a body; over gRPC an empty message.
-    pub(in crate::shell) fn bare(&self, method: Method, path: &str) -> Request<Full<Bytes>> {
+    pub(in crate::shell) fn bare(&self, method: Method, path: &str) -> Request<RequestBody> {
         let signal = Signal::from_path(path).filter(|_| self.protocol == Protocol::Grpc);
         let body = match signal {
             Some(_) => grpc::frame(&[]).into(),
             None => Bytes::new(),
         };
         let length = HeaderValue::from(body.len());
-        let mut request = Request::new(Full::new(body));
+        let mut request = Request::new(RequestBody::whole(body));
         *request.method_mut() = method;
         *request.uri_mut() = match signal {
             Some(signal) => self.uri(signal),
@@ -238,20 +278,29 @@ impl Destination {
         codec: CodecId,
         body_bytes: u64,
     ) -> u64 {
-        let mut request = Request::new(());
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri(range.signal);
-        *request.headers_mut() = self.head(range, codec, body_bytes, self.timeout);
-        match self.protocol {
-            Protocol::HttpProtobuf | Protocol::HttpJson => request_wire_bytes(&request, body_bytes),
-            Protocol::Grpc => grpc_wire_bytes(&request, body_bytes),
-        }
+        let head = self.head_bytes_of(&self.bodyless(range, codec, body_bytes));
+        let body = match self.protocol {
+            Protocol::HttpProtobuf | Protocol::HttpJson => body_bytes,
+            Protocol::Grpc => {
+                let message = body_bytes + grpc::FRAME_HEAD_BYTES as u64;
+                message + message.div_ceil(FRAME_DATA_BYTES) * FRAME_HEAD_BYTES
+            }
+        };
+        let records = match self.target.tls {
+            Some(_) => (head + body).div_ceil(FRAME_DATA_BYTES) * RECORD_BYTES,
+            None => 0,
+        };
+        pacing::wire_bytes(head, body + records)
     }
 }
 
 /// Bytes on the wire of a request as HTTP/1.1 writes it: request line, `name: value` lines, an empty line, the body, and
 /// the TCP and IPv4 headers of its segments; see [`pacing::wire_bytes`].
 pub fn request_wire_bytes<B>(request: &Request<B>, body_bytes: u64) -> u64 {
+    pacing::wire_bytes(request_head_bytes(request), body_bytes)
+}
+
+fn request_head_bytes<B>(request: &Request<B>) -> u64 {
     // A path, or through a proxy a whole URL.
     let uri = request.uri().to_string();
     let line = request.method().as_str().len() + 1 + uri.len() + " HTTP/1.1\r\n".len();
@@ -260,22 +309,19 @@ pub fn request_wire_bytes<B>(request: &Request<B>, body_bytes: u64) -> u64 {
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len())
         .sum();
-    pacing::wire_bytes((line + headers + "\r\n".len()) as u64, body_bytes)
+    (line + headers + "\r\n".len()) as u64
 }
 
-/// Bytes on the wire of a gRPC request: one frame of headers, the message in its frame, in frames of data. Headers count as
-/// on the first request of a connection, though HPACK makes later ones shorter: the limit of a line is kept, not used up.
-fn grpc_wire_bytes(request: &Request<()>, message_bytes: u64) -> u64 {
+/// Bytes of a frame of headers. They count as on the first request of a connection, though HPACK makes later ones shorter: the
+/// limit of a line is kept, not used up.
+fn grpc_head_bytes(request: &Request<()>) -> u64 {
     // Two lengths and an index stand beside each name and value; the path and the authority are names and values too.
     let fields: usize = request
         .headers()
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + 3)
         .sum();
-    let fields = fields + request.uri().to_string().len() + 16;
-    let body = message_bytes + grpc::FRAME_HEAD_BYTES as u64;
-    let frames = 1 + body.div_ceil(FRAME_DATA_BYTES);
-    pacing::wire_bytes(fields as u64 + frames * FRAME_HEAD_BYTES, body)
+    (fields + request.uri().to_string().len() + 16) as u64 + FRAME_HEAD_BYTES
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! `token` (what it wants to see), `proxy` (the way), `channel` (HTTP/2), `answer`.
 
 mod answer;
+mod body;
 mod channel;
 mod destination;
 mod proxy;
@@ -13,7 +14,7 @@ mod token;
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::{
     Method, Request, Response,
     client::conn::http1::{self, SendRequest},
@@ -22,6 +23,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
 pub(super) use answer::{Answered, judge_parts};
+pub(super) use body::{Given, Line, Pace, RequestBody};
 use channel::Channel;
 pub(super) use destination::Destination;
 pub use destination::request_wire_bytes;
@@ -113,7 +115,7 @@ pub(super) struct Client<E> {
     env: E,
     destination: Arc<Destination>,
     /// A connection of HTTP/1.1 that is kept from request to request.
-    open: Option<(SendRequest<Full<Bytes>>, Driver)>,
+    open: Option<(SendRequest<RequestBody>, Driver)>,
 }
 
 /// The task that moves a connection's bytes; it ends with the connection, and so does a request that is given up.
@@ -138,7 +140,7 @@ impl<E: Env> Client<E> {
     /// with whether it does so again, because the kept connection turned out to be closed.
     pub(super) async fn send(
         &mut self,
-        make: impl Fn() -> Request<Full<Bytes>> + Send,
+        make: impl Fn() -> Request<RequestBody> + Send,
         timeout: Duration,
         sending: impl Fn(bool) + Send,
     ) -> Sent {
@@ -164,7 +166,7 @@ impl<E: Env> Client<E> {
     /// Over HTTP/1.1.
     async fn post(
         &mut self,
-        make: impl Fn() -> Request<Full<Bytes>> + Send,
+        make: impl Fn() -> Request<RequestBody> + Send,
         timeout: Duration,
         sending: impl Fn(bool) + Send,
     ) -> Sent {
@@ -195,7 +197,7 @@ impl<E: Env> Client<E> {
     /// Over HTTP/2, with others on the same connection.
     async fn call(
         &self,
-        make: impl Fn() -> Request<Full<Bytes>> + Send,
+        make: impl Fn() -> Request<RequestBody> + Send,
         timeout: Duration,
         sending: impl Fn(bool) + Send,
     ) -> Sent {
@@ -375,15 +377,15 @@ fn unanswered(timeout: Duration) -> Unconnected {
 /// What must stand while an answer is read.
 #[expect(dead_code, reason = "holding it is its use")]
 enum Connection {
-    Http1(SendRequest<Full<Bytes>>, Driver),
+    Http1(SendRequest<RequestBody>, Driver),
     Http2(Arc<Channel>),
 }
 
 /// Sends a request and reads the answer; gives the connection back if it can be used again.
 async fn exchange(
-    mut sender: SendRequest<Full<Bytes>>,
-    request: Request<Full<Bytes>>,
-) -> hyper::Result<(Option<SendRequest<Full<Bytes>>>, Answered)> {
+    mut sender: SendRequest<RequestBody>,
+    request: Request<RequestBody>,
+) -> hyper::Result<(Option<SendRequest<RequestBody>>, Answered)> {
     sender.ready().await?;
     let (answer, is_whole) = answer::read(sender.send_request(request).await?).await?;
     Ok((is_whole.then_some(sender), answer))
@@ -460,7 +462,13 @@ mod tests {
                 client.send(
                     || {
                         let timeout = Duration::from_secs(30);
-                        destination.request(&range(), CodecId::Zstd, body.clone(), timeout)
+                        destination.request(
+                            &range(),
+                            CodecId::Zstd,
+                            body.clone(),
+                            timeout,
+                            Pace::none(),
+                        )
                     },
                     Duration::from_secs(30),
                     |is_again| assert!(!is_again, "one connection is enough"),
