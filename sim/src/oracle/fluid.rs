@@ -23,6 +23,8 @@ pub struct Fluid {
     pub below: f64,
     /// Bytes that were waiting when it began: what a healthy queue holds.
     pub before: f64,
+    /// Bytes that larger batches spared: while nobody waits for them, they are sealed later and compress better.
+    pub spared: f64,
     /// Bytes of a batch: the step in which the backlog falls. 0 is a true fluid.
     pub batch: f64,
 }
@@ -36,9 +38,10 @@ pub struct Recovery {
     pub peak: f64,
 }
 
-/// T1: `t0 + (q + a*(D + t0) - below) / (c - a) - b / (2c)`.
+/// T1: `t0 + (q + a*(D + t0) - s - below) / (c - a) - b / (2c)`.
 ///
-/// Definition of a fluid, with two terms for batches. `q` is what waited already. At `t0` one batch of `b` bytes has been accepted,
+/// Definition of a fluid, with three terms for batches. `q` is what waited already, `s` what was spared because batches waited to be
+/// full while it was dark. At `t0` one batch of `b` bytes has been accepted,
 /// and another one follows every `b / c`; just before the k-th following one the backlog is
 /// `q + a*(D + t0 + k*b/c) - k*b`, and the last of these peaks that exceeds the level is followed by the acknowledgement that
 /// brings it below for good. So the number of batches is a whole number, on average half of one less than the fluid's:
@@ -54,6 +57,7 @@ pub fn fluid_recovery(form: &Fluid) -> Result<Recovery, Refusal> {
         t0,
         below,
         before,
+        spared,
         batch,
     } = *form;
     assume(a < c, || {
@@ -62,7 +66,7 @@ pub fn fluid_recovery(form: &Fluid) -> Result<Recovery, Refusal> {
             a, c
         )
     })?;
-    let peak = before + a * (d + t0);
+    let peak = before + a * (d + t0) - spared;
     if peak <= below {
         return Ok(Recovery { seconds: 0.0, peak });
     }
@@ -123,6 +127,7 @@ mod tests {
         t0: 0.0,
         below: 0.0,
         before: 0.0,
+        spared: 0.0,
         batch: 0.0,
     };
 
@@ -157,6 +162,15 @@ mod tests {
             0.0,
             "it never rose above the level"
         );
+    }
+
+    #[test]
+    fn what_was_spared_need_not_be_sent() {
+        let form = Fluid {
+            spared: 540_000.0,
+            ..LUNCH
+        };
+        near(seconds(form), 207.7 * 0.9, 1e-3);
     }
 
     #[test]
