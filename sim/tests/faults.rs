@@ -753,3 +753,69 @@ for = "20s"
     assert_eq!(first.2, again.2);
     assert_ne!(first.0, other.0);
 }
+
+/// Scenario: head office's sink answers 401 with a page from 120 to 210 s; tills go on.
+/// Guarantees: nothing gets in meanwhile, over HTTP and over gRPC; the collector probes and does not hammer; all arrives.
+#[test]
+fn hq_reject() {
+    for protocol in ["http/protobuf", "grpc", "http/json"] {
+        let fault = format!(
+            r#"
+[collector.endpoint]
+protocol = "{protocol}"
+[[fault]]
+id = "expired"
+kind = "hq.reject"
+on = "hq"
+at = "+120s"
+for = "90s"
+status = 401
+share = "100%"
+service = "telemetry"
+"#
+        );
+        let played = play(store(&fault), 1);
+        played.bit("expired", 120..210);
+        let probes = played.fault("expired")[1].2;
+        assert!(probes <= 5, "{probes} requests in 90 s");
+        assert!(played.seen(120..210, exported).is_empty(), "{protocol}");
+        assert!(!played.seen(60..120, exported).is_empty(), "{protocol}");
+        let (before, during) = (played.backlog_at(119), played.backlog_at(209));
+        assert!(during > before + 50_000, "{before} B, then {during} B");
+        assert!(played.backlog_at(355) < during / 2, "drained");
+    }
+}
+
+/// Scenario: a login page answers on the uplink from 120 to 210 s.
+/// Guarantees: the router moves payments and orders to the backup; telemetry waits, whether it met the page or not; all arrives.
+#[test]
+fn captive_portal() {
+    let played = play(
+        store(
+            r#"
+[[fault]]
+id = "portal"
+kind = "link.captive_portal"
+on = "uplink"
+at = "+120s"
+for = "90s"
+"#,
+        ),
+        1,
+    );
+    played.bit("portal", 120..210);
+    let switches: Vec<_> = played
+        .events(|event| match event {
+            Event::Failover { backup } => Some(*backup),
+            _ => None,
+        })
+        .collect();
+    let [(to_backup, true), (back, false)] = switches[..] else {
+        panic!("{switches:?}");
+    };
+    assert!((120 * S..135 * S).contains(&to_backup), "{to_backup:?}");
+    assert!((230 * S..240 * S).contains(&back), "{back:?}");
+    assert!(played.carried("lte", 135..210, Some("payment")) > 10_000);
+    assert!(played.seen(121..210, exported).is_empty());
+    assert!(played.backlog_at(209) > played.backlog_at(119) + 50_000);
+}

@@ -272,6 +272,7 @@ impl Store {
             scenario: Arc::clone(&self.scenario),
             recorder: self.recorder.clone(),
             machines: Arc::clone(&self.machines),
+            refusals: Default::default(),
         }
     }
 

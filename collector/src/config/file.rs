@@ -193,11 +193,11 @@ static ENDPOINT_TLS: Shape = Shape {
 static ENDPOINT: Shape = Shape {
     doc: "Where the collector sends to.",
     keys: &[
-        Key::need(
+        Key::may(
             "url",
             Ty::Word(&URL),
             "\"http://hq.example:4318\"",
-            "Base URL; the path of the signal is appended.",
+            "Base URL; the path of the signal is appended. Needed, but in a simulated store, which sets it itself.",
         ),
         Key::may(
             "tls",
@@ -793,7 +793,7 @@ fn set<T>(slot: &mut T, value: Option<T>) {
 fn endpoint(fields: &Fields<'_>, reader: Reader) -> Option<Endpoint> {
     let node = fields.node("endpoint")?;
     if node.as_table().is_some() {
-        return endpoint_table(&fields.fields("endpoint")?, reader);
+        return endpoint_table(&fields.fields("endpoint")?, reader, node.span, None);
     }
     fields.text("endpoint", url).map(Endpoint::new)
 }
@@ -802,7 +802,7 @@ fn endpoint(fields: &Fields<'_>, reader: Reader) -> Option<Endpoint> {
 fn destinations(fields: &Fields<'_>, reader: Reader) -> Vec<(ClassName, Endpoint)> {
     let mut found = Vec::new();
     for (text, key, f) in fields.named("destination") {
-        let endpoint = endpoint_table(&f, reader);
+        let endpoint = endpoint_table(&f, reader, key, Some((text.as_str(), key)));
         let wrong = |label: &str, help: String| {
             fields.sink().push(
                 Diagnostic::error(
@@ -862,7 +862,13 @@ fn check_classes(fields: &Fields<'_>, config: &Config) {
     }
 }
 
-fn endpoint_table(f: &Fields<'_>, reader: Reader) -> Option<Endpoint> {
+/// The table `endpoint`, which stands at a place, or a named destination. A simulated store knows where its `endpoint` is.
+fn endpoint_table(
+    f: &Fields<'_>,
+    reader: Reader,
+    at: Span,
+    named: Option<(&str, Span)>,
+) -> Option<Endpoint> {
     let url = f.text("url", url);
     let mut found = Endpoint::new("");
     set(&mut found.timeout, f.text("timeout", quantity::duration));
@@ -904,7 +910,20 @@ fn endpoint_table(f: &Fields<'_>, reader: Reader) -> Option<Endpoint> {
             }
         }
     }
-    let url = url?;
+    let url = match url {
+        None if f.node("url").is_some() => return None,
+        None if named.is_none() && reader == Reader::Scenario => String::new(),
+        None => {
+            let (what, span) = named.unwrap_or(("endpoint", at));
+            f.sink().push(
+                Diagnostic::error(&codes::E0101, format!("`{what}` needs `url`"))
+                    .at(span, "where to?")
+                    .help(String::from("add `url = \"http://hq.example:4318\"`")),
+            );
+            return None;
+        }
+        Some(url) => url,
+    };
     if found.tls.is_some() && url.starts_with("http:") {
         f.sink().push(
             Diagnostic::error(&codes::E0703, "`tls` says nothing about `http://`")

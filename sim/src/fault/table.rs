@@ -156,7 +156,7 @@ pub static FAULTS: &[Kind] = &[
     Kind { name: "link.degrade", doc: "The link is slower, longer or lossier than declared: a brownout.", on: Target::Link, lasts: Lasts::Needed, settings: &[
         Key::need("set", Ty::Table(&DEGRADE), "{ up = \"96kbit/s\", loss = \"6%\" }", "What is different while it lasts."),
     ], runs: true },
-    Kind { name: "link.captive_portal", doc: "Connections succeed and lead to a login page: TCP connects, TLS sees the wrong certificate, HTTP gets 302.", on: Target::Link, lasts: Lasts::Needed, settings: &[], runs: false },
+    Kind { name: "link.captive_portal", doc: "Connections succeed and lead to a login page: TCP connects, TLS sees the wrong certificate, HTTP gets 302.", on: Target::Link, lasts: Lasts::Needed, settings: &[], runs: true },
     Kind { name: "link.cap_reached", doc: "The data allowance of the link is used up.", on: Target::Link, lasts: Lasts::Needed, settings: &[], runs: false },
     Kind { name: "link.trace", doc: "The link's capacity follows a recording.", on: Target::Link, lasts: Lasts::Optional, settings: &[
         Key::need("trace", Ty::Table(&TRACE), "{ file = \"line.txt\", format = \"cooked\", unit = \"Mbit/s\" }", "The recording."),
@@ -186,7 +186,8 @@ pub static FAULTS: &[Kind] = &[
         Key::or("status", Ty::Integer(400, 599), "503", "The HTTP status of its refusals."),
         Key::need("share", Ty::Word(&PROPORTION), "\"100%\"", "Share of requests that it refuses."),
         Key::may("retry_after", Ty::Word(&DURATION), "\"30s\"", "What its Retry-After says."),
-    ], runs: false },
+        Key::or("service", Ty::Choice(&["all", "payment", "sync", "telemetry"]), "\"all\"", "Which of its services refuses."),
+    ], runs: true },
     Kind { name: "hq.slow", doc: "Head office is slow.", on: Target::Hq, lasts: Lasts::Needed, settings: &[
         Key::need("set", Ty::Table(&SLOW_HQ), "{ auth = \"lognormal(p50=2s, p99=9s)\" }", "What is different while it lasts."),
     ], runs: false },
@@ -217,12 +218,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_eighteen_kinds_and_four_run() {
+    fn there_are_eighteen_kinds_and_six_run() {
         assert_eq!(FAULTS.len(), 18);
         let run: Vec<_> = FAULTS.iter().filter(|k| k.runs).map(|k| k.name).collect();
         assert_eq!(
             run,
-            ["link.down", "link.degrade", "node.crash", "store.power_cut"]
+            [
+                "link.down",
+                "link.degrade",
+                "link.captive_portal",
+                "node.crash",
+                "store.power_cut",
+                "hq.reject"
+            ]
         );
     }
 

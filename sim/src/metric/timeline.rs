@@ -72,6 +72,8 @@ fn what(kind: &FaultKind, length: Option<Duration>) -> String {
         FaultKind::LinkDegrade { link, .. } => format!("link.degrade {link}"),
         FaultKind::NodeCrash { node } => format!("node.crash {node}"),
         FaultKind::StorePowerCut { .. } => "store.power_cut".into(),
+        FaultKind::LinkCaptivePortal { link } => format!("link.captive_portal {link}"),
+        FaultKind::HqReject(rule) => format!("hq.reject {}", rule.status),
         FaultKind::Unsupported { kind } => kind.clone(),
     };
     match length {

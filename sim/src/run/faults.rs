@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 use super::one::{Director, all};
 use crate::{
     event::{Event, MachineChange},
+    fault::{captive_portal, hq_reject::Rule},
     link::Degrade,
     scenario::{Fault, FaultKind},
     store::Machine,
@@ -87,6 +88,10 @@ async fn once(
             let ended = |effects| tell(false, effects);
             return power_cut(director, ups, start, until, ended).await;
         }
+        FaultKind::LinkCaptivePortal { link } => {
+            reject(director, captive_portal::rule(link), until).await
+        }
+        FaultKind::HqReject(rule) => reject(director, rule.clone(), until).await,
         FaultKind::Unsupported { kind } => {
             unreachable!("{kind} is refused before anything runs")
         }
@@ -166,6 +171,16 @@ async fn degrade(
     };
     director.world.degrade_link(link, rest);
     director.world.met_degraded(link) - met
+}
+
+/// `hq.reject` and `link.captive_portal`: somebody answers in head office's place.
+async fn reject(director: &Director, rule: Rule, until: Option<Duration>) -> u64 {
+    let (refusals, before) = (&director.refusals, director.refusals.refused());
+    let number = refusals.begin(rule);
+    if wait_until(director, until).await {
+        refusals.end(number);
+    }
+    refusals.refused() - before
 }
 
 fn members<'a>(director: &'a Director, node: &'a str) -> Vec<&'a Machine> {

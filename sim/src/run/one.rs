@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     event::{Event, MachineChange, MachineId, Recorder, Stamped},
+    fault::hq_reject::Refusals,
     link::TraceError,
     metric::LinkBytes,
     scenario::{Fidelity, LinkSpec, Scenario},
@@ -83,12 +84,18 @@ pub fn run(scenario: &Arc<Scenario>, seed: u64, options: Options) -> Result<Seed
     machines.push(HQ.to_owned());
 
     let of_world = scenario.clone();
+    let line = spec.line.clone();
     let ((mut events, pending), report) = world::run(&spec, |world| async move {
+        let refusals = Refusals::default();
+        if let Some(line) = line {
+            refusals.use_line(&line);
+        }
         let director = Director {
             world,
             scenario: of_world,
             directory,
             recorder: Recorder::new(),
+            refusals,
             holds: Arc::default(),
             seed,
         };
@@ -125,6 +132,8 @@ pub(super) struct Director {
     pub(super) scenario: Arc<Scenario>,
     pub(super) directory: Arc<Directory>,
     pub(super) recorder: Recorder,
+    /// What faults make of head office.
+    pub(super) refusals: Refusals,
     holds: Arc<Mutex<Holds>>,
     seed: u64,
 }
@@ -199,6 +208,7 @@ impl Director {
         let (name, group) = (name.to_owned(), group.to_owned());
         let (scenario, recorder) = (self.scenario.clone(), self.recorder.clone());
         let machines = self.directory.clone();
+        let refusals = self.refusals.clone();
         move |env| Context {
             env,
             id,
@@ -207,6 +217,7 @@ impl Director {
             scenario,
             recorder,
             machines,
+            refusals,
         }
     }
 
@@ -223,11 +234,17 @@ impl Director {
         loop {
             tokio::time::sleep_until(self.world.at(next)).await;
             let asked = self.world.now();
-            let answer = self.world.probe().filter(|at| *at <= asked + timeout);
+            let is_captive = self.refusals.is_captive(&failover.primary);
+            let answer = self.world.probe();
+            let answer = answer.filter(|at| *at <= asked + timeout && !is_captive);
             tokio::time::sleep_until(self.world.at(answer.unwrap_or(asked + timeout))).await;
             self.world.probed(answer.is_some());
             for (at, active) in self.world.take_switches() {
                 let backup = active == Active::Backup;
+                self.refusals.use_line(match active {
+                    Active::Primary => &failover.primary,
+                    Active::Backup => &failover.backup,
+                });
                 self.recorder.record_at(at, Event::Failover { backup });
             }
             next += interval;

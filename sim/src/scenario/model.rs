@@ -9,7 +9,7 @@ use backroom_collector::config::{BitRate, ByteSize, Config};
 use indexmap::IndexMap;
 
 use super::expr::{Comparison, Measure, Window};
-use crate::dist::Dist;
+use crate::{dist::Dist, fault::hq_reject};
 
 /// A whole scenario.
 #[derive(Clone, Debug)]
@@ -391,6 +391,13 @@ pub enum FaultKind {
         /// Node groups that run on, and for how long.
         ups: IndexMap<String, Duration>,
     },
+    /// A portal answers for head office on a link.
+    LinkCaptivePortal {
+        /// Which link.
+        link: String,
+    },
+    /// Head office refuses requests.
+    HqReject(hq_reject::Rule),
     /// Known to the language, not run in this version.
     Unsupported {
         /// Its name in the language.

@@ -75,7 +75,9 @@ fn backlog_never_drains(scenario: &Scenario, tree: &Table, sink: &Sink) {
 /// The link that a fault changes.
 fn link_of(kind: &FaultKind) -> Option<&str> {
     match kind {
-        FaultKind::LinkDown { link } | FaultKind::LinkDegrade { link, .. } => Some(link),
+        FaultKind::LinkDown { link }
+        | FaultKind::LinkDegrade { link, .. }
+        | FaultKind::LinkCaptivePortal { link } => Some(link),
         _ => None,
     }
 }

@@ -1,13 +1,13 @@
 //! The collector's machine: the very code that is deployed in stores, on this machine's disk and sockets.
 //!
 //! Nothing of it is imitated. It gets the scenario's `[collector]` as its configuration, an address that the store reaches,
-//! and head office as its destination unless the scenario names another one; what it observes goes to the recorder.
+//! and head office as its destination unless the scenario names another one (over gRPC where `endpoint.protocol` says so); what it observes goes to the recorder.
 //! Next: `backroom_collector::shell`.
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use backroom_collector::{
-    config::{Config, Endpoint},
+    config::{Config, Endpoint, Protocol},
     core::{accounting, spool},
     env::Env,
     otlp::Signal,
@@ -15,7 +15,7 @@ use backroom_collector::{
 };
 use tokio::sync::watch;
 
-use super::{COLLECTOR_PORT, Context, DATA_DIR, HQ, HQ_OTLP_PORT, boot};
+use super::{COLLECTOR_PORT, Context, DATA_DIR, HQ, HQ_OTLP_GRPC_PORT, HQ_OTLP_PORT, boot};
 use crate::event::{DropReason, Event, Recorder};
 
 /// A backlog that changes with every request is recorded ten times a second: enough for any latency that a line has.
@@ -47,10 +47,17 @@ fn deployed(config: &Config) -> Config {
     config.listen.http = Some(SocketAddr::from(([0, 0, 0, 0], COLLECTOR_PORT)));
     config.listen.grpc = None;
     config.buffer.dir = Path::new(DATA_DIR).join("buffer");
-    config.endpoint.get_or_insert_with(|| Endpoint {
+    let endpoint = config.endpoint.get_or_insert_with(|| Endpoint {
         timeout: EXPORT_TIMEOUT,
-        ..Endpoint::new(format!("http://{HQ}:{HQ_OTLP_PORT}"))
+        ..Endpoint::new("")
     });
+    if endpoint.url.is_empty() {
+        let port = match endpoint.protocol {
+            Protocol::Grpc => HQ_OTLP_GRPC_PORT,
+            Protocol::HttpProtobuf | Protocol::HttpJson => HQ_OTLP_PORT,
+        };
+        endpoint.url = format!("http://{HQ}:{port}");
+    }
     config
 }
 

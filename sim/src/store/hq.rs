@@ -6,6 +6,7 @@
 
 use std::{
     collections::BTreeSet,
+    convert::Infallible,
     future::pending,
     io,
     net::SocketAddr,
@@ -16,25 +17,34 @@ use std::{
 use backroom_collector::{
     core::codec::{self, CodecId, DecompressError},
     env::Env,
+    otlp::{
+        self,
+        grpc::{self, Method},
+        json,
+        response::{Code, Status},
+    },
 };
 use bytes::{Buf as _, Bytes};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use hyper::{
     Request, Response, StatusCode,
     body::Incoming,
-    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER},
 };
 use rand_chacha::ChaCha8Rng;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Context, HQ_OTLP_PORT, HQ_PAYMENT_PORT, HQ_SYNC_PORT,
-    http::{self, answer, read_body},
+    Context, HQ_OTLP_GRPC_PORT, HQ_OTLP_PORT, HQ_PAYMENT_PORT, HQ_SYNC_PORT,
+    http::{self, Road, answer, read_body},
     orders::Order,
     pace::TokenBucket,
     telemetry::{Runs, Signal, visit_items},
 };
-use crate::event::{Event, OrderId};
+use crate::{
+    event::{Event, OrderId},
+    fault::hq_reject::Service,
+};
 
 /// Largest request of the ledger and of the payment service.
 const REQUEST_BYTES_MAX: usize = 1 << 20;
@@ -55,43 +65,47 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     let office = Arc::new(Office {
         ledger: Mutex::default(),
         auth: Mutex::new(ctx.rng("hq-auth", 0)),
+        refuse: Mutex::new(ctx.rng("hq-refuse", 0)),
         ingest: Mutex::new(TokenBucket::new(
             ctx.scenario.hq.ingest_bytes_per_second,
             now,
         )),
         ctx,
     });
-    for service in [Service::Payment, Service::Sync, Service::Otlp] {
-        let address = SocketAddr::from(([0, 0, 0, 0], service.port()));
-        let listener = office.ctx.env.listen(address).await?;
+    let env = &office.ctx.env;
+    for (service, port) in [
+        (Service::Payment, HQ_PAYMENT_PORT),
+        (Service::Sync, HQ_SYNC_PORT),
+        (Service::Telemetry, HQ_OTLP_PORT),
+    ] {
+        let listener = env.listen(SocketAddr::from(([0, 0, 0, 0], port))).await?;
         let handler = {
             let office = Arc::clone(&office);
             move |request| Arc::clone(&office).serve(service, request)
         };
-        let env = office.ctx.env.clone();
-        office
-            .ctx
-            .env
-            .spawn(http::serve(env, listener, Arc::clone(&gate), handler));
+        let gate = Arc::clone(&gate);
+        env.spawn(http::serve(
+            env.clone(),
+            listener,
+            Road::Http1,
+            gate,
+            handler,
+        ));
     }
+    let address = SocketAddr::from(([0, 0, 0, 0], HQ_OTLP_GRPC_PORT));
+    let listener = env.listen(address).await?;
+    let handler = {
+        let office = Arc::clone(&office);
+        move |request| Arc::clone(&office).serve_grpc(request)
+    };
+    env.spawn(http::serve(
+        env.clone(),
+        listener,
+        Road::Http2,
+        gate,
+        handler,
+    ));
     pending().await
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Service {
-    Payment,
-    Sync,
-    Otlp,
-}
-
-impl Service {
-    fn port(self) -> u16 {
-        match self {
-            Self::Payment => HQ_PAYMENT_PORT,
-            Self::Sync => HQ_SYNC_PORT,
-            Self::Otlp => HQ_OTLP_PORT,
-        }
-    }
 }
 
 struct Office<E> {
@@ -99,17 +113,51 @@ struct Office<E> {
     ledger: Mutex<BTreeSet<OrderId>>,
     auth: Mutex<ChaCha8Rng>,
     ingest: Mutex<TokenBucket>,
+    refuse: Mutex<ChaCha8Rng>,
 }
 
 type Answered = Response<Full<Bytes>>;
 
+/// What came of an export.
+enum Export {
+    Taken,
+    /// The budget is used up for so long.
+    Busy(Duration),
+    /// A status of HTTP and a code of gRPC.
+    Refused(StatusCode, u32),
+}
+
 impl<E: Env> Office<E> {
     async fn serve(self: Arc<Self>, service: Service, request: Request<Incoming>) -> Answered {
+        if let Some(page) = self.refuse(service) {
+            return page;
+        }
         match service {
             Service::Payment => self.payment(request).await,
             Service::Sync => self.book(request).await,
-            Service::Otlp => self.export(request).await,
+            Service::Telemetry => self.export(request).await,
         }
+    }
+
+    /// The page of whatever refuses, while a fault says so.
+    fn refuse(&self, service: Service) -> Option<Answered> {
+        let rule = {
+            let mut rng = self.refuse.lock().expect("nobody panics while holding it");
+            self.ctx.refusals.ask(service, &mut *rng)?
+        };
+        let status = StatusCode::from_u16(rule.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        let mut page = answer(status, Bytes::from_static(b"<html>not now</html>"));
+        let kind = HeaderValue::from_static("text/html");
+        page.headers_mut().insert(CONTENT_TYPE, kind);
+        if status.is_redirection() {
+            let login = HeaderValue::from_static("http://login.example/");
+            page.headers_mut().insert(LOCATION, login);
+        }
+        if let Some(wait) = rule.retry_after {
+            let seconds = HeaderValue::from(wait.as_secs());
+            page.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+        Some(page)
     }
 
     /// Authorises or settles. Both are idempotent by order id: a till that got no answer asks again.
@@ -153,15 +201,71 @@ impl<E: Env> Office<E> {
         vec![0; usize::try_from(bytes).unwrap_or(0).min(REQUEST_BYTES_MAX)].into()
     }
 
-    /// Takes an export in.
+    /// Answers an export over HTTP.
     async fn export(&self, request: Request<Incoming>) -> Answered {
         let Some(signal) = Signal::of_path(request.uri().path()) else {
             return answer(StatusCode::NOT_FOUND, Bytes::new());
         };
+        let kind = request.headers().get(CONTENT_TYPE).cloned();
+        let is_json = kind.as_ref().is_some_and(|kind| kind == "application/json");
         let coding = request.headers().get(CONTENT_ENCODING).cloned();
         let Some(wire) = read_body(request.into_body(), EXPORT_BYTES_MAX).await else {
             return answer(StatusCode::PAYLOAD_TOO_LARGE, Bytes::new());
         };
+        let coding = coding.as_ref().map(HeaderValue::as_bytes);
+        match self.take(signal, coding, &wire, is_json).await {
+            Export::Taken => {
+                // An empty message: everything was taken.
+                let empty: &[u8] = if is_json { b"{}" } else { b"" };
+                let mut done = answer(StatusCode::OK, Bytes::from_static(empty));
+                let kind = kind.unwrap_or(HeaderValue::from_static("application/x-protobuf"));
+                done.headers_mut().insert(CONTENT_TYPE, kind);
+                done
+            }
+            Export::Busy(wait) => {
+                let mut busy = answer(StatusCode::SERVICE_UNAVAILABLE, Bytes::new());
+                let seconds = HeaderValue::from(wait.as_secs().clamp(1, 60));
+                busy.headers_mut().insert(RETRY_AFTER, seconds);
+                busy
+            }
+            Export::Refused(status, _) => answer(status, Bytes::new()),
+        }
+    }
+
+    /// Answers an export over gRPC.
+    async fn serve_grpc(self: Arc<Self>, request: Request<Incoming>) -> Response<GrpcBody> {
+        if let Some(page) = self.refuse(Service::Telemetry) {
+            return page.map(|body| body.boxed_unsync());
+        }
+        let signal = match grpc::method(request.uri().path()) {
+            Method::Export(signal) => Signal::of_path(signal.path()),
+            Method::Profiles | Method::Unknown => None,
+        };
+        let Some(signal) = signal else {
+            return grpc_error(UNIMPLEMENTED, None);
+        };
+        let coding = request.headers().get("grpc-encoding").cloned();
+        let body = read_body(request.into_body(), EXPORT_BYTES_MAX).await;
+        let Some(body) = body.filter(|body| grpc::read_frame(body).is_ok()) else {
+            return grpc_error(RESOURCE_EXHAUSTED, None);
+        };
+        let wire = body.slice(grpc::FRAME_HEAD_BYTES..);
+        let coding = coding.as_ref().map(HeaderValue::as_bytes);
+        match self.take(signal, coding, &wire, false).await {
+            Export::Taken => grpc_ok(),
+            Export::Busy(wait) => grpc_error(UNAVAILABLE, Some(wait)),
+            Export::Refused(_, code) => grpc_error(code, None),
+        }
+    }
+
+    /// Takes an export in.
+    async fn take(
+        &self,
+        signal: Signal,
+        coding: Option<&[u8]>,
+        wire: &Bytes,
+        is_json: bool,
+    ) -> Export {
         let wait = {
             let mut ingest = self.ingest.lock().expect("nobody panics while holding it");
             let now = Instant::now();
@@ -172,17 +276,28 @@ impl<E: Env> Office<E> {
             wait
         };
         if wait > INGEST_WAIT_MAX {
-            let mut busy = answer(StatusCode::SERVICE_UNAVAILABLE, Bytes::new());
-            let seconds = HeaderValue::from(wait.as_secs().clamp(1, 60));
-            busy.headers_mut().insert(RETRY_AFTER, seconds);
-            return busy;
+            return Export::Busy(wait);
         }
         if !wait.is_zero() {
             sleep(wait).await;
         }
-        let raw = match decompress(coding.as_ref().map(HeaderValue::as_bytes), &wire) {
+        let raw = match decompress(coding, wire) {
             Ok(raw) => raw,
-            Err(status) => return answer(status, Bytes::new()),
+            Err(StatusCode::UNSUPPORTED_MEDIA_TYPE) => {
+                return Export::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, UNIMPLEMENTED);
+            }
+            Err(status) => return Export::Refused(status, INVALID_ARGUMENT),
+        };
+        let malformed = Export::Refused(StatusCode::BAD_REQUEST, INVALID_ARGUMENT);
+        let raw = match is_json {
+            false => raw,
+            true => {
+                let signal = otlp::Signal::from_path(signal.path()).expect("the same paths");
+                match json::from_json(signal, &raw, EXPORT_BYTES_MAX) {
+                    Ok(raw) => raw.into(),
+                    Err(_) => return malformed,
+                }
+            }
         };
         let mut runs = Runs::default();
         let walked = visit_items(signal, &raw, &mut |id| {
@@ -191,7 +306,7 @@ impl<E: Env> Office<E> {
             }
         });
         if walked.is_err() {
-            return answer(StatusCode::BAD_REQUEST, Bytes::new());
+            return malformed;
         }
         for run in runs.into_vec() {
             self.ctx.recorder.record(Event::TelemetryReceived {
@@ -204,14 +319,47 @@ impl<E: Env> Office<E> {
             wire_bytes: u32::try_from(wire.len()).unwrap_or(u32::MAX),
             raw_bytes: u32::try_from(raw.len()).unwrap_or(u32::MAX),
         });
-        // An empty message: everything was taken.
-        let mut done = answer(StatusCode::OK, Bytes::new());
-        done.headers_mut().insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/x-protobuf"),
-        );
-        done
+        Export::Taken
     }
+}
+
+/// gRPC's codes, as far as they are answered here.
+const INVALID_ARGUMENT: u32 = 3;
+const RESOURCE_EXHAUSTED: u32 = 8;
+const UNIMPLEMENTED: u32 = 12;
+const UNAVAILABLE: u32 = 14;
+
+type GrpcBody = UnsyncBoxBody<Bytes, Infallible>;
+
+/// The complete success: an empty message, and status 0 behind it.
+fn grpc_ok() -> Response<GrpcBody> {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    let message = Full::new(Bytes::from(grpc::frame(&[])));
+    let trailers = std::future::ready(Some(Ok(trailers)));
+    grpc_answer(message.with_trailers(trailers).boxed_unsync())
+}
+
+/// An error, in one block of headers.
+fn grpc_error(code: u32, wait: Option<Duration>) -> Response<GrpcBody> {
+    let mut refused = grpc_answer(Full::default().boxed_unsync());
+    let headers = refused.headers_mut();
+    headers.insert("grpc-status", HeaderValue::from(code));
+    if let Some(wait) = wait {
+        let mut status = Status::new(Code::Unavailable, "busy");
+        status.retry = Some(Duration::from_secs(wait.as_secs().clamp(1, 60)));
+        let details = grpc::binary_header(&status.to_protobuf());
+        let details = HeaderValue::try_from(details).expect("base64");
+        headers.insert("grpc-status-details-bin", details);
+    }
+    refused
+}
+
+fn grpc_answer(body: GrpcBody) -> Response<GrpcBody> {
+    let mut done = Response::new(body);
+    let kind = HeaderValue::from_static(grpc::CONTENT_TYPE);
+    done.headers_mut().insert(CONTENT_TYPE, kind);
+    done
 }
 
 /// The order ids of a batch of sales; `None` if it is malformed.

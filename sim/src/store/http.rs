@@ -1,4 +1,4 @@
-//! HTTP/1.1 over an `Env`: a client that keeps one connection, and a server loop with a gate for new sessions.
+//! HTTP over an `Env`: a client of HTTP/1.1 that keeps one connection, and a server loop with a gate for new sessions.
 //!
 //! hyper speaks; this file decides when to connect, when to give up, and when a quiet connection is closed. No `date`
 //! header: it would differ between runs. Who retries, and for how long, is the caller's decision.
@@ -10,17 +10,17 @@ use std::{
     time::Duration,
 };
 
-use backroom_collector::env::{Env, Listener as _, Target};
+use backroom_collector::env::{Env, Executor, Listener as _, Target};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
     Request, Response, StatusCode,
-    body::Incoming,
+    body::{Body, Incoming},
     client::conn::http1::SendRequest,
     header::{CONTENT_TYPE, HOST, HeaderMap, RETRY_AFTER},
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::pace::TokenBucket;
@@ -151,15 +151,30 @@ impl<E: Env> Client<E> {
     }
 }
 
+/// Which HTTP is spoken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Road {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 with prior knowledge, for gRPC.
+    Http2,
+}
+
 /// Admits new sessions at a bounded rate.
 pub(crate) type Gate = Arc<Mutex<TokenBucket>>;
 
 /// Accepts connections for ever and answers requests with `handler`.
-pub(crate) async fn serve<E, F, A>(env: E, mut listener: E::Listener, gate: Gate, handler: F)
-where
+pub(crate) async fn serve<E, F, A, B>(
+    env: E,
+    mut listener: E::Listener,
+    road: Road,
+    gate: Gate,
+    handler: F,
+) where
     E: Env,
     F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
-    A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    A: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
     loop {
         let wait = {
@@ -177,7 +192,7 @@ where
         gate.lock()
             .expect("nobody panics while holding the gate")
             .take(1.0, Instant::now());
-        env.spawn(session(stream, handler.clone()));
+        env.spawn(session(env.clone(), stream, road, handler.clone()));
     }
 }
 
@@ -187,11 +202,12 @@ struct Activity {
     last: Instant,
 }
 
-async fn session<S, F, A>(stream: S, handler: F)
+async fn session<E, F, A, B>(env: E, stream: E::Stream, road: Road, handler: F)
 where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    E: Env,
     F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
-    A: Future<Output = Response<Full<Bytes>>> + Send + 'static,
+    A: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
     let activity = Arc::new(Mutex::new(Activity {
         under_way: 0,
@@ -213,9 +229,26 @@ where
             Ok::<_, Infallible>(answer)
         }
     });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .auto_date_header(false)
-        .serve_connection(TokioIo::new(stream), service);
+    let stream = TokioIo::new(stream);
+    match road {
+        Road::Http1 => {
+            let connection = hyper::server::conn::http1::Builder::new()
+                .auto_date_header(false)
+                .serve_connection(stream, service);
+            while_used(connection, &activity).await;
+        }
+        Road::Http2 => {
+            let connection = hyper::server::conn::http2::Builder::new(Executor(env))
+                .timer(TokioTimer::new())
+                .auto_date_header(false)
+                .serve_connection(stream, service);
+            while_used(connection, &activity).await;
+        }
+    }
+}
+
+/// Drives a connection until it ends, or has been silent for too long.
+async fn while_used(connection: impl Future, activity: &Mutex<Activity>) {
     tokio::pin!(connection);
     let alarm = sleep_until(Instant::now() + IDLE_MAX);
     tokio::pin!(alarm);

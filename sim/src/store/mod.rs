@@ -30,6 +30,7 @@ use backroom_collector::env::{Env, Target};
 
 use crate::{
     event::{MachineId, Recorder},
+    fault::hq_reject::Refusals,
     scenario::{FlowStep, Role, Scenario},
 };
 
@@ -41,6 +42,8 @@ pub const HQ_PAYMENT_PORT: u16 = 8443;
 pub const HQ_SYNC_PORT: u16 = 8444;
 /// Head office's OTLP sink (OTLP/HTTP).
 pub const HQ_OTLP_PORT: u16 = 4318;
+/// The same over OTLP/gRPC.
+pub const HQ_OTLP_GRPC_PORT: u16 = 4317;
 /// Head office serves bulk media here (HTTP).
 pub const HQ_MEDIA_PORT: u16 = 8080;
 /// The broker (MQTT 3.1.1).
@@ -68,6 +71,8 @@ pub struct Context<E> {
     pub recorder: Recorder,
     /// All machines of the store.
     pub machines: Arc<Directory>,
+    /// What faults make of head office; other machines do not look at it.
+    pub refusals: Refusals,
 }
 
 impl<E: Env> Context<E> {
@@ -193,7 +198,9 @@ pub fn classes_by_port(scenario: &Scenario) -> Vec<(u16, String)> {
         }
     }
     if let Some(telemetry) = &scenario.telemetry {
-        classes.push((HQ_OTLP_PORT, telemetry.class.clone()));
+        for port in [HQ_OTLP_PORT, HQ_OTLP_GRPC_PORT] {
+            classes.push((port, telemetry.class.clone()));
+        }
     }
     if let Some(media) = &scenario.media {
         classes.push((HQ_MEDIA_PORT, media.class.clone()));

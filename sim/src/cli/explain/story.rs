@@ -10,6 +10,7 @@ use backroom_collector::config::{
 use crate::{
     cli::check::{count, refusals},
     dist::Dist,
+    fault::hq_reject,
     oracle::fluid::{self, Fluid},
     scenario::{
         Fault, FaultKind, FaultWindow, Fidelity, LinkSpec, Loaded, Loss, Role, Scenario, Severity,
@@ -294,6 +295,26 @@ fn what(fault: &Fault) -> String {
                 .map(|(name, time)| format!("{name} runs on for {}", show_duration(*time)))
                 .collect();
             format!("the power goes; {}", kept.join(", "))
+        }
+        FaultKind::LinkCaptivePortal { link } => {
+            format!("a login page answers for head office on {link}")
+        }
+        FaultKind::HqReject(rule) => {
+            let words = hq_reject::Service::ALL;
+            let service = words.iter().find(|(_, service)| *service == rule.service);
+            let of = match service {
+                Some((word, Some(_))) => format!(" for {word}"),
+                _ => String::new(),
+            };
+            let wait = match rule.retry_after {
+                Some(wait) => format!(" and Retry-After {}", show_duration(wait)),
+                None => String::new(),
+            };
+            let percent = rule.share * 100.0;
+            format!(
+                "head office answers {percent:.0} % of requests{of} with {}{wait}",
+                rule.status
+            )
         }
         FaultKind::Unsupported { kind } => kind.clone(),
     }

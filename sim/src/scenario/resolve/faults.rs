@@ -14,7 +14,10 @@ use indexmap::IndexMap;
 
 use super::Cx;
 use crate::{
-    fault::table::{self, COMMON, FAULTS, Kind, Lasts as KindLasts, Target},
+    fault::{
+        hq_reject,
+        table::{self, COMMON, FAULTS, Kind, Lasts as KindLasts, Target},
+    },
     scenario::{
         Fault, FaultKind, FaultWindow, codes,
         parse::{Names, known_fault},
@@ -416,6 +419,17 @@ impl Cx<'_> {
             }
             "node.crash" => FaultKind::NodeCrash { node: on },
             "store.power_cut" => FaultKind::StorePowerCut { ups },
+            "link.captive_portal" => FaultKind::LinkCaptivePortal { link: on },
+            "hq.reject" => FaultKind::HqReject(hq_reject::Rule {
+                status: f
+                    .integer("status")
+                    .and_then(|status| status.try_into().ok())
+                    .unwrap_or(503),
+                share: f.text("share", quantity::proportion).unwrap_or(1.0),
+                retry_after: f.text("retry_after", quantity::duration),
+                service: f.choice("service", &hq_reject::Service::ALL).flatten(),
+                link: None,
+            }),
             other => FaultKind::Unsupported {
                 kind: other.to_owned(),
             },
