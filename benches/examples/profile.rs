@@ -146,6 +146,7 @@ fn context(
         scenario,
         recorder,
         machines,
+        refusals: Default::default(),
     }
 }
 

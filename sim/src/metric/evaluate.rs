@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use super::{
-    Sample, SeedLog, catalogue, links, orders,
+    Sample, SeedLog, catalogue, freshness, links, orders,
     series::{Series, Timed, gauge_at, gauge_stretches},
     telemetry, windows,
     windows::Stretch,
@@ -81,6 +81,7 @@ pub fn measure(log: &SeedLog<'_>, measure: &Measure, window: &Window) -> Sample 
 pub fn series(log: &SeedLog<'_>, metric: &MetricRef) -> Series {
     orders::series(log, &metric.name)
         .or_else(|| telemetry::series(log, metric))
+        .or_else(|| freshness::series(log, metric))
         .or_else(|| links::series(log, metric))
         .unwrap_or(Series::Unrecorded)
 }

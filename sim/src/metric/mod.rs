@@ -9,6 +9,7 @@ pub mod catalogue;
 pub mod evaluate;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod freshness;
 pub mod judge;
 mod links;
 pub(crate) mod orders;

@@ -257,6 +257,7 @@ fn a_lock_file_reads_back_as_the_same_scenario() {
         "regional-herd.toml",
         "recorded-line.toml",
         "two-weeks-dark.toml",
+        "fresh-first.toml",
     ] {
         let loaded = ok(load(&shipped(name), &[]));
         for (kind, text) in [
@@ -291,6 +292,7 @@ fn shipped_files_follow_the_schema() {
         "regional-herd.toml",
         "recorded-line.toml",
         "two-weeks-dark.toml",
+        "fresh-first.toml",
         "stores/qsr-18.toml",
     ] {
         let text = std::fs::read_to_string(shipped(name)).expect("a file");

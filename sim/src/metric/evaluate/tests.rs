@@ -556,6 +556,31 @@ fn lag_is_told_by_birth_and_weighted() {
     check(items(), &max, &Window::AtEnd, num(3800.0));
 }
 
+/// Silence ends with old items; a fresh one comes 4 s later. Short pauses, and repeats in them, are no silence.
+#[test]
+fn the_first_fresh_item_is_told_from_the_first_one() {
+    let log = || {
+        Log::default()
+            .at(2200.0, acked(0, 10, 8))
+            .at(3105.0, acked(1, 0, 5))
+            .at(2090.0, received(0, 0, 10))
+            .at(3099.0, received(0, 0, 10))
+            .at(3100.0, received(0, 10, 4))
+            .at(3102.0, received(0, 14, 4))
+            .at(3104.0, received(0, 18, 1))
+            .at(3106.0, received(1, 0, 3))
+            .at(3300.0, received(1, 3, 1))
+    };
+    let fresh = m(Function::Max, "telemetry.first_fresh", &[]);
+    check(log(), &fresh, &after(), num(6.0));
+    // Heard of the past only: it counts until the end.
+    let never = Log::default()
+        .at(2000.0, acked(0, 0, 8))
+        .at(3100.0, received(0, 0, 8));
+    let count = m(Function::Count, "telemetry.first_fresh", &[]);
+    check(never, &count, &after(), num(1.0));
+}
+
 #[test]
 fn what_is_not_recorded_is_said_so() {
     let sample = nothing("`hq.new_sessions` is not recorded in this version");
