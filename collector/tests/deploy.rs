@@ -65,7 +65,8 @@ fn texts(value: &Value, key: &str) -> Vec<String> {
 async fn series() -> BTreeMap<String, BTreeSet<String>> {
     let env = env();
     let (_keep, dir) = buffer();
-    let running = Running::start(&env, common::config(&dir, None)).await;
+    let sink = common::Sink::closed(&env).await;
+    let running = Running::start(&env, common::config(&dir, Some(sink.url()))).await;
     let mut client = running.client().await;
     let answer = client.request("GET", "/metrics", &[], b"").await.unwrap();
     let text = String::from_utf8(answer.body).unwrap();

@@ -50,6 +50,8 @@ pub(super) async fn collect<E: Env>(shared: &Shared<E>) -> Vec<Family> {
     out.extend(sending(&state));
     out.extend(destinations(&state, surroundings.unix_nanos));
     out.extend(itself(&state, &surroundings));
+    // By destination, where there is none.
+    out.retain(|family| !family.points.is_empty());
     out
 }
 
