@@ -66,7 +66,9 @@ fn first_fresh(log: &SeedLog<'_>) -> Vec<Timed> {
                     continue;
                 }
                 if at.saturating_sub(heard_at) >= SILENCE {
-                    since = since.or(Some(at));
+                    // It had not seen the present when it lost sight of the past, too.
+                    let lost = since.replace(at);
+                    samples.extend(lost.map(|began| Timed::latency(began, at, 1)));
                 }
                 heard_at = at;
                 let from = at.saturating_sub(FRESH);
