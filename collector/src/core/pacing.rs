@@ -80,7 +80,7 @@ impl Pacer {
         self.bytes_per_second
     }
 
-    /// When the next request of a lane may start.
+    /// When the next request of a lane may start; of fresh data never later than of the backlog.
     pub fn ready_at(&self, lane: Lane) -> Mono {
         match lane {
             // A late timer is made up for in each account by itself, so the fresh one may be ahead by that.

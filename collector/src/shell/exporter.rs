@@ -606,16 +606,16 @@ impl<E: Env> Worker<E> {
         let now = self.shared.now();
         let began = {
             let mut state = self.shared.lock();
-            let outlet = state.outlet(self.tag);
-            let failed =
-                |it: &mut Outlet| it.destination.failed(now, attempt, retry_after, suspend);
-            let began = outlet.is_some_and(failed);
-            if began {
-                let config = self.shared.config();
-                if let Some(outlet) = state.outlet(self.tag) {
-                    outlet.line.forget();
+            let failed = |it: &mut Outlet| {
+                let began = it.destination.failed(now, attempt, retry_after, suspend);
+                if began {
+                    it.line.forget();
                 }
-                state.set_pace(now, &config);
+                began
+            };
+            let began = state.outlet(self.tag).is_some_and(failed);
+            if began {
+                state.set_pace(now, &self.shared.config());
             }
             state.counters.outages += u64::from(began);
             began
@@ -754,7 +754,7 @@ fn may_start(state: &mut State, tag: Tag, now: Mono) -> Result<(Ask, Option<Mono
         Allowed::Now(_) if now >= paid_at(Lane::Live) => {
             Ok((Ask::LiveOnly, Some(paid_at(Lane::Backfill))))
         }
-        Allowed::Now(_) => Err(Some(paid_at(Lane::Live).min(paid_at(Lane::Backfill)))),
+        Allowed::Now(_) => Err(Some(paid_at(Lane::Live))),
     }
 }
 

@@ -158,10 +158,7 @@ impl Destination {
             Protocol::Grpc => grpc::frame_of(&body, codec != CodecId::None).into(),
             Protocol::HttpProtobuf | Protocol::HttpJson => body,
         };
-        let mut request = Request::new(());
-        *request.headers_mut() = self.head(range, codec, body.len() as u64, timeout);
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri(range.signal);
+        let request = self.bodyless(range, codec, body.len() as u64, timeout);
         let head = self.head_bytes_of(&request);
         request.map(|()| RequestBody::paced(body, head, self.piece_bytes(), pace))
     }
@@ -169,7 +166,8 @@ impl Destination {
     /// Bytes on the wire of the head of such a request, which goes before its body.
     pub(in crate::shell) fn head_wire_bytes(&self, range: &ItemRange, codec: CodecId) -> u64 {
         // The length is not known yet, and matters by its digits only.
-        pacing::wire_bytes(self.head_bytes_of(&self.bodyless(range, codec, 1 << 20)), 0)
+        let request = self.bodyless(range, codec, 1 << 20, self.timeout);
+        pacing::wire_bytes(self.head_bytes_of(&request), 0)
     }
 
     fn head_bytes_of(&self, request: &Request<()>) -> u64 {
@@ -188,11 +186,18 @@ impl Destination {
         frame + self.target.tls.as_ref().map_or(0, |_| RECORD_BYTES)
     }
 
-    fn bodyless(&self, range: &ItemRange, codec: CodecId, body_bytes: u64) -> Request<()> {
+    /// The request without its body.
+    fn bodyless(
+        &self,
+        range: &ItemRange,
+        codec: CodecId,
+        body_bytes: u64,
+        timeout: Duration,
+    ) -> Request<()> {
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri(range.signal);
-        *request.headers_mut() = self.head(range, codec, body_bytes, self.timeout);
+        *request.headers_mut() = self.head(range, codec, body_bytes, timeout);
         request
     }
 
@@ -278,7 +283,7 @@ impl Destination {
         codec: CodecId,
         body_bytes: u64,
     ) -> u64 {
-        let head = self.head_bytes_of(&self.bodyless(range, codec, body_bytes));
+        let head = self.head_bytes_of(&self.bodyless(range, codec, body_bytes, self.timeout));
         let body = match self.protocol {
             Protocol::HttpProtobuf | Protocol::HttpJson => body_bytes,
             Protocol::Grpc => {
