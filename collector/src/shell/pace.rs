@@ -102,17 +102,16 @@ impl State {
     /// fullest is believed.
     pub(super) fn set_pace(&mut self, now: Mono, config: &Config) {
         let given = config.send.max_rate.map(|rate| rate.bytes_per_second());
-        let mut rates: Vec<f64> = given.into_iter().collect();
+        let mut found = Vec::new();
         for outlet in &mut self.outlets {
             outlet.line.set_target(config.send.yield_delay);
-            if !outlet.destination.is_down() || self.pacer.rate().is_none() {
-                rates.extend(outlet.line.yielding.as_ref().map(Yield::rate));
-            }
+            let rate = outlet.line.yielding.as_ref().map(Yield::rate);
+            found.extend(rate.map(|rate| (outlet.destination.is_down(), rate)));
             let most = config.send.inflight;
             let most = most.unwrap_or_else(|| outlet.line.requests_at_once(now));
             outlet.destination.set_inflight_max(most);
         }
-        self.pacer.set_rate(now, rates.into_iter().reduce(f64::min));
+        self.pacer.set_rate(now, slowest(given, &found));
     }
 
     /// Most bytes of a body that every line takes.
@@ -122,6 +121,15 @@ impl State {
             .filter_map(|outlet| outlet.line.body_bytes_max())
             .min()
     }
+}
+
+/// The smallest of the rate that is given and of those that were found, each with whether its destination is down. Who is down has
+/// nothing to say while others are up, for it begins anew; where all are, a probe goes as slowly as that.
+fn slowest(given: Option<f64>, found: &[(bool, f64)]) -> Option<f64> {
+    let all_down = found.iter().all(|(is_down, _)| *is_down);
+    let believed = found.iter().filter(|(is_down, _)| all_down || !is_down);
+    let rates = given.into_iter().chain(believed.map(|(_, rate)| *rate));
+    rates.reduce(f64::min)
 }
 
 impl<E: Env> Line for Shared<E> {
@@ -140,5 +148,28 @@ impl<E: Env> Line for Shared<E> {
             (piece, pacer.take(now, lane, cost))
         };
         Some((piece, self.instant(at)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_up_is_believed_and_a_probe_is_slow() {
+        let check = |given, found: &[(bool, f64)], rate| {
+            assert_eq!(slowest(given, found), rate, "{given:?} {found:?}");
+        };
+        check(None, &[], None);
+        check(Some(32_000.0), &[], Some(32_000.0));
+        check(
+            None,
+            &[(false, 90_000.0), (false, 70_000.0)],
+            Some(70_000.0),
+        );
+        check(Some(32_000.0), &[(false, 70_000.0)], Some(32_000.0));
+        check(None, &[(true, 8000.0), (false, 70_000.0)], Some(70_000.0));
+        check(None, &[(true, 8000.0)], Some(8000.0));
+        check(Some(4000.0), &[(true, 8000.0)], Some(4000.0));
     }
 }
