@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Bound,
+    ops::{Bound, RangeInclusive},
     time::Duration,
 };
 
@@ -424,13 +424,22 @@ impl Spool {
         (!segment.finished.contains(&entry.offset)).then_some(entry)
     }
 
+    /// Batches at these places wait for nobody any more. Asked for every batch that ends, so others are not looked at.
+    fn forget_suspended(&mut self, places: RangeInclusive<Place>) {
+        let (first, last) = places.into_inner();
+        let of_all = (first, RouteId::FIRST)..=(last, RouteId::OPERATOR);
+        self.suspended
+            .extract_if(of_all, |_, _| true)
+            .for_each(drop);
+    }
+
     /// Takes a batch out of its segment's sums and notes that it is finished.
     pub(super) fn finish(&mut self, number: u64, entry: &Entry) {
         let place = Place {
             file: number,
             offset: entry.offset,
         };
-        self.suspended.retain(|(of, _), _| *of != place);
+        self.forget_suspended(place..=place);
         let range = &entry.header.range;
         let Some(segment) = self.segments.get_mut(&number) else {
             return;
@@ -523,7 +532,7 @@ impl Spool {
             };
             self.lose(number, lost);
         }
-        self.suspended.retain(|(place, _), _| place.file != number);
+        self.forget_suspended(place_range(number));
         if under_way.is_empty() {
             return self.leave(number, class);
         }
@@ -552,7 +561,7 @@ impl Spool {
         for (signal, items) in Signal::ALL.into_iter().zip(items) {
             self.accounting.deliver(signal, items);
         }
-        self.suspended.retain(|(place, _), _| place.file != number);
+        self.forget_suspended(place_range(number));
         self.leave(number, class);
     }
 
@@ -573,7 +582,7 @@ impl Spool {
     }
 }
 
-pub(super) fn place_range(file: u64) -> std::ops::RangeInclusive<Place> {
+pub(super) fn place_range(file: u64) -> RangeInclusive<Place> {
     let place = |offset| Place { file, offset };
     place(0)..=place(u64::MAX)
 }

@@ -197,19 +197,9 @@ impl Spool {
         };
         let mut out = Vec::new();
         frame::append(&mut out, base, header, &payload);
-        self.other_bytes += out.len() as u64;
         *self.quarantines.entry(number).or_default() += out.len() as u64;
         self.quarantine = Some((number, offset + out.len() as u64));
-        Some(Placement {
-            footer: None,
-            file: FileId {
-                kind: FileKind::Quarantine,
-                number,
-            },
-            create: offset == 0,
-            offset,
-            bytes: out.into(),
-        })
+        Some(self.placed(FileKind::Quarantine, base, out))
     }
 
     /// Writing this to the quarantine failed: the next item goes to another file.
@@ -306,15 +296,7 @@ impl Spool {
         made.bytes += out.len() as u64;
         made.entries.push(Entry { offset, header });
         made.services.merge(&batch.services);
-        self.other_bytes += out.len() as u64;
-        let kind = FileKind::Batches;
-        Some(Placement {
-            footer: None,
-            file: FileId { kind, number },
-            create: offset == 0,
-            offset,
-            bytes: out.into(),
-        })
+        Some(self.placed(FileKind::Batches, base, out))
     }
 
     /// Where an item goes that stays in the quarantine, damaged or not; `None` if the disk has no room for the copy.
@@ -335,15 +317,20 @@ impl Spool {
         let mut out = Vec::new();
         frame::append_as_is(&mut out, base, header, payload);
         release.aside = Some((number, offset + out.len() as u64));
-        self.other_bytes += out.len() as u64;
-        let kind = FileKind::Quarantine;
-        Some(Placement {
+        Some(self.placed(FileKind::Quarantine, base, out))
+    }
+
+    /// Bytes of a file that counts among the others until it is done with.
+    fn placed(&mut self, kind: FileKind, at: Place, bytes: Vec<u8>) -> Placement {
+        self.other_bytes += bytes.len() as u64;
+        let number = at.file;
+        Placement {
             footer: None,
             file: FileId { kind, number },
-            create: offset == 0,
-            offset,
-            bytes: out.into(),
-        })
+            create: at.offset == 0,
+            offset: at.offset,
+            bytes: bytes.into(),
+        }
     }
 
     /// Ends of the segments that were made, to be written before the sync: they make recovery faster.

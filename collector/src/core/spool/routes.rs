@@ -41,7 +41,10 @@ const NAMES_MAX: u8 = 31;
 pub struct RouteId(u8);
 
 impl RouteId {
-    /// Not a destination: an operator has the batch.
+    /// The least of all.
+    pub(super) const FIRST: Self = Self(0);
+
+    /// Not a destination, and the greatest of all: an operator has the batch.
     pub(super) const OPERATOR: Self = Self(NAMES_MAX);
 
     pub(super) fn bit(self) -> u32 {
