@@ -121,10 +121,10 @@ type Answered = Response<Full<Bytes>>;
 /// What came of an export.
 enum Export {
     Taken,
-    /// The budget is used up for so long.
-    Busy(Duration),
+    /// The budget is used up for so many seconds.
+    Busy(u64),
     /// A status of HTTP and a code of gRPC.
-    Refused(StatusCode, u32),
+    Refused(StatusCode, Code),
 }
 
 impl<E: Env> Office<E> {
@@ -224,8 +224,8 @@ impl<E: Env> Office<E> {
             }
             Export::Busy(wait) => {
                 let mut busy = answer(StatusCode::SERVICE_UNAVAILABLE, Bytes::new());
-                let seconds = HeaderValue::from(wait.as_secs().clamp(1, 60));
-                busy.headers_mut().insert(RETRY_AFTER, seconds);
+                busy.headers_mut()
+                    .insert(RETRY_AFTER, HeaderValue::from(wait));
                 busy
             }
             Export::Refused(status, _) => answer(status, Bytes::new()),
@@ -242,18 +242,18 @@ impl<E: Env> Office<E> {
             Method::Profiles | Method::Unknown => None,
         };
         let Some(signal) = signal else {
-            return grpc_error(UNIMPLEMENTED, None);
+            return grpc_error(Code::Unimplemented, None);
         };
         let coding = request.headers().get("grpc-encoding").cloned();
         let body = read_body(request.into_body(), EXPORT_BYTES_MAX).await;
         let Some(body) = body.filter(|body| grpc::read_frame(body).is_ok()) else {
-            return grpc_error(RESOURCE_EXHAUSTED, None);
+            return grpc_error(Code::ResourceExhausted, None);
         };
         let wire = body.slice(grpc::FRAME_HEAD_BYTES..);
         let coding = coding.as_ref().map(HeaderValue::as_bytes);
         match self.take(signal, coding, &wire, false).await {
             Export::Taken => grpc_ok(),
-            Export::Busy(wait) => grpc_error(UNAVAILABLE, Some(wait)),
+            Export::Busy(wait) => grpc_error(Code::Unavailable, Some(wait)),
             Export::Refused(_, code) => grpc_error(code, None),
         }
     }
@@ -276,7 +276,7 @@ impl<E: Env> Office<E> {
             wait
         };
         if wait > INGEST_WAIT_MAX {
-            return Export::Busy(wait);
+            return Export::Busy(wait.as_secs().clamp(1, 60));
         }
         if !wait.is_zero() {
             sleep(wait).await;
@@ -284,11 +284,11 @@ impl<E: Env> Office<E> {
         let raw = match decompress(coding, wire) {
             Ok(raw) => raw,
             Err(StatusCode::UNSUPPORTED_MEDIA_TYPE) => {
-                return Export::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, UNIMPLEMENTED);
+                return Export::Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::Unimplemented);
             }
-            Err(status) => return Export::Refused(status, INVALID_ARGUMENT),
+            Err(status) => return Export::Refused(status, Code::InvalidArgument),
         };
-        let malformed = Export::Refused(StatusCode::BAD_REQUEST, INVALID_ARGUMENT);
+        let malformed = Export::Refused(StatusCode::BAD_REQUEST, Code::InvalidArgument);
         let raw = match is_json {
             false => raw,
             true => {
@@ -323,12 +323,6 @@ impl<E: Env> Office<E> {
     }
 }
 
-/// gRPC's codes, as far as they are answered here.
-const INVALID_ARGUMENT: u32 = 3;
-const RESOURCE_EXHAUSTED: u32 = 8;
-const UNIMPLEMENTED: u32 = 12;
-const UNAVAILABLE: u32 = 14;
-
 type GrpcBody = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The complete success: an empty message, and status 0 behind it.
@@ -341,13 +335,13 @@ fn grpc_ok() -> Response<GrpcBody> {
 }
 
 /// An error, in one block of headers.
-fn grpc_error(code: u32, wait: Option<Duration>) -> Response<GrpcBody> {
+fn grpc_error(code: Code, wait: Option<u64>) -> Response<GrpcBody> {
     let mut refused = grpc_answer(Full::default().boxed_unsync());
     let headers = refused.headers_mut();
-    headers.insert("grpc-status", HeaderValue::from(code));
+    headers.insert("grpc-status", HeaderValue::from(code as u32));
     if let Some(wait) = wait {
-        let mut status = Status::new(Code::Unavailable, "busy");
-        status.retry = Some(Duration::from_secs(wait.as_secs().clamp(1, 60)));
+        let mut status = Status::new(code, "busy");
+        status.retry = Some(Duration::from_secs(wait));
         let details = grpc::binary_header(&status.to_protobuf());
         let details = HeaderValue::try_from(details).expect("base64");
         headers.insert("grpc-status-details-bin", details);
