@@ -1,6 +1,6 @@
 //! How tools show what they found: tables, counts, times. Machines read the JSON instead.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use crate::config::quantity;
 
@@ -65,6 +65,18 @@ pub(super) fn count(n: u64, what: &str) -> String {
         1 => format!("1 {what}"),
         n if what.ends_with("tch") => format!("{} {what}es", number(n)),
         n => format!("{} {what}s", number(n)),
+    }
+}
+
+/// Counts of items by signal: `20 traces, 3 logs`.
+pub(super) fn by_signal(items: &BTreeMap<String, u64>) -> String {
+    let items = items.iter();
+    let items: Vec<String> = items
+        .map(|(signal, items)| format!("{} {signal}", number(*items)))
+        .collect();
+    match items.is_empty() {
+        true => "nothing".to_owned(),
+        false => items.join(", "),
     }
 }
 

@@ -130,8 +130,52 @@ impl Holder {
     }
 }
 
+/// Whether a verb asks before it does something, and whether it does it at all.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    pub(super) asks: bool,
+    pub(super) dry_run: bool,
+}
+
+/// Does something to the buffer. Who is asked sees first what it would be, and so does who only wants to know; where that is
+/// nothing, nobody is asked. Says what went wrong, and gives the exit code.
+///
+/// - `act` does it, or with `true` only says what it would be;
+/// - `question` asks whether to go on, or is `None` if it would be nothing.
+pub(super) async fn carry_out<T>(
+    here: &Here,
+    verb: &str,
+    Manner { asks, dry_run }: Manner,
+    act: impl AsyncFn(&mut Holder, bool) -> io::Result<T>,
+    question: impl Fn(&T) -> Option<String>,
+) -> Result<T, u8> {
+    if let Some(code) = cannot_ask(asks) {
+        return Err(code);
+    }
+    let mut holder = Holder::open(here).await?;
+    let result = async {
+        if asks || dry_run {
+            let trial = act(&mut holder, true).await?;
+            let Some(question) = question(&trial).filter(|_| !dry_run) else {
+                return Ok(Some(trial));
+            };
+            if !confirm(&question)? {
+                return Ok(None);
+            }
+        }
+        act(&mut holder, false).await.map(Some)
+    }
+    .await;
+    let closed = holder.close().await;
+    match result.and_then(|done| closed.map(|()| done)) {
+        Ok(Some(done)) => Ok(done),
+        Ok(None) => Err(fail("nothing was deleted", exit::INTERRUPTED)),
+        Err(error) => Err(fail(format_args!("{verb}: {error}"), exit::CANNOT_WRITE)),
+    }
+}
+
 /// Whether somebody has to be asked who is not there: then `--yes` or `--dry-run` is missing. Says so.
-pub(super) fn cannot_ask(asks: bool) -> Option<u8> {
+fn cannot_ask(asks: bool) -> Option<u8> {
     let is_alone = asks && !std::io::stdin().is_terminal();
     is_alone.then(|| {
         fail(
@@ -142,7 +186,7 @@ pub(super) fn cannot_ask(asks: bool) -> Option<u8> {
 }
 
 /// Asks whoever sits there.
-pub(super) fn confirm(question: &str) -> io::Result<bool> {
+fn confirm(question: &str) -> io::Result<bool> {
     anstream::eprint!("{question} [y/N] ");
     std::io::stderr().flush()?;
     let mut answer = String::new();

@@ -2,7 +2,7 @@
 
 use super::{
     Filter, Here,
-    change::{Holder, cannot_ask, confirm},
+    change::{Holder, Manner, carry_out},
 };
 use crate::{
     cli::{exit, fail, put, show},
@@ -40,66 +40,40 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
             exit::USAGE,
         );
     }
-    let asks = !args.dry_run && !args.yes;
-    if let Some(code) = cannot_ask(asks) {
-        return code;
-    }
-    let mut holder = match Holder::open(here).await {
-        Ok(holder) => holder,
+    // Who says --yes has seen it, or does not want to.
+    let manner = Manner {
+        asks: !args.dry_run && !args.yes,
+        dry_run: args.dry_run,
+    };
+    let act = async |holder: &mut Holder, is_trial| holder.purge(&selection, is_trial).await;
+    let question = |trial: &Handled| {
+        let items = show::count(trial.items_total(), "item");
+        let told = as_text(trial, now);
+        (trial.items_total() > 0).then(|| format!("{told}\ndelete {items}?"))
+    };
+    let handled = match carry_out(here, "purge", manner, act, question).await {
+        Ok(handled) => handled,
         Err(code) => return code,
     };
-    let result = async {
-        // Who says --yes has seen it, or does not want to.
-        if asks || args.dry_run {
-            let trial = holder.purge(&selection, true).await?;
-            let items = trial.items_total();
-            if args.dry_run || items == 0 {
-                return Ok(Some(trial));
-            }
-            let items = show::count(items, "item");
-            let told = as_text(&trial, now);
-            if !confirm(&format!("{told}\ndelete {items}?"))? {
-                return Ok(None);
-            }
-        }
-        holder.purge(&selection, false).await.map(Some)
+    if args.json {
+        put(&format!(
+            "{}\n",
+            serde_json::json!({"dry_run": args.dry_run, "purged": handled})
+        ));
+    } else {
+        let done = if args.dry_run {
+            "would be deleted"
+        } else {
+            "deleted"
+        };
+        let items = show::count(handled.items_total(), "item");
+        put(&format!("{}\n{items} {done}\n", as_text(&handled, now)));
     }
-    .await;
-    let closed = holder.close().await;
-    match result.and_then(|handled| closed.map(|()| handled)) {
-        Ok(Some(handled)) => {
-            if args.json {
-                put(&format!(
-                    "{}\n",
-                    serde_json::json!({"dry_run": args.dry_run, "purged": handled})
-                ));
-            } else {
-                let done = if args.dry_run {
-                    "would be deleted"
-                } else {
-                    "deleted"
-                };
-                let items = show::count(handled.items_total(), "item");
-                put(&format!("{}\n{items} {done}\n", as_text(&handled, now)));
-            }
-            exit::OK
-        }
-        Ok(None) => fail("nothing was deleted", exit::INTERRUPTED),
-        Err(error) => fail(format_args!("purge: {error}"), exit::CANNOT_WRITE),
-    }
+    exit::OK
 }
 
 fn as_text(handled: &Handled, now: u64) -> String {
-    let items: Vec<String> = handled
-        .items
-        .iter()
-        .map(|(signal, items)| format!("{} {signal}", show::number(*items)))
-        .collect();
-    let items = if items.is_empty() {
-        "nothing".to_owned()
-    } else {
-        items.join(", ")
-    };
+    let items = show::by_signal(&handled.items);
     let mut text = format!(
         "{items} in {}, {}",
         show::count(handled.batches, "batch"),

@@ -2,7 +2,7 @@
 
 use super::super::{
     Filter, Here,
-    change::{Holder, cannot_ask, confirm},
+    change::{Holder, Manner, carry_out},
 };
 use crate::{
     cli::{exit, fail, put, show},
@@ -46,8 +46,7 @@ pub(super) struct Purge {
 pub(super) struct Wish<'a> {
     filter: &'a Filter,
     may_be_all: bool,
-    dry_run: bool,
-    asks: bool,
+    manner: Manner,
     json: bool,
 }
 
@@ -57,8 +56,10 @@ impl Redrive {
         Wish {
             filter: &self.filter,
             may_be_all: true,
-            dry_run: self.dry_run,
-            asks: false,
+            manner: Manner {
+                asks: false,
+                dry_run: self.dry_run,
+            },
             json: self.json,
         }
     }
@@ -69,8 +70,10 @@ impl Purge {
         Wish {
             filter: &self.filter,
             may_be_all: self.all,
-            dry_run: self.dry_run,
-            asks: !self.yes && !self.dry_run,
+            manner: Manner {
+                asks: !self.yes && !self.dry_run,
+                dry_run: self.dry_run,
+            },
             json: self.json,
         }
     }
@@ -95,40 +98,23 @@ pub(super) async fn run(here: &Here, fate: Fate, wish: &Wish<'_>) -> u8 {
             exit::USAGE,
         );
     }
-    if let Some(code) = cannot_ask(wish.asks) {
-        return code;
-    }
-    let mut holder = match Holder::open(here).await {
-        Ok(holder) => holder,
+    let act =
+        async |holder: &mut Holder, is_trial| holder.release(&selection, fate, is_trial).await;
+    let question = |trial: &Released| {
+        let items = show::count(trial.items_total(), "item");
+        (trial.items_total() > 0).then(|| format!("{}\ndelete {items}?", as_text(trial)))
+    };
+    let released = match carry_out(here, "quarantine", wish.manner, act, question).await {
+        Ok(released) => released,
         Err(code) => return code,
     };
-    let result = async {
-        if wish.asks || wish.dry_run {
-            let trial = holder.release(&selection, fate, true).await?;
-            if wish.dry_run || trial.items_total() == 0 {
-                return Ok(Some(trial));
-            }
-            let items = show::count(trial.items_total(), "item");
-            if !confirm(&format!("{}\ndelete {items}?", as_text(&trial)))? {
-                return Ok(None);
-            }
-        }
-        holder.release(&selection, fate, false).await.map(Some)
-    }
-    .await;
-    let closed = holder.close().await;
-    let released = match result.and_then(|released| closed.map(|()| released)) {
-        Ok(Some(released)) => released,
-        Ok(None) => return fail("nothing was deleted", exit::INTERRUPTED),
-        Err(error) => return fail(format_args!("quarantine: {error}"), exit::CANNOT_WRITE),
-    };
     if wish.json {
-        let mut told = serde_json::json!({ "dry_run": wish.dry_run });
+        let mut told = serde_json::json!({ "dry_run": wish.manner.dry_run });
         told[deed(fate).replace(' ', "_")] = serde_json::json!(released);
         put(&format!("{told}\n"));
     } else {
         let items = show::count(released.items_total(), "item");
-        let would = if wish.dry_run { " would be" } else { "" };
+        let would = if wish.manner.dry_run { " would be" } else { "" };
         put(&format!(
             "{}\n{items}{would} {}\n",
             as_text(&released),
@@ -149,15 +135,7 @@ pub(super) async fn run(here: &Here, fate: Fate, wish: &Wish<'_>) -> u8 {
 }
 
 fn as_text(released: &Released) -> String {
-    let items: Vec<String> = released
-        .items
-        .iter()
-        .map(|(signal, items)| format!("{} {signal}", show::number(*items)))
-        .collect();
-    let mut text = match items.is_empty() {
-        true => "nothing".to_owned(),
-        false => items.join(", "),
-    };
+    let mut text = show::by_signal(&released.items);
     for (items, why) in [
         (
             released.waiting_items,
