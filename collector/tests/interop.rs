@@ -11,14 +11,13 @@
 
 mod common;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{collections::BTreeMap, process::Command};
 
 use backroom_collector::otlp::Signal;
-use common::{Received, Running, Sink, buffer, config, env};
+use common::{
+    Received, Running, Sink, buffer, config, env,
+    interop::{place, run, source, wanted, wanted_by},
+};
 use opentelemetry_proto::tonic::{
     collector::{
         logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
@@ -35,40 +34,6 @@ use prost::Message;
 
 /// Items of each signal in one run of an SDK.
 const COUNT: u64 = 1000;
-
-/// Where packages are installed; kept from run to run.
-fn place(name: &str) -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::create_dir_all(&dir).unwrap();
-    dir
-}
-
-fn source(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests")
-        .join(path)
-}
-
-/// Why there is nothing to run; an installation that fails where it was asked for is a failure.
-fn wanted(program: &str) -> Result<(), String> {
-    wanted_by(program, "--version")
-}
-
-/// The same of a program that tells its version by another word.
-fn wanted_by(program: &str, version: &str) -> Result<(), String> {
-    if std::env::var_os("BACKROOM_INTEROP").is_none_or(|value| value != "1") {
-        return Err("BACKROOM_INTEROP=1 is not set".to_owned());
-    }
-    match Command::new(program).arg(version).output() {
-        Ok(output) if output.status.success() => Ok(()),
-        _ => Err(format!("{program} is not installed")),
-    }
-}
-
-fn run(command: &mut Command) {
-    let status = command.status().expect("it starts");
-    assert!(status.success(), "{command:?} ended with {status}");
-}
 
 /// Runs a sender for each protocol, with gzip and without, and looks for every item at the far end.
 async fn check(service: &str, protocols: &[&str], sender: impl Fn() -> Command) {

@@ -21,7 +21,10 @@ use backroom_collector::{
     config::{ByteSize, Codec, Protocol},
     env::Env,
 };
-use common::{PROTOBUF, Running, Sink, buffer, config, env};
+use common::{
+    PROTOBUF, Running, Sink, buffer, config, env,
+    interop::{place, run, source, wanted, wanted_by},
+};
 use opentelemetry_proto::tonic::{
     collector::{logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest},
     common::v1::{AnyValue, any_value::Value},
@@ -37,35 +40,6 @@ use prost::Message;
 const COUNT: u32 = 500;
 
 const SIGNALS: [&str; 3] = ["traces", "metrics", "logs"];
-
-/// Where packages are installed; kept from run to run.
-fn place(name: &str) -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::create_dir_all(&dir).unwrap();
-    dir
-}
-
-fn source(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests")
-        .join(path)
-}
-
-/// Why there is nothing to run; an installation that fails where it was asked for is a failure.
-fn wanted(program: &str, version: &str) -> Result<(), String> {
-    if std::env::var_os("BACKROOM_INTEROP").is_none_or(|value| value != "1") {
-        return Err("BACKROOM_INTEROP=1 is not set".to_owned());
-    }
-    match Command::new(program).arg(version).output() {
-        Ok(output) if output.status.success() => Ok(()),
-        _ => Err(format!("{program} is not installed")),
-    }
-}
-
-fn run(command: &mut Command) {
-    let status = command.status().expect("it starts");
-    assert!(status.success(), "{command:?} ended with {status}");
-}
 
 /// A receiver that prints `signal number` for each item.
 struct Receiver(Child);
@@ -209,7 +183,7 @@ fn script(python: &Path, name: &str, port: u16) -> Command {
 /// grpc-core refuses zstd with INTERNAL.
 #[tokio::test]
 async fn python_grpc_server() {
-    if let Err(reason) = wanted("python3", "--version") {
+    if let Err(reason) = wanted("python3") {
         return println!("skipped: {reason}");
     }
     let python = python();
@@ -222,7 +196,7 @@ async fn python_grpc_server() {
 /// aiohttp refuses zstd with 400 in plain text, where it has no decoder for it.
 #[tokio::test]
 async fn aiohttp_receiver() {
-    if let Err(reason) = wanted("python3", "--version") {
+    if let Err(reason) = wanted("python3") {
         return println!("skipped: {reason}");
     }
     let python = python();
@@ -240,7 +214,7 @@ async fn aiohttp_receiver() {
 /// The OpenTelemetry Collector takes all of it, over gRPC and over HTTP in protobuf and JSON.
 #[tokio::test]
 async fn opentelemetry_collector() {
-    if let Err(reason) = wanted("go", "version") {
+    if let Err(reason) = wanted_by("go", "version") {
         return println!("skipped: {reason}");
     }
     let dir = place("interop-collector");

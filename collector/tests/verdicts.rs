@@ -12,12 +12,11 @@ mod common;
 use std::time::Duration;
 
 use backroom_collector::{
-    config::{Config, Endpoint, Protocol},
-    env::{ClientTls, OsEnv, ServerTls},
+    config::{Endpoint, Protocol},
+    env::OsEnv,
     otlp::Signal,
 };
-use common::{Reply, Running, Sink, buffer, config, env};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use common::{Reply, Running, Sink, authority::Files, buffer, config, env};
 
 /// More than the longest time between two probes of a suspended destination.
 const PROBE: Duration = Duration::from_secs(31);
@@ -200,54 +199,6 @@ async fn a_missing_token_sends_nothing() {
     running.stop().await;
 }
 
-/// Certificates for two names, by one authority that the collector trusts.
-struct Names {
-    dir: tempfile::TempDir,
-}
-
-impl Names {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: String| {
-            std::fs::write(dir.path().join(name), text).unwrap();
-        };
-        let ca_key = KeyPair::generate().unwrap();
-        let mut ca = CertificateParams::new(Vec::new()).unwrap();
-        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        write("ca.pem", ca.self_signed(&ca_key).unwrap().pem());
-        let issuer = Issuer::new(ca, ca_key);
-        for name in ["localhost", "portal.example"] {
-            let key = KeyPair::generate().unwrap();
-            let leaf = CertificateParams::new(vec![name.to_owned()]).unwrap();
-            let cert = leaf.signed_by(&key, &issuer).unwrap();
-            write(&format!("{name}.pem"), cert.pem());
-            write(&format!("{name}.key"), key.serialize_pem());
-        }
-        Self { dir }
-    }
-
-    fn server(&self, name: &str) -> ServerTls {
-        ServerTls {
-            cert: self.dir.path().join(format!("{name}.pem")),
-            key: self.dir.path().join(format!("{name}.key")),
-            client_ca: None,
-        }
-    }
-
-    fn config(&self, dir: &std::path::Path, sink: &Sink, protocol: Protocol) -> Config {
-        let mut config = config(dir, None);
-        config.endpoint = Some(Endpoint {
-            tls: Some(ClientTls {
-                ca: Some(self.dir.path().join("ca.pem")),
-                ..ClientTls::default()
-            }),
-            protocol,
-            ..Endpoint::new(format!("https://localhost:{}", sink.address.port()))
-        });
-        config
-    }
-}
-
 /// A portal answers for the destination, with a certificate of its own: suspended, not hammered, and nothing is sent to it.
 #[tokio::test]
 async fn tls_for_another_name() {
@@ -257,16 +208,22 @@ async fn tls_for_another_name() {
 }
 
 async fn another_name(env: &OsEnv, protocol: Protocol) {
-    let names = Names::new();
+    let names = Files::for_hosts(["localhost", "portal.example"]);
     let (_keep, dir) = buffer();
     let sink = Sink::closed(env).await;
-    let portal = names.server("portal.example");
-    let honest = names.server("localhost");
+    let portal = names.server_of("portal.example");
+    let honest = names.server_of("localhost");
     match protocol {
         Protocol::Grpc => sink.listen_grpc_tls(&portal).await,
         _ => sink.listen_tls(&portal).await,
     }
-    let running = Running::start(env, names.config(&dir, &sink, protocol)).await;
+    let mut config = config(&dir, None);
+    config.endpoint = Some(Endpoint {
+        tls: Some(names.client()),
+        protocol,
+        ..Endpoint::new(format!("https://localhost:{}", sink.address.port()))
+    });
+    let running = Running::start(env, config).await;
     let answer = running.client().await.post_spans(0..10).await;
     assert_eq!(answer.unwrap().status, 200);
     let words = "the certificate is not for localhost";

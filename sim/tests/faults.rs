@@ -157,6 +157,29 @@ impl Played {
         }
     }
 
+    /// The router left the uplink, which was of no use from 120 to 210 s, and went back to it; cards were paid meanwhile.
+    fn moved_to_the_backup(&self) {
+        let switches: Vec<_> = self
+            .events(|event| match event {
+                Event::Failover { backup } => Some(*backup),
+                _ => None,
+            })
+            .collect();
+        let [(to_backup, true), (back, false)] = switches[..] else {
+            panic!("{switches:?}");
+        };
+        assert!((120 * S..135 * S).contains(&to_backup), "{to_backup:?}");
+        assert!((230 * S..240 * S).contains(&back), "{back:?}");
+        assert!(self.carried("lte", 135..210, Some("payment")) > 10_000);
+    }
+
+    /// Telemetry waited from 120 to 210 s, and most of it was gone before the end.
+    fn telemetry_waited(&self) {
+        let (before, during) = (self.backlog_at(119), self.backlog_at(209));
+        assert!(during > before + 50_000, "{before} B, then {during} B");
+        assert!(self.backlog_at(355) < during / 2, "drained");
+    }
+
     /// (when, begins, effects) of a fault's moments.
     fn fault(&self, id: &str) -> Vec<(Duration, bool, u64)> {
         let index = self.scenario.faults.iter().position(|f| f.id == id);
@@ -291,24 +314,11 @@ for = "90s"
     assert_eq!(played.carried("uplink", 121..210, None), 0);
     assert!(played.carried("uplink", 211..360, None) > 100_000);
 
-    let switches: Vec<_> = played
-        .events(|event| match event {
-            Event::Failover { backup } => Some(*backup),
-            _ => None,
-        })
-        .collect();
-    let [(to_backup, true), (back, false)] = switches[..] else {
-        panic!("{switches:?}");
-    };
-    assert!((120 * S..135 * S).contains(&to_backup), "{to_backup:?}");
-    assert!((230 * S..240 * S).contains(&back), "{back:?}");
-    assert!(played.carried("lte", 135..210, Some("payment")) > 10_000);
+    played.moved_to_the_backup();
     assert_eq!(played.carried("lte", 0..360, Some("telemetry")), 0);
 
     assert!(played.seen(122..210, exported).is_empty());
-    let (before, during) = (played.backlog_at(119), played.backlog_at(209));
-    assert!(during > before + 50_000, "{before} B, then {during} B");
-    assert!(played.backlog_at(355) < during / 2, "drained");
+    played.telemetry_waited();
 }
 
 /// Scenario: the uplink has 64 kbit/s, 350 ms one way and more loss from 120 to 210 s.
@@ -780,9 +790,7 @@ service = "telemetry"
         assert!(probes <= 5, "{probes} requests in 90 s");
         assert!(played.seen(120..210, exported).is_empty(), "{protocol}");
         assert!(!played.seen(60..120, exported).is_empty(), "{protocol}");
-        let (before, during) = (played.backlog_at(119), played.backlog_at(209));
-        assert!(during > before + 50_000, "{before} B, then {during} B");
-        assert!(played.backlog_at(355) < during / 2, "drained");
+        played.telemetry_waited();
     }
 }
 
@@ -804,18 +812,7 @@ for = "90s"
         1,
     );
     played.bit("portal", 120..210);
-    let switches: Vec<_> = played
-        .events(|event| match event {
-            Event::Failover { backup } => Some(*backup),
-            _ => None,
-        })
-        .collect();
-    let [(to_backup, true), (back, false)] = switches[..] else {
-        panic!("{switches:?}");
-    };
-    assert!((120 * S..135 * S).contains(&to_backup), "{to_backup:?}");
-    assert!((230 * S..240 * S).contains(&back), "{back:?}");
-    assert!(played.carried("lte", 135..210, Some("payment")) > 10_000);
+    played.moved_to_the_backup();
     assert!(played.seen(121..210, exported).is_empty());
     assert!(played.backlog_at(209) > played.backlog_at(119) + 50_000);
 }

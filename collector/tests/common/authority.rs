@@ -5,6 +5,12 @@ use std::{path::PathBuf, time::Duration};
 use backroom_collector::env::{ClientTls, ServerTls};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
+/// The files that most tests want: both are for this machine.
+const USUAL: [(&str, &[&str]); 2] = [
+    ("server", &["localhost", "127.0.0.1"]),
+    ("client", &["localhost", "127.0.0.1"]),
+];
+
 /// The files, which go with the value.
 pub struct Files {
     dir: tempfile::TempDir,
@@ -13,15 +19,23 @@ pub struct Files {
 impl Files {
     /// Certificates that outlast any test.
     pub fn new() -> Self {
-        Self::until(None)
+        Self::of(&USUAL, None)
     }
 
     /// Certificates that expire at an instant, since 1970.
     pub fn expiring(at: Duration) -> Self {
-        Self::until(Some(at))
+        Self::of(&USUAL, Some(at))
     }
 
-    fn until(expiry: Option<Duration>) -> Self {
+    /// A certificate for each of these hosts, in files that have its name.
+    pub fn for_hosts<const N: usize>(hosts: [&str; N]) -> Self {
+        let certs = hosts
+            .each_ref()
+            .map(|host| (*host, std::slice::from_ref(host)));
+        Self::of(&certs, None)
+    }
+
+    fn of(certs: &[(&str, &[&str])], expiry: Option<Duration>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let files = Self { dir };
         let ca_key = KeyPair::generate().unwrap();
@@ -29,10 +43,10 @@ impl Files {
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         files.write("ca.pem", &ca.self_signed(&ca_key).unwrap().pem());
         let issuer = Issuer::new(ca, ca_key);
-        for name in ["server", "client"] {
+        for (name, hosts) in certs {
             let key = KeyPair::generate().unwrap();
-            let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-            let mut params = CertificateParams::new(names).unwrap();
+            let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+            let mut params = CertificateParams::new(hosts).unwrap();
             if let Some(at) = expiry {
                 params.not_after = rcgen::date_time_ymd(1970, 1, 1) + at;
             }
@@ -52,9 +66,14 @@ impl Files {
     }
 
     pub fn server(&self) -> ServerTls {
+        self.server_of("server")
+    }
+
+    /// A server that shows the certificate in the files of that name.
+    pub fn server_of(&self, name: &str) -> ServerTls {
         ServerTls {
-            cert: self.path("server.pem"),
-            key: self.path("server.key"),
+            cert: self.path(&format!("{name}.pem")),
+            key: self.path(&format!("{name}.key")),
             client_ca: None,
         }
     }

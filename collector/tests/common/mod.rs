@@ -15,6 +15,7 @@
 pub mod authority;
 pub mod grpc;
 pub mod http2;
+pub mod interop;
 pub mod tools;
 
 use std::{

@@ -11,18 +11,17 @@ use backroom_collector::{
     otlp::Signal,
     shell::{self, HANG, Handle, Observer, SHUTDOWN_MAX},
 };
-use backroom_sim::{
-    dist::Dist,
-    scenario::{DiskSpec, OnPowerCut},
-    world::{self, MachineSpec, World, WorldSpec, Zone, env::SimEnv, env::SimStream},
-};
+use backroom_sim::world::{self, World, env::SimEnv, env::SimStream};
 use tokio::{
     io::AsyncWriteExt as _,
     sync::{oneshot, watch},
     time::{Instant, sleep, timeout},
 };
 
-use crate::{stage::S, wire};
+use crate::{
+    stage::{self, S},
+    wire,
+};
 
 const PORT: u16 = 4318;
 
@@ -68,25 +67,7 @@ fn play<F, G>(
     F: Future<Output = ()>,
     G: Future<Output = ()> + Send + 'static,
 {
-    let machine = |name: &str| MachineSpec {
-        name: name.into(),
-        zone: Zone::Store,
-        access: None,
-        disk: None,
-    };
-    let mut collector = machine("collector");
-    collector.disk = Some(DiskSpec {
-        size: ByteSize(1 << 30),
-        free: ByteSize(1 << 30),
-        write_bytes_per_second: 50e6,
-        fsync: Dist::Const(0.004),
-        on_power_cut: OnPowerCut::LoseUnsynced,
-    });
-    let spec = WorldSpec {
-        seed: 1,
-        machines: vec![machine("till"), collector, machine("hq")],
-        ..WorldSpec::default()
-    };
+    let spec = stage::spec(1, 1 << 30);
     let direct = |world: World| {
         world.start("hq", |env| async move {
             let any = SocketAddr::from(([0, 0, 0, 0], PORT));

@@ -187,11 +187,8 @@ pub(crate) struct Stage {
     shared: Shared,
 }
 
-/// Plays a script in a world of its own; gives what happened.
-pub(crate) fn play<F>(setup: Setup, script: impl FnOnce(Stage) -> F + Send) -> Log
-where
-    F: Future<Output = ()>,
-{
+/// A till, a collector with a disk of which so much is free, and head office, side by side.
+pub(crate) fn spec(seed: u64, disk_free: u64) -> WorldSpec {
     let machine = |name: &str| MachineSpec {
         name: name.into(),
         zone: Zone::Store,
@@ -201,16 +198,24 @@ where
     let mut collector = machine("collector");
     collector.disk = Some(DiskSpec {
         size: ByteSize(1 << 30),
-        free: ByteSize(setup.disk_free),
+        free: ByteSize(disk_free),
         write_bytes_per_second: 50e6,
         fsync: Dist::Const(0.004),
         on_power_cut: OnPowerCut::LoseUnsynced,
     });
-    let spec = WorldSpec {
-        seed: setup.seed,
+    WorldSpec {
+        seed,
         machines: vec![machine("till"), collector, machine("hq")],
         ..WorldSpec::default()
-    };
+    }
+}
+
+/// Plays a script in a world of its own; gives what happened.
+pub(crate) fn play<F>(setup: Setup, script: impl FnOnce(Stage) -> F + Send) -> Log
+where
+    F: Future<Output = ()>,
+{
+    let spec = spec(setup.seed, setup.disk_free);
     let shared = Shared::default();
     let stage = shared.clone();
     // A fresh thread for each world, as real runs have.
