@@ -16,6 +16,6 @@ pub mod terminal;
 
 pub use manifest::{Input, Manifest, Timing};
 pub use result::{
-    Expectation, Invariant, Moment, Op, Oracle, OracleInput, OracleSeed, RunResult, SCHEMA_VERSION,
-    SeedTrace, Severity, Unit, Verdict, Worst,
+    Expectation, Interval, Invariant, Moment, Op, Oracle, OracleInput, OracleSeed, Physics,
+    RunResult, SCHEMA_VERSION, SeedTrace, Severity, Unit, Verdict, Worst,
 };

@@ -198,6 +198,12 @@ pub struct Expectation {
     pub limit: f64,
     /// Unit of value and limit.
     pub unit: Unit,
+    /// Where the value lies with the confidence that was asked for; `None` if none was, or if one seed has no spread.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
+    /// What the line and the machines permit at best, where a closed form knows; `None` where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub physics: Option<Physics>,
     /// Samples of all seeds together; `None` where a seed gives one number.
     pub samples: Option<u64>,
     /// Seeds in which it holds.
@@ -212,6 +218,28 @@ pub struct Expectation {
     pub file: String,
     /// The 1-based line of `that`.
     pub line: usize,
+}
+
+/// Where a value lies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Interval {
+    /// The confidence, as a fraction.
+    pub confidence: f64,
+    /// Its lower end; `None` is not bounded.
+    pub low: Option<f64>,
+    /// Its upper end; `None` is not bounded.
+    pub high: Option<f64>,
+}
+
+/// What is possible at best.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Physics {
+    /// The closed form.
+    pub model: String,
+    /// What it says, in the unit of the expectation.
+    pub value: f64,
+    /// The same in words, with what it is about.
+    pub text: String,
 }
 
 /// A seed's value.

@@ -6,7 +6,9 @@
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr as _;
 
-use crate::{Expectation, Oracle, RunResult, Severity, Timing, Unit, Verdict, exit, human};
+use crate::{
+    Expectation, Interval, Oracle, RunResult, Severity, Timing, Unit, Verdict, exit, human,
+};
 
 /// The styles of the parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -175,6 +177,10 @@ fn expectations(result: &RunResult, screen: &Screen<'_>) -> Vec<String> {
             pad(&row.seeds, seeds),
             paint(screen.styles.faint, &row.worst),
         ));
+        if let Some(physics) = &e.physics {
+            let text = format!("      {}", physics.text);
+            lines.push(paint(screen.styles.faint, &text));
+        }
         if e.verdict == Verdict::Pass {
             continue;
         }
@@ -188,6 +194,10 @@ fn row(e: &Expectation) -> Row<'_> {
         Some(v) if e.value_is_lower_bound => format!("> {}", e.unit.show(v)),
         Some(v) => format!("= {}", e.unit.show(v)),
         None => "= –".into(),
+    };
+    let value = match &e.interval {
+        Some(interval) => format!("{value} {}", between(interval, e.unit)),
+        None => value,
     };
     let worst = match &e.worst {
         Some(worst) if e.seeds_total > 1 => {
@@ -206,6 +216,12 @@ fn row(e: &Expectation) -> Row<'_> {
         worst,
         expectation: e,
     }
+}
+
+/// `(0.002% … 0.007%)`; an end that is not bounded is a dash.
+fn between(interval: &Interval, unit: Unit) -> String {
+    let end = |value: Option<f64>| value.map_or_else(|| "–".into(), |v| unit.show(v));
+    format!("({} … {})", end(interval.low), end(interval.high))
 }
 
 /// Where it stands in the file, why it is not a plain yes, and the command that shows it again.

@@ -143,6 +143,26 @@ pub enum Event {
         /// Whether it bit: packets parked, writes lost, tasks aborted. Told when it ends.
         effects: u64,
     },
+    /// Head office took a new session.
+    SessionOpened,
+    /// An export reached head office, whatever it answers.
+    ExportRequested,
+    /// The collector tries a destination again after an attempt that failed.
+    ExportRetried {
+        /// When that one had failed.
+        failed_at: Duration,
+    },
+}
+
+impl Event {
+    /// Whether it is part of the trace hash. What merely repeats what packets show already is not: a metric that starts to
+    /// count it must not make every trace of before a different one.
+    pub fn is_hashed(&self) -> bool {
+        !matches!(
+            self,
+            Self::SessionOpened | Self::ExportRequested | Self::ExportRetried { .. }
+        )
+    }
 }
 
 /// How a payment ended.

@@ -422,6 +422,7 @@ impl<E: Env> Worker<E> {
         };
         let went_out = AtomicBool::new(false);
         let began = self.shared.now();
+        self.shared.observer.exporting(&self.destination.url);
         let request = self.client.send(
             || {
                 let (body, pace) = (body.clone(), pace.clone());
@@ -604,6 +605,7 @@ impl<E: Env> Worker<E> {
         reason: &str,
     ) {
         let now = self.shared.now();
+        self.shared.observer.export_failed(&self.destination.url);
         let began = {
             let mut state = self.shared.lock();
             let failed = |it: &mut Outlet| {

@@ -38,6 +38,12 @@ pub trait Observer: Send + Sync + 'static {
     /// A batch was taken by the receiver.
     fn delivered(&self, batch: &BatchInfo) {}
 
+    /// A request to a destination begins.
+    fn exporting(&self, url: &str) {}
+
+    /// A request to a destination failed on its way, and what it carried is tried again later. `exporting` is told of the next one.
+    fn export_failed(&self, url: &str) {}
+
     /// Something that an operator should know: one line, lower case.
     fn notice(&self, message: &str) {}
 }

@@ -29,6 +29,8 @@ fn expectation(
         value_is_lower_bound: false,
         limit: limit.0,
         unit: limit.2,
+        interval: None,
+        physics: None,
         samples: None,
         seeds_held: 20,
         seeds_total: 20,
@@ -248,6 +250,47 @@ fn screen(width: usize) -> Screen<'static> {
         timing: None,
         report: None,
     }
+}
+
+/// Guarantees: an interval stands beside its value, and what is possible at best below the row.
+#[test]
+fn confidence_and_physics_are_shown() {
+    let mut result = passing();
+    result.expectations = vec![
+        Expectation {
+            interval: Some(Interval {
+                confidence: 0.95,
+                low: Some(0.0021),
+                high: None,
+            }),
+            verdict: Verdict::Inconclusive,
+            notes: vec!["the limit lies within the 95% interval: run more seeds".into()],
+            ..expectation(
+                "few-are-lost",
+                "ratio(telemetry.dropped, telemetry.generated)",
+                Op::Lt,
+                (0.01, "1%", Unit::Fraction),
+                0.0047,
+            )
+        },
+        Expectation {
+            physics: Some(crate::Physics {
+                model: "fluid_recovery".into(),
+                value: 2320.0,
+                text: "the line needs 38m 40s for that backlog".into(),
+            }),
+            ..expectation(
+                "caught-up",
+                "recovery(telemetry.backlog, below=256KiB)",
+                Op::Lt,
+                (3600.0, "1h", Unit::Seconds),
+                2460.0,
+            )
+        },
+    ];
+    let shown = render(&result, &screen(140));
+    assert!(shown.contains("= 0.47% (0.21% … –)"), "{shown}");
+    assert!(shown.contains("\n      the line needs 38m 40s"), "{shown}");
 }
 
 #[test]

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use super::{
-    Sample, SeedLog, catalogue, freshness, links, orders,
+    Sample, SeedLog, catalogue, freshness, links, office, orders,
     series::{Series, Timed, gauge_at, gauge_stretches},
     telemetry, windows,
     windows::Stretch,
@@ -83,6 +83,7 @@ pub fn series(log: &SeedLog<'_>, metric: &MetricRef) -> Series {
         .or_else(|| telemetry::series(log, metric))
         .or_else(|| freshness::series(log, metric))
         .or_else(|| links::series(log, metric))
+        .or_else(|| office::series(log, &metric.name))
         .unwrap_or(Series::Unrecorded)
 }
 
@@ -392,7 +393,7 @@ fn ratio(view: &View, over: &Series, under: &Series) -> Sample {
         Series::Unrecorded => None,
     };
     match (amount(over), amount(under)) {
-        (Some(over), Some(under)) if under > 0.0 => number(Some(over / under)),
+        (Some(over), Some(under)) if under > 0.0 => Sample::Ratio { over, under },
         (Some(_), Some(_)) => nothing("there was nothing to divide by"),
         _ => nothing("one of the metrics is not recorded in this version"),
     }

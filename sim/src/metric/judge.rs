@@ -3,6 +3,10 @@
 //! Quantiles, means and shares are judged on the samples of all seeds together, and need enough of them; the worst seed is
 //! shown and does not decide. Everything else must hold in every seed. A time that had not passed when the run ended is
 //! at least what was left: that decides against a limit below it, and leaves a limit above it open.
+//!
+//! With a `confidence` not the value is judged but the interval in which it lies (`interval`): of a share by its samples (Wilson), of
+//! a quantile by order statistics, of everything else by the mean over seeds. It holds if all of the interval does, fails if none of
+//! it does, and is inconclusive otherwise.
 
 use std::cmp::Ordering;
 
@@ -11,6 +15,7 @@ use backroom_reports::{Expectation, Severity, Verdict, Worst};
 use super::{
     Sample,
     evaluate::{self, holds, quantile, sorted},
+    interval::{self, Interval},
     windows,
 };
 use crate::scenario::{
@@ -64,6 +69,8 @@ pub fn judge(
             Value::BitRate(_) => backroom_reports::Unit::BitsPerSecond,
             _ => evaluate::unit(&expect.that.measure),
         },
+        interval: None,
+        physics: None,
         samples: None,
         seeds_held: seeds.iter().filter(|(_, one)| held(one)).count(),
         seeds_total: seeds.len(),
@@ -93,6 +100,10 @@ pub fn judge(
                 Sample::Nothing { why } => Some(why.clone()),
                 _ => None,
             })),
+    }
+    if let (Some(confidence), Some(_)) = (expect.confidence, out.value) {
+        judge.with_confidence(confidence, pool.as_ref(), samples, &mut out);
+        return out;
     }
     if out.verdict == Verdict::Fail && pool.is_none() && seeds.len() > 1 {
         let failing: Vec<u64> = seeds
@@ -178,6 +189,60 @@ fn pool(samples: &[(u64, Sample)]) -> Option<Pool> {
     })
 }
 
+/// One seed's part of a mean over seeds.
+struct Pair {
+    over: f64,
+    under: f64,
+    /// It is at least that.
+    at_least: bool,
+}
+
+fn pair(sample: &Sample) -> Option<Pair> {
+    let (over, under, at_least) = match sample {
+        Sample::Nothing { .. } => return None,
+        Sample::Number { value } => (*value, 1.0, false),
+        Sample::AtLeast { value } => (*value, 1.0, true),
+        Sample::Ratio { over, under } => (*over, *under, false),
+        Sample::Share { hits, of, .. } => (*hits, *of, false),
+        Sample::Values { values } => {
+            let weighted = values.iter().map(|(value, weight)| value * *weight as f64);
+            let total: u64 = values.iter().map(|(_, weight)| weight).sum();
+            (weighted.sum(), total as f64, false)
+        }
+    };
+    (under > 0.0).then_some(Pair {
+        over,
+        under,
+        at_least,
+    })
+}
+
+fn middle(pairs: &[Pair]) -> f64 {
+    let sum = |which: fn(&Pair) -> f64| pairs.iter().map(which).sum::<f64>();
+    sum(|p| p.over) / sum(|p| p.under)
+}
+
+/// The interval of a mean over seeds, or why there is none.
+fn over_seeds(pairs: &[Pair], confidence: f64) -> Result<Interval, String> {
+    let plain: Vec<(f64, f64)> = pairs.iter().map(|p| (p.over, p.under)).collect();
+    let percent = backroom_reports::human::fraction(confidence);
+    let found = interval::ratio(&plain, confidence)
+        .ok_or_else(|| format!("one seed has no spread: run more for a confidence of {percent}"))?;
+    let needed = interval::agreeing_seeds(confidence);
+    // Seeds that all say the same may all have missed what happens seldom.
+    if found.low == found.high && (pairs.len() as u64) < needed {
+        return Err(format!(
+            "{} seeds agree, {needed} are needed for a confidence of {percent}",
+            pairs.len()
+        ));
+    }
+    let open = pairs.iter().any(|p| p.at_least);
+    Ok(Interval {
+        high: if open { f64::INFINITY } else { found.high },
+        ..found
+    })
+}
+
 struct Judge {
     op: Op,
     limit: f64,
@@ -191,6 +256,7 @@ impl Judge {
             Sample::Nothing { .. } => return None,
             Sample::Number { value } => (*value, false),
             Sample::AtLeast { value } => (*value, true),
+            Sample::Ratio { over, under } => (over / under, false),
             Sample::Values { values } => (self.of_values(values)?, false),
             Sample::Share { of, .. } if *of <= 0.0 => return None,
             Sample::Share { hits, of, .. } => (hits / of, false),
@@ -253,7 +319,11 @@ impl Judge {
             Function::Mean => 1,
             _ => MIN_SAMPLES,
         };
-        let needed = expect.min_samples.unwrap_or(needed);
+        // An interval knows by itself when samples are too few.
+        let needed = match expect.confidence {
+            Some(_) => expect.min_samples.unwrap_or(1),
+            None => expect.min_samples.unwrap_or(needed),
+        };
         (out.value, out.samples) = (value, samples);
         out.verdict = match (value, samples) {
             (Some(_), Some(samples)) if samples < needed => {
@@ -267,6 +337,82 @@ impl Judge {
                 Verdict::Inconclusive
             }
         };
+    }
+
+    /// Judges the interval in place of the value.
+    fn with_confidence(
+        &self,
+        confidence: f64,
+        pool: Option<&Pool>,
+        samples: &[(u64, Sample)],
+        out: &mut Expectation,
+    ) {
+        if out.verdict == Verdict::Inconclusive && out.samples.is_some() {
+            return;
+        }
+        let percent = backroom_reports::human::fraction(confidence);
+        let found = match pool {
+            Some(Pool::Share {
+                hits,
+                of,
+                counted: true,
+            }) => Ok(interval::share(*hits, *of, confidence)),
+            Some(Pool::Values(values)) if matches!(self.function, Function::Quantile(_)) => {
+                Ok(self.of_quantile(values, confidence))
+            }
+            _ => {
+                let pairs: Vec<Pair> = samples.iter().filter_map(|(_, s)| pair(s)).collect();
+                out.value = Some(middle(&pairs));
+                over_seeds(&pairs, confidence)
+            }
+        };
+        let found = match found {
+            Ok(found) => found,
+            Err(why) => {
+                out.verdict = Verdict::Inconclusive;
+                out.notes = vec![why];
+                return;
+            }
+        };
+        let finite = |value: f64| Some(value).filter(|v| v.is_finite());
+        out.interval = Some(backroom_reports::Interval {
+            confidence,
+            low: finite(found.low),
+            high: finite(found.high),
+        });
+        out.value_is_lower_bound = false;
+        let ends = [found.low, found.high].map(|end| holds(self.op, end, self.limit));
+        out.verdict = match ends {
+            [true, true] => Verdict::Pass,
+            [false, false] => Verdict::Fail,
+            _ => Verdict::Inconclusive,
+        };
+        out.notes = match out.verdict {
+            Verdict::Inconclusive => vec![format!(
+                "the limit lies within the {percent} interval: run more seeds"
+            )],
+            _ => Vec::new(),
+        };
+    }
+
+    fn of_quantile(&self, values: &[(f64, u64)], confidence: f64) -> Interval {
+        let Function::Quantile(q) = self.function else {
+            unreachable!("the caller looked")
+        };
+        let total: u64 = values.iter().map(|(_, weight)| weight).sum();
+        let (low, high) = interval::quantile_ranks(total, q, confidence);
+        let at = |rank: u64| {
+            let mut seen = 0;
+            let found = values.iter().find(|(_, weight)| {
+                seen += weight;
+                seen >= rank
+            });
+            found.map(|(value, _)| *value)
+        };
+        Interval {
+            low: low.and_then(at).unwrap_or(f64::NEG_INFINITY),
+            high: high.and_then(at).unwrap_or(f64::INFINITY),
+        }
     }
 
     /// Which of two seeds is worse: further on the wrong side, or nearer to it.

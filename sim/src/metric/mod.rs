@@ -2,7 +2,7 @@
 //!
 //! A metric is computed from what was recorded ([`SeedLog`]) and nothing else, first as a [`Series`](series::Series), then by the
 //! function and window of the expectation as a [`Sample`] of one seed. Seeds are run in different processes: samples are
-//! serialised, and [`judge`] sees those of all seeds. Next to read: `catalogue`, the table; `orders`, `telemetry`, `links`, the
+//! serialised, and [`judge`] sees those of all seeds. Next to read: `catalogue`, the table; `orders`, `telemetry`, `links`, `office`, the
 //! families; `windows`; `evaluate`; `judge`.
 
 pub mod catalogue;
@@ -10,8 +10,10 @@ pub mod evaluate;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod freshness;
+pub mod interval;
 pub mod judge;
 mod links;
+mod office;
 pub(crate) mod orders;
 pub(crate) mod ranges;
 pub mod series;
@@ -119,6 +121,13 @@ pub enum Sample {
     AtLeast {
         /// Seconds until the end.
         value: f64,
+    },
+    /// One number over another: `ratio`. What is below the line is more than zero.
+    Ratio {
+        /// Above the line.
+        over: f64,
+        /// Below it.
+        under: f64,
     },
     /// Samples to be judged with those of the other seeds: quantiles and means.
     Values {

@@ -374,7 +374,7 @@ fn dropped(log: &SeedLog<'_>, metric: &MetricRef) -> Series {
         // Which items a collector dropped is known by their fate only.
         let fated = items.fate().into_iter().filter(|m| match m.fate {
             Fate::Dropped => true,
-            Fate::Discarded => admits("machine"),
+            Fate::Discarded => admits(DISCARDED),
             _ => false,
         });
         let admitted = fated.filter(|m| born.admits(m.born));
@@ -388,7 +388,7 @@ fn dropped(log: &SeedLog<'_>, metric: &MetricRef) -> Series {
         Event::TelemetryDropped { items, reason } if admits(reason_name(reason)) => {
             Some((s.at, items as f64))
         }
-        Event::TelemetryDiscarded { count, .. } if admits("machine") => {
+        Event::TelemetryDiscarded { count, .. } if admits(DISCARDED) => {
             Some((s.at, f64::from(count)))
         }
         _ => None,
@@ -396,7 +396,21 @@ fn dropped(log: &SeedLog<'_>, metric: &MetricRef) -> Series {
     Series::Counter(log.events.iter().filter_map(step).collect())
 }
 
-/// As expectations name it; `machine` is what a machine gave up by itself.
+/// What a machine gave up by itself, as expectations name it.
+const DISCARDED: &str = "discarded";
+
+/// All words for why an item was given up.
+pub const REASONS: [&str; 7] = [
+    "buffer-full",
+    "too-old",
+    "refused",
+    "damaged",
+    "removed",
+    "crash",
+    DISCARDED,
+];
+
+/// As expectations name it.
 pub fn reason_name(reason: DropReason) -> &'static str {
     match reason {
         DropReason::BufferFull => "buffer-full",

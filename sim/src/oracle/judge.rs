@@ -55,6 +55,7 @@ impl OracleSample {
         let (observed, observed_is_lower_bound) =
             match evaluate::measure(log, &oracle.observe, &window) {
                 Sample::Number { value } => (Some(value), false),
+                Sample::Ratio { over, under } => (Some(over / under), false),
                 Sample::AtLeast { value } => (Some(value), true),
                 _ => (None, false),
             };

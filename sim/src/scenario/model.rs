@@ -418,6 +418,8 @@ pub struct Expect {
     pub window: Window,
     /// Samples that a quantile needs; `None` is the default for its kind.
     pub min_samples: Option<u64>,
+    /// Confidence at which it must hold, such as 0.95; `None` judges the value itself.
+    pub confidence: Option<f64>,
     /// What a failure does.
     pub severity: Severity,
     /// The file that declares it, as it was named.

@@ -17,7 +17,10 @@ use super::{
     expr::{Comparison, Condition, Filter, Function, Measure, MetricRef, Op, Value, Window},
     time::{self, Clock},
 };
-use crate::metric::catalogue::{self, COMMON_DIMENSIONS, Kind, METRICS, Metric, Unit};
+use crate::metric::{
+    catalogue::{self, COMMON_DIMENSIONS, Kind, METRICS, Metric, Unit},
+    telemetry,
+};
 
 /// An expectation.
 pub static THAT: Grammar = Grammar {
@@ -778,14 +781,7 @@ fn filter(
         "acked" => one_of(&["true", "false"])?,
         "dir" => one_of(&["up", "down"])?,
         "by" => one_of(&["device"])?,
-        "reason" => one_of(&[
-            "buffer-full",
-            "too-old",
-            "refused",
-            "damaged",
-            "crash",
-            "discarded",
-        ])?,
+        "reason" => one_of(&telemetry::REASONS)?,
         "stores" => drop(inner.parse(quantity::proportion)?),
         _ => {}
     }

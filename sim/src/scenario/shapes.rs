@@ -12,7 +12,8 @@ use backroom_collector::config::{
 use super::{
     parse::{OBSERVE, THAT, WINDOW},
     words::{
-        ARRIVALS, DIST_COUNT, DIST_TIME, LOSS, MONEY, NAME, PROPORTION, SEEDS, START, TRAFFIC_RATE,
+        ARRIVALS, CONFIDENCE, DIST_COUNT, DIST_TIME, LOSS, MONEY, NAME, PROPORTION, SEEDS, START,
+        TRAFFIC_RATE,
     },
 };
 
@@ -273,7 +274,7 @@ pub static EXPECT: Shape = Shape {
         Key::or("window", Ty::Word(&WINDOW), "\"whole run\"", "When it is judged."),
         Key::or("severity", Ty::Choice(&["error", "warn"]), "\"error\"", "Whether a failure fails the run, or is only shown."),
         Key::may("min_samples", Ty::Integer(1, i64::MAX), "30", "Samples that a percentile needs: 100 for p99 and above and 30 otherwise, unless given."),
-        Key::may("confidence", Ty::Word(&PROPORTION), "\"95%\"", "Confidence over seeds; without it the verdict is on the value itself."),
+        Key::may("confidence", Ty::Word(&CONFIDENCE), "\"95%\"", "How sure the verdict must be, else it is inconclusive; without it the verdict is on the value itself."),
     ],
 };
 

@@ -58,6 +58,16 @@ pub static PROPORTION: Grammar = Grammar {
     check: |text| quantity::proportion(text).map(drop),
 };
 
+/// How sure a verdict must be.
+pub static CONFIDENCE: Grammar = Grammar {
+    name: "a confidence",
+    doc: "a share from 50% to 99.9%",
+    pattern: r"^ *[0-9]+(\.[0-9]+)? ?% *$",
+    examples: &["95%"],
+    units: &["%"],
+    check: |text| confidence(text).map(drop),
+};
+
 /// When things arrive.
 pub static ARRIVALS: Grammar = Grammar {
     name: "an arrival process",
@@ -240,6 +250,24 @@ pub fn dist(text: &str, value: impl Fn(&str) -> Result<f64, TextError>) -> Resul
             "one of",
         ))),
     }
+}
+
+/// How sure a verdict must be, as a fraction.
+///
+/// # Errors
+/// If it is not a share from 50 % to 99.9 %: below, a coin would do; above, no number of seeds would.
+pub fn confidence(text: &str) -> Result<f64, TextError> {
+    let part = Part::whole(text);
+    let level = part.parse(quantity::proportion)?;
+    if (0.5..=0.999).contains(&level) {
+        return Ok(level);
+    }
+    Err(TextError::new(
+        &E0107,
+        part.range(),
+        "`{key}` is out of range",
+        "expected 50% to 99.9%",
+    ))
 }
 
 /// Packet loss.

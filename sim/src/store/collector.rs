@@ -4,7 +4,14 @@
 //! and head office as its destination unless the scenario names another one (over gRPC where `endpoint.protocol` says so); what it observes goes to the recorder.
 //! Next: `backroom_collector::shell`.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use backroom_collector::{
     config::{Config, Endpoint, Protocol},
@@ -33,6 +40,7 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     let observer = Arc::new(Recording {
         recorder: ctx.recorder.clone(),
         backlog,
+        failed: Mutex::default(),
     });
     shell::run(ctx.env, config, observer, std::future::pending())
         .await
@@ -75,11 +83,26 @@ async fn record(recorder: Recorder, mut changes: watch::Receiver<Option<spool::B
 struct Recording {
     recorder: Recorder,
     backlog: watch::Sender<Option<spool::Backlog>>,
+    /// By destination: when attempts failed that no other one has followed yet. At most as many as were under way at once.
+    failed: Mutex<BTreeMap<String, Vec<Duration>>>,
 }
 
 impl Observer for Recording {
     fn backlog(&self, backlog: spool::Backlog) {
         self.backlog.send_replace(Some(backlog));
+    }
+
+    fn exporting(&self, url: &str) {
+        let mut failed = self.failed.lock().expect("nobody panics while holding it");
+        for failed_at in failed.remove(url).unwrap_or_default() {
+            self.recorder.record(Event::ExportRetried { failed_at });
+        }
+    }
+
+    fn export_failed(&self, url: &str) {
+        let mut failed = self.failed.lock().expect("nobody panics while holding it");
+        let of_destination = failed.entry(url.to_owned()).or_default();
+        of_destination.push(self.recorder.now());
     }
 
     fn dropped(&self, _: Signal, items: u64, reason: accounting::DropReason) {

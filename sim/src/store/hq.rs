@@ -58,10 +58,7 @@ const INGEST_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Runs head office until it is aborted.
 pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     let now = Instant::now();
-    let gate: http::Gate = Arc::new(Mutex::new(TokenBucket::new(
-        ctx.scenario.hq.accepts_per_second,
-        now,
-    )));
+    let gate = http::Gate::new(ctx.scenario.hq.accepts_per_second, ctx.recorder.clone());
     let office = Arc::new(Office {
         ledger: Mutex::default(),
         auth: Mutex::new(ctx.rng("hq-auth", 0)),
@@ -83,7 +80,7 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
             let office = Arc::clone(&office);
             move |request| Arc::clone(&office).serve(service, request)
         };
-        let gate = Arc::clone(&gate);
+        let gate = gate.clone();
         env.spawn(http::serve(
             env.clone(),
             listener,
@@ -143,8 +140,14 @@ impl<E: Env> Office<E> {
     fn refuse(&self, service: Service) -> Option<Answered> {
         let rule = {
             let mut rng = self.refuse.lock().expect("nobody panics while holding it");
-            self.ctx.refusals.ask(service, &mut *rng)?
+            self.ctx.refusals.ask(service, &mut *rng)
         };
+        // What a portal answers has not reached head office.
+        let arrived = rule.as_ref().is_none_or(|rule| rule.link.is_none());
+        if arrived && service == Service::Telemetry {
+            self.ctx.recorder.record(Event::ExportRequested);
+        }
+        let rule = rule?;
         let status = StatusCode::from_u16(rule.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
         let mut page = answer(status, Bytes::from_static(b"<html>not now</html>"));
         let kind = HeaderValue::from_static("text/html");

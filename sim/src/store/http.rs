@@ -6,7 +6,7 @@
 use std::{
     convert::Infallible,
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -24,6 +24,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::pace::TokenBucket;
+use crate::event::{Event, Recorder};
 
 /// Largest answer that a client reads.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -160,8 +161,32 @@ pub(crate) enum Road {
     Http2,
 }
 
-/// Admits new sessions at a bounded rate.
-pub(crate) type Gate = Arc<Mutex<TokenBucket>>;
+/// Admits new sessions at a bounded rate, and records each.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    bucket: Arc<Mutex<TokenBucket>>,
+    recorder: Recorder,
+}
+
+impl Gate {
+    /// Admits so many a second.
+    pub(crate) fn new(per_second: f64, recorder: Recorder) -> Self {
+        let bucket = TokenBucket::new(per_second, Instant::now());
+        Self {
+            bucket: Arc::new(Mutex::new(bucket)),
+            recorder,
+        }
+    }
+
+    fn bucket(&self) -> MutexGuard<'_, TokenBucket> {
+        self.bucket.lock().expect("nobody panics while holding it")
+    }
+
+    fn admit(&self) {
+        self.bucket().take(1.0, Instant::now());
+        self.recorder.record(Event::SessionOpened);
+    }
+}
 
 /// Accepts connections for ever and answers requests with `handler`.
 pub(crate) async fn serve<E, F, A, B>(
@@ -177,10 +202,7 @@ pub(crate) async fn serve<E, F, A, B>(
     B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
     loop {
-        let wait = {
-            let mut gate = gate.lock().expect("nobody panics while holding the gate");
-            gate.wait_for(1.0, Instant::now())
-        };
+        let wait = gate.bucket().wait_for(1.0, Instant::now());
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
             continue;
@@ -189,9 +211,7 @@ pub(crate) async fn serve<E, F, A, B>(
         let Ok((stream, _)) = listener.accept().await else {
             continue;
         };
-        gate.lock()
-            .expect("nobody panics while holding the gate")
-            .take(1.0, Instant::now());
+        gate.admit();
         env.spawn(session(env.clone(), stream, road, handler.clone()));
     }
 }

@@ -13,6 +13,7 @@ fn expect(measure: Measure, op: Op, limit: Value, text: &str) -> scenario::Expec
         that: Comparison { measure, op, limit },
         window: after(),
         min_samples: None,
+        confidence: None,
         severity: scenario::Severity::Error,
         file: "lunch.toml".into(),
         line: 20,
@@ -210,6 +211,91 @@ fn a_window_that_never_happened_is_skipped() {
     assert_eq!(out.notes, ["the window never happened"]);
     let out = judge(&recovery(), vec![nothing, Sample::Number { value: 1.0 }]);
     assert_eq!((out.verdict, out.seeds_total), (Verdict::Pass, 1));
+}
+
+fn sure(expect: scenario::Expect) -> scenario::Expect {
+    scenario::Expect {
+        confidence: Some(0.95),
+        ..expect
+    }
+}
+
+/// Guarantees: with a confidence the interval decides, and a limit within it decides nothing.
+#[test]
+fn an_interval_that_straddles_the_limit_is_inconclusive() {
+    let verdict = |expect: &scenario::Expect, samples: Vec<Sample>| {
+        let out = judge(expect, samples);
+        (
+            out.verdict,
+            out.interval.map(|i| (i.low, i.high)),
+            out.notes,
+        )
+    };
+    // 1 % of 1,000 are slow: the p99 could be either.
+    let (found, between, notes) = verdict(&sure(p99()), vec![values(&[(0.2, 990), (3.0, 10)])]);
+    assert_eq!(found, Verdict::Inconclusive);
+    assert_eq!(between, Some((Some(0.2), Some(3.0))));
+    assert_eq!(
+        notes,
+        ["the limit lies within the 95% interval: run more seeds"]
+    );
+    let few = vec![values(&[(0.2, 9_990), (3.0, 10)])];
+    assert_eq!(verdict(&sure(p99()), few).0, Verdict::Pass);
+    let many = vec![values(&[(0.2, 9_700), (3.0, 300)])];
+    assert_eq!(verdict(&sure(p99()), many).0, Verdict::Fail);
+    // A hundred samples do not bound a p99 above, although all of them are good.
+    let (found, between, _) = verdict(&sure(p99()), vec![values(&[(0.2, 100)])]);
+    assert_eq!(
+        (found, between),
+        (Verdict::Inconclusive, Some((Some(0.2), None)))
+    );
+}
+
+#[test]
+fn numbers_are_sure_by_their_mean_over_seeds() {
+    let number = |value| Sample::Number { value };
+    let expect = sure(recovery());
+    let out = judge(&expect, vec![number(590.0), number(592.0), number(591.0)]);
+    assert_eq!((out.verdict, out.value), (Verdict::Pass, Some(591.0)));
+    let out = judge(&expect, vec![number(500.0), number(660.0), number(580.0)]);
+    assert_eq!(out.verdict, Verdict::Inconclusive, "{out:?}");
+    let out = judge(&expect, vec![number(500.0)]);
+    assert_eq!(out.verdict, Verdict::Inconclusive);
+    assert!(out.notes[0].starts_with("one seed has no spread"));
+    let open = Sample::AtLeast { value: 300.0 };
+    let out = judge(&expect, vec![open, number(310.0), number(320.0)]);
+    assert_eq!(out.verdict, Verdict::Inconclusive);
+    assert_eq!(out.interval.expect("an interval").high, None);
+}
+
+/// Loss that no seed has seen may still exist: 59 seeds that agree are needed to be 95 % sure.
+#[test]
+fn seeds_that_all_lose_nothing_prove_little() {
+    let mut ratio = measure(Function::Ratio, "telemetry.dropped", &[]);
+    ratio.of = Some(measure(Function::Count, "telemetry.generated", &[]).metric);
+    let limit = Value::Fraction(1e-4);
+    let expect = sure(expect(ratio, Op::Lt, limit, "ratio(a, b) < 0.01%"));
+    let none = Sample::Ratio {
+        over: 0.0,
+        under: 1e6,
+    };
+    let out = judge(&expect, vec![none.clone(); 20]);
+    assert_eq!(out.verdict, Verdict::Inconclusive);
+    assert_eq!(
+        out.notes,
+        ["20 seeds agree, 59 are needed for a confidence of 95%"]
+    );
+    assert_eq!(
+        judge(&expect, vec![none.clone(); 59]).verdict,
+        Verdict::Pass
+    );
+    let mut some = vec![none; 399];
+    some.push(Sample::Ratio {
+        over: 4e4,
+        under: 1e6,
+    });
+    // One seed in 400 lost 4 %: 1e-4 on average, give or take as much.
+    assert_eq!(judge(&expect, some).verdict, Verdict::Inconclusive);
 }
 
 /// Samples travel between processes as JSON and come back bit by bit.

@@ -14,11 +14,11 @@ use backroom_collector::config::{
 use super::Cx;
 use crate::scenario::{
     Expect, Oracle, Severity, codes,
-    expr::Window,
+    expr::{Op, Window},
     models,
     parse::{self, Names},
     paths::{DottedPath, value_at},
-    shapes,
+    shapes, words,
 };
 
 impl Cx<'_> {
@@ -45,31 +45,24 @@ impl Cx<'_> {
         let min_samples = f.integer("min_samples").map(|n| n as u64);
         let severities = [("error", Severity::Error), ("warn", Severity::Warn)];
         let severity = f.choice("severity", &severities).unwrap_or(Severity::Error);
-        if f.text("confidence", quantity::proportion).is_some() {
-            let id = id.as_deref().unwrap_or_default();
-            self.refuse(
-                f.key_span("confidence"),
-                format!("judges `{id}` with a confidence over seeds"),
+        let confidence = f.text("confidence", words::confidence);
+        if let (Some(_), Some(op)) = (confidence, that.as_ref().map(|that| that.op))
+            && matches!(op, Op::Eq | Op::Ne)
+        {
+            self.sink.push(
+                Diagnostic::error(&codes::E0209, "an exact value has no confidence")
+                    .at(f.key_span("confidence"), "`that` compares with == or !=")
+                    .help(String::from("compare with <, <=, > or >=, or leave it out")),
             );
         }
         let that_node = f.node("that")?;
-        if let Some(that) = &that {
-            let metrics = std::iter::once(&that.measure.metric).chain(&that.measure.of);
-            for metric in
-                metrics.filter(|m| crate::metric::catalogue::UNRECORDED.contains(&m.name.as_str()))
-            {
-                self.refuse(
-                    that_node.span,
-                    format!("judges `{}`, which no machine records yet", metric.name),
-                );
-            }
-        }
         Some(Expect {
             id: id?,
             text: that_node.as_text()?.to_owned(),
             that: that?,
             window: window?,
             min_samples,
+            confidence,
             severity,
             file: PathBuf::from(&self.sources.get(that_node.span.file).name),
             line: self.sources.place(that_node.span).line,
