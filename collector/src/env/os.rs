@@ -253,7 +253,15 @@ pub struct OsDisk(());
 
 /// A lock of the operating system (`flock`), which goes with its process.
 #[derive(Debug)]
-pub struct OsLock(#[expect(dead_code, reason = "holding it is its use")] fs::File);
+pub struct OsLock(fs::File);
+
+impl Drop for OsLock {
+    /// Closing is not enough: a child that is being started has every descriptor until it executes its program, and would have
+    /// the lock that long (test `a_lock_that_was_given_back_is_free`).
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.0, rustix::fs::FlockOperation::Unlock);
+    }
+}
 
 impl Disk for OsDisk {
     type File = OsFile;
@@ -503,6 +511,19 @@ mod tests {
             take(&file, 100).unwrap();
             assert_eq!(file.metadata().unwrap().len(), 300_000);
         }
+    }
+
+    /// Regression: another thread of the process was starting a child, which had a copy of the descriptor for a moment, and whoever
+    /// came next was told that another process had the buffer.
+    #[tokio::test]
+    async fn a_lock_that_was_given_back_is_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let (env, path) = (OsEnv::new().unwrap(), dir.path().join("lock"));
+        let lock = env.disk().lock(&path).await.unwrap();
+        let _in_a_child = lock.0.try_clone().unwrap();
+        assert!(env.disk().lock(&path).await.is_err());
+        drop(lock);
+        env.disk().lock(&path).await.unwrap();
     }
 
     #[tokio::test]
