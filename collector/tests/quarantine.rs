@@ -342,6 +342,31 @@ async fn a_damaged_item_costs_itself() {
     store.running.stop().await;
 }
 
+/// Scenario: the header of a frame rots, so nobody can say what stood there.
+/// Guarantees: the item is counted when it goes. Regression: its bytes went with their file, and the account had it in the quarantine
+/// for ever.
+#[tokio::test]
+async fn an_item_whose_header_rots_is_counted() {
+    let store = Store::open(20, [7, 8]).await;
+    let (env, dir) = (&store.env, &store.dir);
+    let path = files(dir).pop().unwrap();
+    let mut data = std::fs::read(&path).unwrap();
+    data[30] ^= 1;
+    std::fs::write(&path, &data).unwrap();
+    store.mend();
+    let output = tool(env, dir, &["quarantine", "redrive"]).await;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("1 item put back"), "{text}");
+    assert!(text.contains("bytes that are no items any more"), "{text}");
+    store.settled().await;
+    assert_eq!(store.quarantined().await, (0, 0));
+    let stat = store.told(&["stat", "--json"]).await;
+    assert_eq!(stat["accounts"]["traces"]["dropped"]["damaged"], 1);
+    assert!(files(dir).is_empty(), "the file is gone");
+    store.running.stop().await;
+}
+
 /// Scenario: the buffer is full.
 /// Guarantees: what has no room stays where it is, and the tool says so.
 #[tokio::test]

@@ -45,6 +45,8 @@ pub struct Released {
     pub too_old_items: u64,
     /// Items that are meant, and cannot be read: they stay, unless they are deleted.
     pub damaged_items: u64,
+    /// Bytes between readable items, which are deleted with their file: what they held is counted as damaged when no file is left.
+    pub unknown_bytes: u64,
     /// Why it stopped before everything was done; what is told here was done.
     pub stopped: Option<String>,
 }
@@ -126,16 +128,21 @@ impl<E: Env> Round<'_, E> {
         let shared = self.shared;
         let path = shared.path(file);
         let data = shared.env.disk().read(&path, FILE_BYTES_MAX).await?;
-        let mut frames = frames(file, &data);
+        let (mut frames, unknown_bytes) = frames(file, &data);
         frames.sort_by_key(|(_, header)| header.range);
         let (mut told, mut gone) = (self.released.clone(), self.gone.clone());
         let courses: Vec<Course> = frames
             .iter()
             .map(|(payload, header)| self.course(header, payload, &mut told, &mut gone))
             .collect();
+        let is_junk = self.fate == Fate::Purge && self.selection.is_everything();
         let has_work = courses
             .iter()
-            .any(|course| !matches!(course, Course::Stays));
+            .any(|course| !matches!(course, Course::Stays))
+            || is_junk && unknown_bytes > 0;
+        if has_work {
+            told.unknown_bytes += unknown_bytes;
+        }
         if has_work && !is_trial {
             let Some(release) = shared.lock().spool.begin_release(file) else {
                 return Ok(());
@@ -194,17 +201,23 @@ impl<E: Env> Round<'_, E> {
     }
 }
 
-/// The items of a quarantine file: payloads and headers. What is no frame is nobody's any more.
-fn frames(file: FileId, data: &Bytes) -> Vec<(Bytes, Header)> {
-    let frames = frame::scan(file.number, data).into_iter();
+/// The items of a quarantine file: payloads and headers; and how many bytes are no frame.
+fn frames(file: FileId, data: &Bytes) -> (Vec<(Bytes, Header)>, u64) {
+    let mut unknown_bytes = 0;
     let item = |found| match found {
         Found::Frame { offset, header, .. } if header.kind == Kind::Quarantined => {
             let payload = data.slice_ref(frame::payload(data, offset, &header));
             Some((payload, header))
         }
-        _ => None,
+        Found::Gap { bytes, .. } => {
+            unknown_bytes += bytes;
+            None
+        }
+        Found::Frame { .. } => None,
     };
-    frames.filter_map(item).collect()
+    let frames = frame::scan(file.number, data).into_iter();
+    let frames = frames.filter_map(item).collect();
+    (frames, unknown_bytes)
 }
 
 /// The release of one file. Dropped before it is finished, nothing of it happened.

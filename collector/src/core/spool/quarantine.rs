@@ -392,9 +392,29 @@ impl Spool {
             self.other_bytes -= bytes;
             self.leaving.insert(FileId { kind, number }, bytes);
         }
+        if self.quarantines.is_empty() {
+            self.lose_unfound();
+        }
         // The class says nothing where nothing was sealed.
         let note = Note::of_place(whole(number), Signal::Logs.into());
         self.notes.push(note);
+    }
+
+    /// No file of the quarantine is left, so what the account still has in it is in none: headers that rotted, or files that were
+    /// taken away.
+    fn lose_unfound(&mut self) {
+        for signal in Signal::ALL {
+            let items = self.lifetime(signal).quarantined;
+            self.readmit(signal, items);
+            let lost = Lost {
+                signal,
+                class: signal.into(),
+                reason: DropReason::Damaged,
+                items,
+                born: (self.unix_now, self.unix_now),
+            };
+            self.lose_of(&Services::default(), lost);
+        }
     }
 
     /// A release was given up: everything stays as it was.

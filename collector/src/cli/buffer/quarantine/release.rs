@@ -102,7 +102,8 @@ pub(super) async fn run(here: &Here, fate: Fate, wish: &Wish<'_>) -> u8 {
         async |holder: &mut Holder, is_trial| holder.release(&selection, fate, is_trial).await;
     let question = |trial: &Released| {
         let items = show::count(trial.items_total(), "item");
-        (trial.items_total() > 0).then(|| format!("{}\ndelete {items}?", as_text(trial)))
+        let is_work = trial.items_total() + trial.unknown_bytes > 0;
+        is_work.then(|| format!("{}\ndelete {items}?", as_text(trial)))
     };
     let released = match carry_out(here, "quarantine", wish.manner, act, question).await {
         Ok(released) => released,
@@ -129,7 +130,7 @@ pub(super) async fn run(here: &Here, fate: Fate, wish: &Wish<'_>) -> u8 {
                 exit::CANNOT_WRITE,
             )
         }
-        None if released.damaged_items > 0 => exit::FINDINGS,
+        None if released.damaged_items + released.unknown_bytes > 0 => exit::FINDINGS,
         None => exit::OK,
     }
 }
@@ -150,6 +151,12 @@ fn as_text(released: &Released) -> String {
         if items > 0 {
             text += &format!("\n{} kept: {why}", show::count(items, "item"));
         }
+    }
+    if released.unknown_bytes > 0 {
+        text += &format!(
+            "\n{} that are no items any more, deleted: what they held is counted as damaged once the quarantine is empty",
+            show::count(released.unknown_bytes, "byte")
+        );
     }
     text
 }
