@@ -310,8 +310,19 @@ impl Ledger {
         out
     }
 
-    /// Takes over what [`Ledger::encode`] or [`Ledger::encode_changes`] wrote; `None`, and nothing of it, if it is not that.
-    pub(in crate::core) fn read(&mut self, payload: &[u8]) -> Option<()> {
+    /// Takes over what [`Ledger::encode`] wrote, in place of all that older journals say; `None`, and nothing of it, if it is not
+    /// that.
+    ///
+    /// A row of an older journal may have become a part of another one since, and the note of that may be gone.
+    pub(in crate::core) fn read_all(&mut self, payload: &[u8]) -> Option<()> {
+        let mut all = Self::new(self.rows_max);
+        all.read_changes(payload)?;
+        *self = all;
+        Some(())
+    }
+
+    /// Takes over what [`Ledger::encode_changes`] wrote; `None`, and nothing of it, if it is not that.
+    pub(in crate::core) fn read_changes(&mut self, payload: &[u8]) -> Option<()> {
         let mut at = payload;
         let mut before = [Items::default(); 3];
         for items in &mut before {
@@ -416,17 +427,18 @@ mod tests {
             services.add(service, 4);
             ledger.sealed(day, &services);
             assert!(ledger.is_dirty());
-            copy.read(&ledger.encode_changes(sums)).expect("it is one");
+            let changes = ledger.encode_changes(sums);
+            copy.read_changes(&changes).expect("it is one");
         }
         let total: u64 = copy.losses().map(|(_, loss)| loss.items).sum();
         assert_eq!((total, copy.losses().count()), (12, 3));
         assert_eq!(copy.before(Signal::Logs).dropped_total(), 12);
         let payload = ledger.encode(sums);
         let mut whole = Ledger::new(100);
-        whole.read(&payload).expect("it is one");
+        whole.read_all(&payload).expect("it is one");
         assert_eq!(whole, copy);
         for end in 0..payload.len() {
-            assert_eq!(Ledger::new(100).read(&payload[..end]), None);
+            assert_eq!(Ledger::new(100).read_all(&payload[..end]), None);
         }
     }
 
@@ -441,7 +453,7 @@ mod tests {
                 20_000 + day,
                 3,
             );
-            copy.read(&ledger.encode_changes([Items::default(); 3]));
+            copy.read_changes(&ledger.encode_changes([Items::default(); 3]));
         }
         assert!(ledger.losses().count() <= 10);
         let total: u64 = ledger.losses().map(|(_, loss)| loss.items).sum();
@@ -450,6 +462,25 @@ mod tests {
         assert_eq!((key.day, key.service.as_str()), (0, OTHER));
         assert_eq!(rest.born_min, 20_005, "its range covers all of it");
         assert_eq!(copy.rows, ledger.rows);
+    }
+
+    /// Scenario: a journal that stays has a row; the next one, which said that the row became a part of `(other)`, is gone.
+    /// Regression: the row was there twice, by itself and in `(other)`.
+    #[test]
+    fn a_row_of_an_old_journal_counts_once() {
+        let mut ledger = Ledger::new(2);
+        let mut copy = Ledger::new(2);
+        lose(&mut ledger, "pos", 20_000, 3);
+        let old = ledger.encode_changes([Items::default(); 3]);
+        for day in 20_001..20_004 {
+            lose(&mut ledger, "pos", day, 3);
+            ledger.encode_changes([Items::default(); 3]);
+        }
+        copy.read_changes(&old).expect("it is one");
+        let all = ledger.encode([Items::default(); 3]);
+        copy.read_all(&all).expect("it is one");
+        assert_eq!(copy.rows, ledger.rows);
+        assert_eq!(copy.losses().map(|(_, loss)| loss.items).sum::<u64>(), 12);
     }
 
     #[test]

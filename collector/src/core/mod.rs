@@ -35,6 +35,7 @@ pub mod recovery;
 pub mod selection;
 pub mod spool;
 pub mod takes;
+mod twins;
 pub mod verdict;
 pub mod yielding;
 

@@ -4,6 +4,7 @@
 //! (segment u64, offset u64), `k: u32`, k failed writes of (file u64, commit or offset u64), then the ledger.
 //! Note payload: `n: u32`, n entries of (segment u64, offset u64, boot u64, class 16 bytes, end u64), then what changed in
 //! the ledger. Little endian. An offset of all ones stands for the whole file; `end` is 0 where nothing was sealed.
+//! Among the failed writes stand requests whose batch is lost, too ([`unsealed`]).
 //! Next: `recovery`, which reads both.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +67,12 @@ pub fn whole(file: u64) -> Place {
     Place { file, offset }
 }
 
+/// What says, among the failed writes, that a request in a journal has no batch though its numbering is sealed beyond it: the
+/// batch rotted, or may be what cannot be read. Offsets have no such bit, and neither have commits.
+pub fn unsealed(place: Place) -> (u64, u64) {
+    (place.file, place.offset | 1 << 63)
+}
+
 /// What is known at the start of a journal segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -74,7 +81,7 @@ pub struct Checkpoint {
     /// Finished batches whose segment still exists.
     pub finished: BTreeSet<Place>,
     /// Writes whose sync failed: (journal, commit) was never acknowledged, and (segment, offset) is not a batch, for its
-    /// items went to another one.
+    /// items went to another one; or [`unsealed`].
     pub failed: BTreeSet<(u64, u64)>,
 }
 

@@ -21,7 +21,7 @@
 //! # Order of calls
 //! [`Recovery::journal`] for each journal in order of number, [`Recovery::reserve`] and [`Recovery::other`] for other files; then [`Recovery::segment`] for
 //! each segment, and for each batch it asks for: write it over itself, sync its segment, then [`Recovery::verified`]; then
-//! [`Recovery::finish`]. Next: `spool`.
+//! [`Recovery::again`] for each segment that [`Recovery::twins`] names; then [`Recovery::finish`]. Next: `twins`, then `spool`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,10 +33,11 @@ use super::{
     class::ClassName,
     frame::{self, Found, Header, Kind, Place},
     ledger::Ledger,
-    notes::{Checkpoint, Note, Numbering, decode_notes, whole},
+    notes::{Checkpoint, Note, Numbering, decode_notes, unsealed, whole},
     range::ItemRange,
     spool::{FileId, FileKind, Journal, Limits, Lost, Segment, Spool},
     takes::{self, Take},
+    twins::Twins,
 };
 use crate::otlp::Signal;
 
@@ -103,8 +104,8 @@ pub struct Recovery {
     /// The segment that came last, until its batches are checked.
     unsettled: Option<(u64, FoundSegment)>,
     segments: BTreeMap<u64, Segment>,
-    /// The batch of each range that came last.
-    ranges: BTreeMap<ItemRange, (Place, Header)>,
+    /// Batches that stand in two segments.
+    twins: Twins,
     /// Whether the payload is intact, for the batches that a journal has too.
     verified: BTreeMap<Place, bool>,
     /// Batches that are intact or finished, and that a journal has too.
@@ -191,7 +192,7 @@ impl Recovery {
                 Kind::Note if is_intact => {
                     if let Some((notes, rest)) = decode_notes(payload) {
                         notes.iter().for_each(|note| self.checkpoint.add(note));
-                        self.ledger.read(rest);
+                        self.ledger.read_changes(rest);
                     }
                 }
                 Kind::Takes if is_intact => {
@@ -202,7 +203,7 @@ impl Recovery {
                 Kind::Checkpoint if is_intact => {
                     if let Some((checkpoint, rest)) = Checkpoint::decode(payload) {
                         self.checkpoint.merge(checkpoint);
-                        self.ledger.read(rest);
+                        self.ledger.read_all(rest);
                     }
                 }
                 _ => {}
@@ -278,6 +279,7 @@ impl Recovery {
                     } else if !self.checkpoint.finished.contains(&place)
                         && !self.checkpoint.failed.contains(&(number, offset))
                     {
+                        self.twins.meet(number, &header.range);
                         self.torn.push((place, header));
                     }
                 }
@@ -349,12 +351,6 @@ impl Recovery {
             let has_failed = self.checkpoint.failed.contains(&(number, *offset));
             // Its sync failed and it was sealed again, or it is damaged and a journal has it.
             let is_superseded = !is_finished && (has_failed || verified == Some(false));
-            if !is_superseded
-                && let Some(before) = self.ranges.insert(header.range, (place, *header))
-            {
-                // Sealed twice: the first sync failed, so the last one counts.
-                self.supersede(before, &mut kept);
-            }
             if is_superseded {
                 self.checkpoint.failed.insert((number, *offset));
                 if verified == Some(false) {
@@ -366,11 +362,14 @@ impl Recovery {
                         .or_default()
                         .push(*header);
                 }
-            } else if verified.is_some() {
-                self.good
-                    .entry(header.numbering())
-                    .or_default()
-                    .push(*header);
+            } else {
+                self.twins.meet(number, &header.range);
+                if verified.is_some() {
+                    self.good
+                        .entry(header.numbering())
+                        .or_default()
+                        .push(*header);
+                }
             }
             if !is_finished && !is_superseded {
                 kept.push((*offset, *header));
@@ -392,20 +391,55 @@ impl Recovery {
         self.segments.insert(number, segment);
     }
 
-    fn supersede(&mut self, (place, header): (Place, Header), kept: &mut Vec<(u64, Header)>) {
-        if self.checkpoint.finished.contains(&place) {
-            return;
+    /// Segments that may hold a batch which another one holds, too: their headers are to be read once more, in order of number,
+    /// for [`Recovery::again`]. Seldom any.
+    pub fn twins(&mut self) -> Vec<u64> {
+        self.settle();
+        self.twins.segments().into_iter().collect()
+    }
+
+    /// The headers of a segment that [`Recovery::twins`] named. One that cannot be read any more is left out: at worst a batch of
+    /// it is sent twice.
+    pub fn again(&mut self, number: u64, found: &[Found]) {
+        for item in found {
+            let Found::Frame {
+                offset,
+                header,
+                is_whole: true,
+            } = *item
+            else {
+                continue;
+            };
+            let place = Place {
+                file: number,
+                offset,
+            };
+            let is_batch = header.kind == Kind::Batch && header.range.count > 0;
+            let has_failed = self.checkpoint.failed.contains(&(number, offset))
+                && !self.checkpoint.finished.contains(&place);
+            if is_batch && !has_failed && !self.is_put_back_in_vain(&header) {
+                self.twins.look(place, &header);
+            }
         }
-        self.checkpoint.failed.insert((place.file, place.offset));
-        match self.segments.get_mut(&place.file) {
-            Some(segment) => segment.forget(place.offset, &header),
-            None => kept.retain(|(offset, _)| *offset != place.offset),
+    }
+
+    /// Sealed twice: the first sync failed, so the last one counts.
+    fn supersede_twins(&mut self) {
+        for (place, header) in self.twins.superseded() {
+            if self.checkpoint.finished.contains(&place) {
+                continue;
+            }
+            self.checkpoint.failed.insert((place.file, place.offset));
+            if let Some(segment) = self.segments.get_mut(&place.file) {
+                segment.forget(place.offset, &header);
+            }
         }
     }
 
     /// The spool of what was found. `fresh_store` numbers the store if nothing does.
     pub fn finish(mut self, limits: Limits, fresh_store: u64, now: Mono) -> (Spool, Report) {
         self.settle();
+        self.supersede_twins();
         // A number that a note speaks of is never given to another file, or the note would finish its batches.
         let noted = self.checkpoint.finished.iter().map(|place| place.file);
         self.file = noted
@@ -462,7 +496,7 @@ impl Recovery {
         self.add_requests(&mut spool, now);
         for (place, header) in std::mem::take(&mut self.torn) {
             // Unless its sync failed and it was sealed again elsewhere.
-            if !self.ranges.contains_key(&header.range) {
+            if !self.twins.has(&header.range) {
                 self.damaged.push((place, header));
             }
         }
@@ -529,6 +563,9 @@ impl Recovery {
             let bad = self.bad.remove(&numbering).unwrap_or_default();
             requests.sort_by_key(|request| request.header.range.first);
             let mut end = 0;
+            // Notes of these say, now or later, that all below them is sealed.
+            let passed = good.iter().map(|batch| batch.range.end());
+            let passed = passed.fold(sealed, u64::max);
             // How far the numbering is sealed without a hole. Its batches are on disk and need no watermark yet, but once they are
             // finished and their segment is gone, their notes go with the journal that has them, and these requests may stay longer.
             let mut batched_end = None;
@@ -537,8 +574,11 @@ impl Recovery {
                 let range = request.header.range;
                 let is_batched = good.iter().any(|batch| overlap(batch, &request.header));
                 let is_rescued = bad.iter().any(|batch| overlap(batch, &request.header));
-                // Sealed, finished, and its segment deleted; unless its batch may be what cannot be read.
-                let is_gone = range.end() <= sealed && !self.has_holes && !is_rescued;
+                let mark = unsealed(request.place);
+                let is_unsealed = spool.failed_writes.contains(&mark);
+                // Sealed, finished, and its segment deleted; unless its batch may be what cannot be read, now or at an earlier start.
+                let is_gone =
+                    range.end() <= sealed && !self.has_holes && !is_rescued && !is_unsealed;
                 if is_batched && !has_unsealed {
                     batched_end = Some(range.end());
                 }
@@ -564,6 +604,10 @@ impl Recovery {
                 };
                 end = range.end();
                 has_unsealed = true;
+                if range.first < passed {
+                    // What tells today that its batch is lost may be gone at the next start.
+                    spool.failed_writes.insert(mark);
+                }
                 self.report.requests += 1;
                 self.report.items[range.signal.index()] += range.count;
                 spool.accounting.recover(range.signal, range.count);

@@ -1,6 +1,6 @@
 //! Reads the buffer's directory for `core::recovery`: journals whole, segments by their index or header by header.
 
-use std::{io, path::Path};
+use std::{collections::BTreeMap, io, path::Path};
 
 use super::reserve::RESERVE_FILE;
 use crate::{
@@ -57,7 +57,8 @@ pub(super) async fn recover<E: Env>(
             _ => recovery.other(id, entry.bytes.max(entry.disk_bytes)),
         }
     }
-    for (id, bytes) in segments {
+    let segment_bytes: BTreeMap<FileId, u64> = segments.into_iter().collect();
+    for (&id, &bytes) in &segment_bytes {
         let path = dir.join(id.name());
         match read_headers(disk, &path, id, bytes).await {
             Ok(found) => {
@@ -88,6 +89,16 @@ pub(super) async fn recover<E: Env>(
             }
             Err(error) if is_gone(&error) => {}
             Err(error) => recovery.unreadable(id, bytes, &error.to_string()),
+        }
+    }
+    for number in recovery.twins() {
+        let id = FileId {
+            kind: FileKind::Batches,
+            number,
+        };
+        let bytes = segment_bytes.get(&id).copied().unwrap_or(0);
+        if let Ok(found) = read_headers(disk, &dir.join(id.name()), id, bytes).await {
+            recovery.again(number, &found);
         }
     }
     let seed = env.seed("store");

@@ -467,7 +467,9 @@ impl Spool {
         self.queue_mut(class)
             .segment
             .take_if(|written| *written == number);
-        if self.notes.is_empty() && self.committing.is_none() {
+        // What was lost of it is in no journal yet, perhaps.
+        let is_told = self.notes.is_empty() && !self.ledger.is_dirty() && !self.wants_journal;
+        if is_told && self.committing.is_none() {
             self.discard_segment(number);
         } else if !self.emptied.contains(&number) {
             self.emptied.push(number);
