@@ -117,9 +117,10 @@ pub(crate) fn judge(log: &Log, excused: Excused) -> Verdict {
     }
 
     // QUOTA-1: the quota holds; what is drained is given back. After an interruption there may be a journal and a segment
-    // more: what it tore is sealed again before the torn copy can go, and removals that were not durable come undone.
+    // more: what it tore is sealed again before the torn copy can go, and removals that were not durable come undone. So does
+    // the cut of the reserve's file.
     let more = if interruptions > FINAL_RESTARTS {
-        QUOTA / 4
+        QUOTA / 4 + log.reserve_bytes_max
     } else {
         0
     };

@@ -176,3 +176,11 @@ fn an_empty_buffer_full_of_journals_takes_in_again() {
     ];
     check(106, &faults);
 }
+
+/// Scenario: the reserve gives way and old journals go, so that a full buffer takes in again; the power goes before the directory
+/// is synced, and all of it is back, beside what came in since.
+/// Guarantees: the buffer is over its quota by no more than that.
+#[test]
+fn what_gave_way_is_back_after_a_power_cut() {
+    check(102, &faults(102, 12));
+}

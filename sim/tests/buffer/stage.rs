@@ -141,6 +141,8 @@ pub(crate) struct Log {
     pub(crate) last_acks: u32,
     /// Most bytes that the buffer's files had together, seen at each change of the account.
     pub(crate) buffer_bytes_max: u64,
+    /// The most that the reserve's file took.
+    pub(crate) reserve_bytes_max: u64,
     /// The same at the end, without the reserve.
     pub(crate) buffer_bytes_end: u64,
     pub(crate) files_end: Vec<(std::path::PathBuf, u64)>,
@@ -433,10 +435,11 @@ impl Observer for Watch {
                 items.delivered + items.stored + items.quarantined + items.dropped_total();
             assert_eq!(items.accepted, elsewhere, "{items:?}");
         }
-        let bytes = buffer_bytes(&self.disk);
+        let (bytes, reserve) = (buffer_bytes(&self.disk), reserve_bytes(&self.disk));
         self.shared.change(|log| {
             log.life().accounting = *accounting;
             log.buffer_bytes_max = log.buffer_bytes_max.max(bytes);
+            log.reserve_bytes_max = log.reserve_bytes_max.max(reserve);
         });
     }
 
