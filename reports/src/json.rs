@@ -1,6 +1,6 @@
 //! JSON: the result as machines read it, and its schema.
 
-use crate::{Manifest, RunResult};
+use crate::{Manifest, Plan, RunResult, RunSeries};
 
 /// Pretty-printed, fields in a fixed order, one newline at the end. Equal results give equal bytes.
 pub fn render(result: &RunResult) -> String {
@@ -10,6 +10,28 @@ pub fn render(result: &RunResult) -> String {
 /// The manifest, likewise.
 pub fn render_manifest(manifest: &Manifest) -> String {
     pretty(manifest)
+}
+
+/// The series, on one line: they are large, and nobody reads them.
+pub fn render_series(series: &RunSeries) -> String {
+    let mut text = serde_json::to_string(series).expect("plain data has no key that is not text");
+    text.push('\n');
+    text
+}
+
+/// JSON Schema (2020-12) of [`RunSeries`].
+pub fn series_schema() -> String {
+    pretty(&schemars::schema_for!(RunSeries))
+}
+
+/// A plan, likewise.
+pub fn render_plan(plan: &Plan) -> String {
+    pretty(plan)
+}
+
+/// JSON Schema (2020-12) of [`Plan`].
+pub fn plan_schema() -> String {
+    pretty(&schemars::schema_for!(Plan))
 }
 
 /// JSON Schema (2020-12) of [`RunResult`].

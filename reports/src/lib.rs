@@ -4,18 +4,29 @@
 //! shards equal the unsharded run byte for byte; [`Manifest`] is how and where it was run. A renderer takes them and
 //! decides nothing. Nothing here knows how a result is computed.
 //!
-//! Next to read: `result`, the types; `exit`, what the process says; `terminal` and `json`, the shapes; `human`, how
-//! numbers are written for people.
+//! Next to read: `result`, the types; `series`, what plots are made of; `exit`, what the process says; `terminal`, `json`, `html`, `markdown`
+//! and `csv`, the shapes; `human`, how numbers are written for people.
 
+pub mod csv;
 pub mod exit;
+pub mod html;
 pub mod human;
 pub mod json;
+mod lttb;
 mod manifest;
+pub mod markdown;
+pub mod plan;
 mod result;
+pub mod series;
 pub mod terminal;
 
 pub use manifest::{Input, Manifest, Timing};
+pub use plan::{Plan, PlanAnswer, PlanInput};
 pub use result::{
     Expectation, Interval, Invariant, Moment, Op, Oracle, OracleInput, OracleSeed, Physics,
     RunResult, SCHEMA_VERSION, SeedTrace, Severity, Unit, Verdict, Worst,
+};
+pub use series::{
+    Allowance, Band, Clock, Latency, LinkUse, Phase, Plot, RunSeries, SeedSeries, Shape, Spot,
+    Track,
 };

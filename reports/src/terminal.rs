@@ -404,7 +404,8 @@ fn sign(verdict: Verdict, severity: Severity, styles: Styles) -> (&'static str, 
     }
 }
 
-fn plural(count: usize, noun: &str) -> String {
+/// `1 seed`, `20 seeds`.
+pub(crate) fn plural(count: usize, noun: &str) -> String {
     match count {
         1 => format!("1 {noun}"),
         _ => format!("{count} {noun}s"),
