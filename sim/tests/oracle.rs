@@ -1,16 +1,21 @@
 //! The closed form beside the simulation: it agrees with a store that does what its file says, and with no other one.
 //!
 //! - the lunch scenario's recovery is what the fluid form says, within the band that the file states;
-//! - a collector that sends at 90 % of its declared rate is found out.
+//! - a collector that sends at 90 % of its declared rate is found out;
+//! - attempts, losses in bursts and an allowance are what their forms say, and a file that declares something else is found out.
 //!
 //! The outage, the rates and the compression are the shipped scenario's; only the quiet time around them is shorter.
 
 mod play;
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use backroom_reports::{RunResult, Verdict, exit};
-use backroom_sim::{run::one::SeedRun, scenario::Scenario};
+use backroom_sim::{
+    metric::{SeedLog, evaluate, series::Series},
+    run::one::SeedRun,
+    scenario::{Scenario, expr::MetricRef},
+};
 
 /// The lunch scenario from eight minutes before the outage to ten after it: recovery takes six or seven.
 fn lunch(sets: &[&str]) -> Arc<Scenario> {
@@ -45,7 +50,10 @@ fn oracle(result: &RunResult) -> &backroom_reports::Oracle {
 #[test]
 fn the_lunch_hour_recovers_as_the_fluid_form_says() {
     let scenario = lunch(&[]);
-    let result = play::judge(&scenario, &runs(&scenario, &[1, 2]));
+    let runs = runs(&scenario, &[1, 2]);
+    runs.iter()
+        .for_each(|run| littles_law_holds(&scenario, run));
+    let result = play::judge(&scenario, &runs);
     let oracle = oracle(&result);
     assert_eq!(oracle.verdict, Verdict::Pass, "{oracle:#?}");
     assert_eq!(oracle.seeds.len(), 2);
@@ -74,6 +82,44 @@ fn the_lunch_hour_recovers_as_the_fluid_form_says() {
     assert_ne!(result.exit_code, exit::SUSPECT, "{}", result.exit_reason);
 }
 
+/// T15, Little: the items under way, summed over time, are the times that each of them was under way. Three metrics that are computed
+/// apart must agree to the last second.
+fn littles_law_holds(scenario: &Scenario, run: &SeedRun) {
+    let log = SeedLog {
+        seed: run.seed,
+        scenario,
+        events: &run.events,
+        links: &run.links,
+        machines: &run.machines,
+        ended_at: run.ended_at,
+    };
+    let series = |name: &str| {
+        let metric = MetricRef {
+            name: name.into(),
+            filters: Vec::new(),
+        };
+        evaluate::series(&log, &metric)
+    };
+    // What passes a point weighs the time from then to the end.
+    let area = |name: &str| match series(name) {
+        Series::Counter(steps) => {
+            let weight = |(at, n): &(Duration, f64)| (run.ended_at - *at).as_secs_f64() * n;
+            steps.iter().map(weight).sum::<f64>()
+        }
+        other => panic!("{name}: {other:?}"),
+    };
+    let under_way = area("telemetry.generated") - area("telemetry.delivered");
+    let Series::Samples(lags) = series("telemetry.lag") else {
+        panic!("lags are samples")
+    };
+    let lags: f64 = lags.iter().map(|s| s.value * s.weight as f64).sum();
+    assert!(lags > 1e6, "there was an outage: {lags}");
+    assert!(
+        (under_way / lags - 1.0).abs() < 1e-6,
+        "{under_way} item seconds under way, {lags} of lag"
+    );
+}
+
 /// Scenario: the same, with a collector that sends at 230.4 of the 256 kbit/s that its file declares.
 /// Guarantees: the oracle fails, and the process would say that model or code are to be suspected.
 #[test]
@@ -100,4 +146,73 @@ fn a_collector_that_is_slower_than_declared_is_found_out() {
     // It is the declaration that is wrong, not the form: told the truth, it agrees.
     let honest = play::judge(&slow, &runs);
     assert_eq!(oracle(&honest).verdict, Verdict::Pass, "{honest:#?}");
+}
+
+/// A shipped scenario, made short, judged as it declares itself, and as if it had declared something else.
+fn check_form(file: &str, sets: &[&str], declares: &str, seeds: &[u64]) {
+    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let path = scenarios.join(file);
+    let played = play::load(&path, sets);
+    let runs = runs(&played, seeds);
+    let only = |scenario: &Scenario| {
+        let result = play::judge(scenario, &runs);
+        for invariant in &result.invariants {
+            assert_ne!(invariant.verdict, Verdict::Fail, "{file}: {invariant:?}");
+        }
+        let [oracle] = result.oracles.as_slice() else {
+            panic!("{file} has one oracle");
+        };
+        oracle.clone()
+    };
+    let agrees = only(&played);
+    assert_eq!(agrees.verdict, Verdict::Pass, "{file}: {agrees:#?}");
+
+    let broken = play::load(&path, &[sets, &[declares]].concat());
+    let found = only(&broken);
+    assert_eq!(
+        found.verdict,
+        Verdict::Fail,
+        "{file}, {declares}: {found:#?}"
+    );
+}
+
+/// Scenario: half of all exports get a 503. Guarantees: T9; a share of 30 % would be found out.
+#[test]
+fn each_export_is_tried_as_often_as_the_share_says() {
+    check_form(
+        "half-is-refused.toml",
+        &[
+            "duration=20m",
+            "fault.overload.for=14m",
+            "traffic.telemetry.rate=1KB/s",
+        ],
+        "fault.overload.share=30%",
+        &[1, 2],
+    );
+}
+
+/// Scenario: packets are lost in bursts. Guarantees: T12; bursts that are entered half as often would be found out.
+#[test]
+fn a_line_of_two_states_loses_what_its_states_say() {
+    check_form(
+        "lossy-evening.toml",
+        &["duration=20m", "fault.rain.for=14m"],
+        "fault.rain.set.loss=gilbert(enter=0.5%, leave=20%, loss=50%)",
+        &[1, 2],
+    );
+}
+
+/// Scenario: everything goes over LTE. Guarantees: T14; a file that keeps telemetry off it would be found out.
+#[test]
+fn an_allowance_lasts_as_long_as_the_rate_says() {
+    check_form(
+        "allowance-at-noon.toml",
+        &[
+            "duration=40m",
+            "fault.uplink-cut.for=20m",
+            "oracle.allowance-lasts.observe=time_to(link.lte.used >= 800KB)",
+        ],
+        "failover.allow=[\"payment\", \"order\"]",
+        &[1],
+    );
 }

@@ -65,6 +65,9 @@ pub struct LinkBytes {
     pub carried: Vec<(u32, u64)>,
     /// Packets lost on the line or refused by a full queue: (second, packets), seconds increasing.
     pub lost: Vec<(u32, u64)>,
+    /// Packets that came to the line while it was up, lost ones included: (second, packets), seconds increasing.
+    #[serde(default)]
+    pub packets: Vec<(u32, u64)>,
 }
 
 impl LinkBytes {
@@ -76,11 +79,13 @@ impl LinkBytes {
             class,
             carried: Vec::new(),
             lost: Vec::new(),
+            packets: Vec::new(),
         }
     }
 
     /// Counts a packet that the line carries.
     pub fn carry(&mut self, at: Duration, bytes: u32) {
+        add(&mut self.packets, at, 1);
         add(&mut self.carried, at, u64::from(bytes));
     }
 

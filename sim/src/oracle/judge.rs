@@ -11,14 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     Refusal, assume,
     fluid::{Fluid, fluid_recovery},
+    observed,
 };
 use crate::{
     event::Event,
     metric::{Sample, SeedLog, evaluate, series::gauge_at, windows},
-    scenario::{
-        FaultKind, FaultWindow, Oracle, Scenario,
-        expr::{Function, Window},
-    },
+    scenario::{FaultKind, FaultWindow, Oracle, Scenario, expr::Function},
 };
 
 /// What one seed contributes to one oracle.
@@ -36,22 +34,26 @@ pub struct OracleSample {
     pub inputs: Vec<OracleInput>,
     /// Why the form refuses.
     pub refusal: Option<String>,
+    /// Random events that the observation is made of; `None` where it is one measurement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<u64>,
 }
 
+/// 30 random events of all seeds together: with fewer, an observation says little of a mean.
+const EVENTS_MIN: u64 = 30;
+
 /// What a form says, and why.
-struct Figures {
-    theory: f64,
-    declared: Option<f64>,
-    inputs: Vec<OracleInput>,
+pub(super) struct Figures {
+    pub(super) theory: f64,
+    pub(super) declared: Option<f64>,
+    pub(super) inputs: Vec<OracleInput>,
+    pub(super) events: Option<u64>,
 }
 
 impl OracleSample {
     /// One seed's contribution.
     pub fn of(log: &SeedLog<'_>, oracle: &Oracle) -> Self {
-        let window = Window::After {
-            fault: oracle.fault.clone(),
-            len: None,
-        };
+        let window = observed::window(oracle);
         let (observed, observed_is_lower_bound) =
             match evaluate::measure(log, &oracle.observe, &window) {
                 Sample::Number { value } => (Some(value), false),
@@ -61,9 +63,7 @@ impl OracleSample {
             };
         let figures = match oracle.model.as_str() {
             "fluid_recovery" => fluid_figures(log, oracle),
-            other => Err(Refusal(format!(
-                "`{other}` cannot be observed at packet fidelity"
-            ))),
+            _ => observed::figures(log, oracle),
         };
         let mut out = OracleSample {
             observed,
@@ -75,8 +75,10 @@ impl OracleSample {
                 theory,
                 declared,
                 inputs,
+                events,
             }) => {
                 (out.theory, out.declared, out.inputs) = (Some(theory), declared, inputs);
+                out.events = events;
             }
             Err(refusal) => out.refusal = Some(refusal.to_string()),
         }
@@ -103,9 +105,17 @@ pub fn judge(scenario: &Scenario, oracle: &Oracle, samples: &[(u64, OracleSample
         .iter()
         .zip(&deviations)
         .any(|((.., open), d)| *open && *d <= oracle.tolerance);
+    let events = samples.iter().map(|(_, s)| s.events).sum::<Option<u64>>();
     let verdict = match deviation {
         _ if open => {
             notes.push("the run ended before the recovery".into());
+            Verdict::Inconclusive
+        }
+        Some(_) if events.is_some_and(|n| n < EVENTS_MIN) => {
+            notes.push(format!(
+                "{} random events in all seeds, {EVENTS_MIN} are needed: run more seeds or a longer fault",
+                events.unwrap_or_default()
+            ));
             Verdict::Inconclusive
         }
         Some(mean) if mean.abs() - half.unwrap_or(0.0) <= oracle.tolerance => Verdict::Pass,
@@ -330,6 +340,7 @@ fn fluid_figures(log: &SeedLog<'_>, oracle: &Oracle) -> Result<Figures, Refusal>
         .ok()
     });
     Ok(Figures {
+        events: None,
         theory: recovery.seconds,
         declared: declared.map(|r| r.seconds),
         inputs: vec![

@@ -2,7 +2,8 @@
 //!
 //! Each form is a small pure function with its source, its assumptions and the golden numbers that it is tested with; it
 //! refuses ([`Refusal`]) where an assumption does not hold. Numbers (T1, T2, …) are those of the project's theory page.
-//! A form knows no events: what goes into it is taken from the run in `judge`.
+//! A form knows no events: what goes into it is taken from the run in `judge` and `observed`; `numeric` simulates the same models without
+//! packets, and holds the forms to it.
 //!
 //! Letters: `a` arrival and `c` drain in bytes per second (after compression, on the wire), `d` length of an outage in seconds,
 //! `f` failures and `r` repairs per second, `A = r / (r + f)` availability, `lambda` arrivals per second.
@@ -11,6 +12,8 @@ pub mod fluid;
 pub mod herd;
 pub mod judge;
 pub mod loss;
+pub mod numeric;
+mod observed;
 pub mod outages;
 pub mod queueing;
 pub mod retry;

@@ -112,6 +112,7 @@ pub fn run(scenario: &Arc<Scenario>, seed: u64, options: Options) -> Result<Seed
             class: *class,
             carried: carried.bytes.clone(),
             lost: carried.lost.clone(),
+            packets: carried.packets.clone(),
         })
         .collect();
     Ok(SeedRun {

@@ -26,12 +26,12 @@ pub static MODELS: &[Model] = &[
     Model { name: "retry_calls", doc: "Calls that contending clients make under a back-off.", runs: false },
     Model { name: "slow_start", doc: "Transfer time of a new connection until it fills the line.", runs: false },
     Model { name: "tcp_loss_throughput", doc: "Throughput of a lossy line (Mathis).", runs: false },
-    Model { name: "retry_attempts", doc: "Attempts per request where a share is refused.", runs: false },
+    Model { name: "retry_attempts", doc: "Attempts per request where head office refuses a share: 1/(1 - p); observes ratio(hq.requests, hq.accepted) during the fault.", runs: true },
     Model { name: "queue_wait", doc: "Waiting time of a single server (Pollaczek, Khinchine).", runs: false },
     Model { name: "erlang_c", doc: "Waiting probability of several registers.", runs: false },
-    Model { name: "gilbert_loss", doc: "Mean loss and burst length of a two-state line.", runs: false },
+    Model { name: "gilbert_loss", doc: "Mean loss of a line of two states: hp/(p + r); observes ratio(link.NAME.lost, link.NAME.packets) during a link.degrade.", runs: true },
     Model { name: "failover_downtime", doc: "Downtime of two lines with a failover time.", runs: false },
-    Model { name: "cap_life", doc: "How long a data allowance lasts.", runs: false },
+    Model { name: "cap_life", doc: "How long a data allowance lasts: bytes/rate; observes time_to(link.NAME.used >= BYTES) during an outage.", runs: true },
 ];
 
 /// The closed form of this name.

@@ -252,6 +252,8 @@ pub struct Carried {
     pub bytes: Vec<(u32, u64)>,
     /// `(second since the start, packets)` that were lost on the line or refused by its full queue, likewise.
     pub lost: Vec<(u32, u64)>,
+    /// `(second since the start, packets)` that came to it while it was up, lost ones included, likewise.
+    pub packets: Vec<(u32, u64)>,
 }
 
 impl Carried {
@@ -597,6 +599,8 @@ impl Net {
                     return self.lost(now, payload);
                 }
                 Offer::Full { payload } => {
+                    let offered = self.account_of(line, way, class);
+                    count(&mut offered.packets, now.as_secs() as u32, 1);
                     self.account_lost(now, line, way, class);
                     return self.lost(now, payload);
                 }
@@ -619,6 +623,7 @@ impl Net {
     fn account(&mut self, now: Duration, line: usize, way: Way, class: u8, bytes: u32) {
         let carried = self.account_of(line, way, class);
         count(&mut carried.bytes, now.as_secs() as u32, bytes.into());
+        count(&mut carried.packets, now.as_secs() as u32, 1);
         if self.wan.as_ref().is_some_and(|w| w.backup == Some(line)) {
             self.use_allowance(now, line, bytes);
         }

@@ -1,0 +1,310 @@
+//! What the closed forms are checked against: small simulations of the same models, event by event, without packets.
+//!
+//! Each draws its random times from the stream that it is given, and computes exactly between them: a fluid rises and falls in straight
+//! lines, so there is no step of time that could be too coarse. They know nothing of the closed forms. `backroom plan` shows both.
+//! Next to read: `outages`, `queueing`, `loss`, `retry`, the forms.
+
+use rand::{Rng, RngExt as _};
+
+use super::outages::OnOff;
+
+/// What a line that is up and down did to a buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Buffered {
+    /// Seconds that were simulated.
+    pub seconds: f64,
+    /// Bytes that arrived.
+    pub offered: f64,
+    /// Bytes that found the buffer full.
+    pub lost: f64,
+    /// Times that it was full.
+    pub overflows: u64,
+    /// Mean backlog in bytes.
+    pub mean_backlog: f64,
+    /// Share of time that the backlog was above the level that was asked for.
+    pub above: f64,
+}
+
+impl Buffered {
+    /// Lost bytes as a share of those that arrived.
+    pub fn loss(&self) -> f64 {
+        self.lost / self.offered
+    }
+}
+
+/// An exponential time of this mean: inversion, so that one number is drawn.
+fn exponential(mean: f64, rng: &mut impl Rng) -> f64 {
+    -mean * (1.0 - rng.random::<f64>()).ln()
+}
+
+/// T3 and T3b, simulated: `cycles` times up and down, a buffer of `buffer` bytes (infinite is allowed), and the share of time
+/// above `level` bytes. Begins up and empty.
+pub fn on_off(line: &OnOff, buffer: f64, level: f64, cycles: u64, rng: &mut impl Rng) -> Buffered {
+    let mut out = Buffered::default();
+    let (mut x, mut area, mut above) = (0.0f64, 0.0, 0.0);
+    for _ in 0..cycles {
+        let up = exponential(line.mtbf, rng);
+        let fall = line.c - line.a;
+        // It falls until it is empty, and stays so.
+        let falling = up.min(x / fall);
+        let low = x - fall * falling;
+        area += (x + low) / 2.0 * falling;
+        above += ((x - level.max(low)) / fall).clamp(0.0, falling);
+        x = if falling < up { 0.0 } else { low };
+
+        let down = exponential(line.mttr, rng);
+        // It rises until it is full; what comes then is lost.
+        let rising = down.min((buffer - x) / line.a);
+        let high = x + line.a * rising;
+        area += (x + high) / 2.0 * rising + high * (down - rising);
+        above += ((high - level.max(x)) / line.a).clamp(0.0, rising);
+        if rising < down {
+            out.lost += line.a * (down - rising);
+            out.overflows += 1;
+            above += if high > level { down - rising } else { 0.0 };
+        }
+        x = high;
+        out.seconds += up + down;
+    }
+    out.offered = line.a * out.seconds;
+    out.mean_backlog = area / out.seconds;
+    out.above = above / out.seconds;
+    out
+}
+
+/// T13, simulated: share of `seconds` without a line. Each line is up and down for exponential times (means in seconds); the second
+/// one carries from `takeover` seconds after the first one failed, while it is up itself.
+pub fn two_lines(
+    first: (f64, f64),
+    second: (f64, f64),
+    takeover: f64,
+    seconds: f64,
+    rng: &mut impl Rng,
+) -> f64 {
+    // The second line's outages, walked along with those of the first.
+    let (mut down_from, mut down_to) = (0.0f64, 0.0f64);
+    let (mut at, mut without) = (0.0, 0.0);
+    while at < seconds {
+        let from = at + exponential(first.0, rng);
+        let to = from + exponential(first.1, rng);
+        let carries = (from + takeover).min(to);
+        without += carries - from;
+        // What is left of this outage is covered but for the second line's own outages.
+        while down_from < to {
+            without += (down_to.min(to) - f64::max(down_from, carries)).max(0.0);
+            if down_to >= to {
+                break;
+            }
+            down_from = down_to + exponential(second.0, rng);
+            down_to = down_from + exponential(second.1, rng);
+        }
+        at = to;
+    }
+    without / at
+}
+
+/// T10, simulated: mean wait of `customers` at one server, by Lindley's recursion (1952). `service` draws a service time.
+pub fn waits<R: Rng>(
+    lambda: f64,
+    service: impl Fn(&mut R) -> f64,
+    customers: u64,
+    rng: &mut R,
+) -> f64 {
+    let (mut wait, mut sum) = (0.0f64, 0.0);
+    for _ in 0..customers {
+        sum += wait;
+        let gap = exponential(1.0 / lambda, rng);
+        wait = (wait + service(rng) - gap).max(0.0);
+    }
+    sum / customers as f64
+}
+
+/// T2, simulated: seconds from the end of an outage of `down` seconds until the queue is empty, with Poisson arrivals.
+pub fn delay_cycle<R: Rng>(
+    lambda: f64,
+    service: impl Fn(&mut R) -> f64,
+    down: f64,
+    rng: &mut R,
+) -> f64 {
+    let (mut at, mut free) = (exponential(1.0 / lambda, rng), down);
+    // Everybody who comes before the server is idle extends the cycle.
+    while at < free {
+        free += service(rng);
+        at += exponential(1.0 / lambda, rng);
+    }
+    free - down
+}
+
+/// T12, simulated: share of `packets` lost by the chain of two states, beginning in the good one.
+pub fn gilbert(p: f64, r: f64, h: f64, packets: u64, rng: &mut impl Rng) -> f64 {
+    let (mut bad, mut lost) = (false, 0u64);
+    for _ in 0..packets {
+        bad = match bad {
+            true => rng.random::<f64>() >= r,
+            false => rng.random::<f64>() < p,
+        };
+        lost += u64::from(bad && rng.random::<f64>() < h);
+    }
+    lost as f64 / packets as f64
+}
+
+/// T9, simulated: mean attempts of `requests` that fail with probability `p` each time, with at most `retries` retries.
+pub fn attempts(p: f64, retries: i32, requests: u64, rng: &mut impl Rng) -> f64 {
+    let mut tried = 0u64;
+    for _ in 0..requests {
+        for _ in 0..=retries {
+            tried += 1;
+            if rng.random::<f64>() >= p {
+                break;
+            }
+        }
+    }
+    tried as f64 / requests as f64
+}
+
+/// Each form agrees with its simulation within the band of the theory page, and a broken variant does not: an oracle that
+/// agrees with everything would be no oracle.
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{loss, outages, queueing, retry},
+        *,
+    };
+    use crate::world::seed;
+
+    /// `form` is within `band` of the simulation, `broken` outside of it.
+    fn check(simulated: f64, form: f64, broken: f64, band: f64) {
+        let off = |theory: f64| (simulated / theory - 1.0).abs();
+        assert!(
+            off(form) <= band,
+            "{simulated} simulated, {form} by the form"
+        );
+        assert!(
+            off(broken) > band,
+            "{simulated} simulated, {broken} agrees as well"
+        );
+    }
+
+    fn rng(name: &str) -> rand_chacha::ChaCha8Rng {
+        seed::stream(1, &["oracle", name])
+    }
+
+    const LINE: OnOff = OnOff {
+        a: 6000.0,
+        c: 32_000.0,
+        mtbf: 10.0 * 3600.0,
+        mttr: 7200.0,
+    };
+
+    #[test]
+    fn t3_an_infinite_buffer() {
+        let level = 43.2e6;
+        let got = on_off(&LINE, f64::INFINITY, level, 400_000, &mut rng("t3"));
+        let slow = OnOff {
+            c: 0.9 * LINE.c,
+            ..LINE
+        };
+        check(
+            got.mean_backlog,
+            LINE.mean_backlog().expect("stable"),
+            slow.mean_backlog().expect("stable"),
+            0.02,
+        );
+        check(
+            got.above,
+            LINE.exceeds(level).expect("stable"),
+            slow.exceeds(level).expect("stable"),
+            0.02,
+        );
+        assert_eq!((got.lost, got.overflows), (0.0, 0));
+    }
+
+    #[test]
+    fn t3b_a_finite_buffer() {
+        let buffer = 64.0 * 1_048_576.0;
+        let got = on_off(&LINE, buffer, 0.0, 400_000, &mut rng("t3b"));
+        assert!(got.overflows > 10_000, "{got:?}");
+        // The rate of the line hardly matters to the loss, which is a finding; what arrives does.
+        let quiet = OnOff {
+            a: 0.9 * LINE.a,
+            ..LINE
+        };
+        check(
+            got.loss(),
+            LINE.loss(buffer).expect("stable"),
+            quiet.loss(buffer).expect("stable"),
+            0.015,
+        );
+        assert!(got.mean_backlog < buffer);
+    }
+
+    #[test]
+    fn t2_a_server_that_was_down() {
+        // Exponential service of 1 s at half load, 30 s of outage: mean 30 s, variance 240 s^2.
+        let mut rng = rng("t2");
+        let n = 40_000;
+        let all: Vec<f64> = (0..n)
+            .map(|_| delay_cycle(0.5, |rng| exponential(1.0, rng), 30.0, &mut rng))
+            .collect();
+        let mean = all.iter().sum::<f64>() / f64::from(n);
+        let variance = all.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(n - 1);
+        let form = outages::cycle_mean(0.5, 30.0).expect("stable");
+        check(
+            mean,
+            form,
+            outages::cycle_mean(0.45, 30.0).expect("stable"),
+            0.01,
+        );
+        let form = outages::cycle_variance(0.5, 2.0, 0.5, 30.0).expect("stable");
+        // A service that never varies has half of it.
+        let broken = outages::cycle_variance(0.5, 1.0, 0.5, 30.0).expect("stable");
+        check(variance, form, broken, 0.05);
+    }
+
+    #[test]
+    fn t9_a_share_is_refused() {
+        let mut rng = rng("t9");
+        check(
+            attempts(0.3, 3, 200_000, &mut rng),
+            retry::attempts(0.3, 3),
+            retry::attempts(0.4, 3),
+            0.01,
+        );
+        check(
+            attempts(0.5, 100, 200_000, &mut rng),
+            retry::attempts_unlimited(0.5, 1.0, 100.0).expect("stable"),
+            retry::attempts(0.5, 2),
+            0.01,
+        );
+    }
+
+    #[test]
+    fn t10_a_queue_in_steady_state() {
+        let wait = waits(0.7, |_| 1.0, 1_000_000, &mut rng("t10"));
+        let form = queueing::mean_wait(0.7, 1.0, 1.0).expect("stable");
+        // Exponential service waits twice as long.
+        let broken = queueing::mean_wait(0.7, 1.0, 2.0).expect("stable");
+        check(wait, form, broken, 0.02);
+    }
+
+    #[test]
+    fn t12_losses_in_bursts() {
+        let share = gilbert(0.002, 0.1, 0.5, 3_000_000, &mut rng("t12"));
+        check(
+            share,
+            loss::gilbert_mean(0.002, 0.1, 0.5),
+            // Independent losses of the bad state's size.
+            loss::gilbert_mean(0.002, 0.1, 0.6),
+            0.05,
+        );
+    }
+
+    #[test]
+    fn t13_two_lines() {
+        let (wired, lte) = ((30.0 * 3600.0, 7200.0), (10.0 * 3600.0, 3600.0));
+        let share = two_lines(wired, lte, 600.0, 3e9, &mut rng("t13"));
+        let form = outages::downtime_with_failover(wired, lte, 600.0);
+        let broken = outages::downtime_with_failover(wired, lte, 300.0);
+        check(share, form, broken, 0.02);
+    }
+}
