@@ -13,6 +13,8 @@ pub mod invariant;
 pub mod link;
 pub mod metric;
 pub mod oracle;
+pub mod plan;
+pub mod plot;
 pub mod run;
 pub mod scenario;
 pub mod store;

@@ -5,6 +5,8 @@
 
 pub mod check;
 pub mod explain;
+mod plan;
+mod report;
 mod run;
 pub mod schema;
 mod worker;
@@ -36,6 +38,10 @@ struct Cli {
 enum Verb {
     /// Run a scenario with its seeds, judge it, and exit with the verdict.
     Run(run::Args),
+    /// Show a kept run as one HTML file, as Markdown or as CSV.
+    Report(report::Args),
+    /// Plan capacity: what a store needs for an outage, or which outage it survives.
+    Plan(plan::Args),
     /// Check scenarios and templates without running them.
     Check(check::Args),
     /// Tell a scenario in words, or what a code, a metric or a fault is.
@@ -115,6 +121,8 @@ pub fn main() -> i32 {
     }
     match cli.verb {
         Verb::Run(args) => run::run(&args, terminal),
+        Verb::Report(args) => report::run(&args),
+        Verb::Plan(args) => plan::run(&args),
         Verb::Check(args) => check::run(&args).into(),
         Verb::Explain(args) => explain::run(&args).into(),
         Verb::Schema(args) => schema::run(&args).into(),

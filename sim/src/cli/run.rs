@@ -11,13 +11,15 @@ use std::{
 
 use backroom_collector::config::Format;
 use backroom_reports::{
-    self as reports, Input, Manifest, RunResult, Timing, exit,
+    self as reports, Input, Manifest, RunResult, RunSeries, Timing, exit,
+    html::Report,
     terminal::{Screen, Styles},
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Terminal;
 use crate::{
+    plot::keep::Kept,
     run::{
         merge::{self, Asked, Difference},
         one::Options,
@@ -198,7 +200,12 @@ fn run_loaded(args: &Args, terminal: Terminal, loaded: &Loaded) -> Result<i32, i
     let times = if args.verify { 2 } else { 1 };
     let bar = progress(args, terminal, scenario, seeds.len() * times);
     let seen = Mutex::new((0.0, 0.0));
-    let each = |outcome: &SeedOutcome| {
+    let kept = Mutex::new(Some(Kept::default()));
+    let each = |outcome: &mut SeedOutcome| {
+        match kept.lock().expect("no panic while it is held").as_mut() {
+            Some(kept) => kept.take(scenario, outcome),
+            None => outcome.plots = None,
+        }
         let mut seen = seen.lock().expect("no panic while it is held");
         seen.0 += outcome.cost.virtual_seconds;
         seen.1 += outcome.cost.cpu_seconds;
@@ -215,6 +222,8 @@ fn run_loaded(args: &Args, terminal: Terminal, loaded: &Loaded) -> Result<i32, i
         })
     };
     let outcomes = ran(&job)?;
+    // A second run of the same seeds has the same series.
+    let series = kept.lock().expect("no panic while it is held").take();
     let differences = match args.verify {
         // New workers: a second run in the same process would share what the first one left there.
         true => differences(&outcomes, &ran(&job)?),
@@ -233,6 +242,7 @@ fn run_loaded(args: &Args, terminal: Terminal, loaded: &Loaded) -> Result<i32, i
         verified: args.verify,
     };
     let result = merge::merge(scenario, &asked, &outcomes, &differences);
+    let series = series.unwrap_or_default().finish(scenario, &result);
     let timing = Timing {
         wall_seconds: began.elapsed().as_secs_f64(),
         cpu_seconds: Some(seen.lock().expect("no panic while it is held").1),
@@ -243,7 +253,7 @@ fn run_loaded(args: &Args, terminal: Terminal, loaded: &Loaded) -> Result<i32, i
     let mut code = result.exit_code;
     let saved = match args.no_save {
         true => None,
-        false => match save(args, loaded, &result, &timing) {
+        false => match save(args, loaded, &result, &series, &timing) {
             Ok(folder) => Some(folder),
             Err((path, error)) => {
                 eprintln!("error: write {}: {error}", path.display());
@@ -256,8 +266,8 @@ fn run_loaded(args: &Args, terminal: Terminal, loaded: &Loaded) -> Result<i32, i
         print(&reports::json::render(&result));
         print("\n");
     } else {
-        let summary = saved.as_ref().map(|f| f.join("summary.json"));
-        let summary = summary.as_ref().map(|s| s.display().to_string());
+        let report = saved.as_ref().map(|f| f.join("report.html"));
+        let report = report.as_ref().map(|s| s.display().to_string());
         let screen = Screen {
             styles: match terminal.stdout_colors {
                 true => Styles::colored(),
@@ -265,7 +275,7 @@ fn run_loaded(args: &Args, terminal: Terminal, loaded: &Loaded) -> Result<i32, i
             },
             width: width(),
             timing: Some(&timing),
-            report: summary.as_deref(),
+            report: report.as_deref(),
         };
         print(&reports::terminal::render(&result, &screen));
     }
@@ -361,11 +371,12 @@ impl Shown {
     }
 }
 
-/// Keeps the run: `manifest.json`, `scenario.lock.toml`, `summary.json`, and `latest` that points at it.
+/// Keeps the run: `manifest.json`, `scenario.lock.toml`, `summary.json`, `series.json`, `report.html`, and `latest` that points at it.
 fn save(
     args: &Args,
     loaded: &Loaded,
     result: &RunResult,
+    series: &RunSeries,
     timing: &Timing,
 ) -> Result<PathBuf, (PathBuf, io::Error)> {
     let now = jiff::Timestamp::now();
@@ -397,10 +408,17 @@ fn save(
             .collect(),
         timing: timing.clone(),
     };
+    let report = Report {
+        result,
+        series: Some(series),
+        manifest: Some(&manifest),
+    };
     let files = [
         ("manifest.json", reports::json::render_manifest(&manifest)),
         ("scenario.lock.toml", loaded.lock_toml()),
         ("summary.json", reports::json::render(result)),
+        ("series.json", reports::json::render_series(series)),
+        ("report.html", reports::html::render(&report)),
     ];
     for (name, text) in files {
         let path = folder.join(name);

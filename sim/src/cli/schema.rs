@@ -26,6 +26,10 @@ pub enum Of {
     Result,
     /// `manifest.json` of a run.
     Manifest,
+    /// `series.json` of a run.
+    Series,
+    /// What `plan --json` prints.
+    Plan,
 }
 
 /// Prints the schema; always 0.
@@ -39,6 +43,8 @@ pub fn text(of: Of) -> String {
     let schema = match of {
         Of::Result => return backroom_reports::json::schema() + "\n",
         Of::Manifest => return backroom_reports::json::manifest_schema() + "\n",
+        Of::Series => return backroom_reports::json::series_schema() + "\n",
+        Of::Plan => return backroom_reports::json::plan_schema() + "\n",
         Of::Scenario => scenario::schema(),
         Of::Collector => {
             let mut schema = schema::object(&COLLECTOR);

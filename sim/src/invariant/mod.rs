@@ -60,6 +60,13 @@ pub enum Finding {
     },
 }
 
+impl Finding {
+    /// Whether the seed violates it.
+    pub fn is_violated(&self) -> bool {
+        matches!(self, Self::Violated { .. })
+    }
+}
+
 /// What all invariants find in a seed, in the order of the table.
 pub fn check(log: &SeedLog<'_>) -> Vec<Finding> {
     INVARIANTS

@@ -36,11 +36,7 @@ pub fn judge(
     samples: &[(u64, Sample)],
 ) -> Expectation {
     let (measure, limit_text) = split(&expect.text);
-    let judge = Judge {
-        op: expect.that.op,
-        limit: evaluate::limit(scenario, &expect.that.limit),
-        function: expect.that.measure.function,
-    };
+    let judge = Judge::of(scenario, expect);
     let seeds: Vec<(u64, One)> = samples
         .iter()
         .filter_map(|(seed, s)| Some((*seed, judge.one(s)?)))
@@ -250,6 +246,14 @@ struct Judge {
 }
 
 impl Judge {
+    fn of(scenario: &Scenario, expect: &scenario::Expect) -> Self {
+        Self {
+            op: expect.that.op,
+            limit: evaluate::limit(scenario, &expect.that.limit),
+            function: expect.that.measure.function,
+        }
+    }
+
     /// A seed's own value; `None` if it has nothing to say.
     fn one(&self, sample: &Sample) -> Option<One> {
         let (value, at_least) = match sample {
@@ -417,23 +421,51 @@ impl Judge {
 
     /// Which of two seeds is worse: further on the wrong side, or nearer to it.
     fn badness(&self, a: One, b: One) -> Ordering {
-        let by_value = match self.op {
-            Op::Lt | Op::Le => a.value.total_cmp(&b.value),
-            Op::Gt | Op::Ge => b.value.total_cmp(&a.value),
-            Op::Eq => (a.value - self.limit)
-                .abs()
-                .total_cmp(&(b.value - self.limit).abs()),
-            Op::Ne => (b.value - self.limit)
-                .abs()
-                .total_cmp(&(a.value - self.limit).abs()),
-        };
-        let rank = |one| match self.verdict(one) {
-            Verdict::Fail => 2,
-            Verdict::Inconclusive => 1,
-            _ => 0,
-        };
-        rank(a).cmp(&rank(b)).then(by_value)
+        self.rank(a).cmp_worse(&self.rank(b))
     }
+
+    fn rank(&self, one: One) -> Rank {
+        let off = (one.value - self.limit).abs();
+        Rank {
+            class: match self.verdict(one) {
+                Verdict::Fail => 2,
+                Verdict::Inconclusive => 1,
+                _ => 0,
+            },
+            distance: match self.op {
+                Op::Lt | Op::Le => one.value,
+                Op::Gt | Op::Ge => -one.value,
+                Op::Eq => off,
+                Op::Ne => -off,
+            },
+        }
+    }
+}
+
+/// How bad one seed's answer to a question is. Compares seeds of the same question only.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rank {
+    class: u8,
+    distance: f64,
+}
+
+impl Rank {
+    /// By a distance alone; larger is worse.
+    pub fn of_distance(distance: f64) -> Self {
+        Self { class: 0, distance }
+    }
+
+    /// `Greater` if this one is worse.
+    pub fn cmp_worse(&self, other: &Self) -> Ordering {
+        let by_distance = self.distance.total_cmp(&other.distance);
+        self.class.cmp(&other.class).then(by_distance)
+    }
+}
+
+/// How bad a seed's sample is for an expectation; `None` if it has nothing to say. [`judge`] calls that seed the worst whose rank is.
+pub fn rank(scenario: &Scenario, expect: &scenario::Expect, sample: &Sample) -> Option<Rank> {
+    let judge = Judge::of(scenario, expect);
+    judge.one(sample).map(|one| judge.rank(one))
 }
 
 #[cfg(test)]

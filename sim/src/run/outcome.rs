@@ -11,6 +11,7 @@ use crate::{
     invariant::{self, Finding},
     metric::{Sample, SeedLog, evaluate, timeline},
     oracle::judge::OracleSample,
+    plot::{self, SeedPlots},
     scenario::Scenario,
     world::trace::TraceHash,
 };
@@ -34,6 +35,9 @@ pub struct SeedOutcome {
     pub pending: Vec<String>,
     /// Faults that ended without having had any effect.
     pub idle_faults: Vec<String>,
+    /// What it looked like over time. Taken out by whoever keeps it (`plot::keep`): a run of many seeds cannot hold all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plots: Option<Box<SeedPlots>>,
     /// What it took to compute.
     pub cost: Cost,
 }
@@ -75,17 +79,19 @@ impl SeedOutcome {
             ended_at: run.ended_at,
         };
         let expects = scenario.expects.iter();
+        let oracles: Vec<OracleSample> = scenario
+            .oracles
+            .iter()
+            .map(|oracle| OracleSample::of(&log, oracle))
+            .collect();
         Self {
             seed: run.seed,
             trace_hash: format!("{:016x}", trace_hash(run)),
             samples: expects
                 .map(|e| evaluate::expectation(&log, &e.that, &e.window))
                 .collect(),
-            oracles: scenario
-                .oracles
-                .iter()
-                .map(|oracle| OracleSample::of(&log, oracle))
-                .collect(),
+            plots: Some(Box::new(plot::of(&log, &oracles))),
+            oracles,
             findings: invariant::check(&log),
             timeline: timeline::moments(&log),
             pending: run.pending.clone(),

@@ -87,7 +87,8 @@ pub enum PoolError {
     },
 }
 
-/// Runs `seeds` in `jobs` worker processes; `each` is told of every outcome as it arrives. Gives them sorted by seed.
+/// Runs `seeds` in `jobs` worker processes; `each` is told of every outcome as it arrives, and may take out of it what need not be
+/// held until the end. Gives them sorted by seed.
 ///
 /// # Errors
 /// The first that happened; seeds that were not started by then are not run.
@@ -95,7 +96,7 @@ pub fn run(
     job: &Job,
     seeds: &[u64],
     jobs: usize,
-    each: impl Fn(&SeedOutcome) + Sync,
+    each: impl Fn(&mut SeedOutcome) + Sync,
 ) -> Result<Vec<SeedOutcome>, PoolError> {
     let program = std::env::current_exe().map_err(PoolError::Start)?;
     let queue = Mutex::new(seeds.iter().copied());
@@ -129,7 +130,7 @@ fn serve(
     program: &Path,
     queue: &Mutex<impl Iterator<Item = u64>>,
     stop: &AtomicBool,
-    each: &(impl Fn(&SeedOutcome) + Sync),
+    each: &(impl Fn(&mut SeedOutcome) + Sync),
 ) -> Result<Vec<SeedOutcome>, PoolError> {
     let mut outcomes = Vec::new();
     let mut child: Option<Worker> = None;
@@ -141,8 +142,8 @@ fn serve(
             Some(worker) => worker,
             None => child.insert(Worker::start(job, program)?),
         };
-        let outcome = worker.run(seed)?;
-        each(&outcome);
+        let mut outcome = worker.run(seed)?;
+        each(&mut outcome);
         outcomes.push(outcome);
     }
     Ok(outcomes)
