@@ -2,6 +2,7 @@
 //!
 //! - `bad_file`: sixteen errors of one file, in one go, with their codes and carets
 //! - `syntax`: a file that is not TOML
+//! - `warnings`: what looks wrong before a run
 //! - `annotations`: the same findings for machines
 //! - exit codes of `check` and `explain`
 //! - `schema`: the shipped JSON Schema is the one that the tables of keys make
@@ -46,6 +47,25 @@ fn a_file_that_is_not_toml_is_blamed_at_the_bracket() {
     let at = golden.find("error[E0001]").expect("the second file");
     let found = findings("syntax.toml", Format::Human);
     assert_eq!(found.trim_end(), golden[at..].trim_end());
+}
+
+/// Guarantees: W0601 to W0605 are found with the figures of closed forms, and blame the value that is to change.
+#[test]
+fn what_looks_wrong_is_told_before_a_run() {
+    let path = fixture("warned.toml");
+    let loaded = scenario::load(&path, &[]).unwrap_or_else(|report| panic!("{report}"));
+    let shown = loaded.warnings.render(Format::Human, false);
+    let folder = path.parent().expect("a folder").display().to_string() + "/";
+    let shown = shown.replace(&folder, "");
+    let scenarios = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace")
+        .join("scenarios");
+    let shown = shown.replace(&scenarios.display().to_string(), "scenarios");
+    for code in ["W0601", "W0602", "W0603", "W0604", "W0605"] {
+        assert!(shown.contains(code), "{code}:\n{shown}");
+    }
+    insta::assert_snapshot!("warnings", shown);
 }
 
 #[test]

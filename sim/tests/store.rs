@@ -27,7 +27,7 @@ use backroom_sim::{
     event::{Event, MachineId, OrderId, Payment, Recorder, Stamped},
     scenario::{
         ClassSpec, Discipline, DiskSpec, Failover, Fidelity, FlowStep, Hq, LinkSpec, Loss, Node,
-        OfflinePayments, OnPowerCut, Orders, QueueSpec, Role, Scenario, Telemetry,
+        OfflinePayments, OnPowerCut, OrderArrivals, Orders, QueueSpec, Role, Scenario, Telemetry,
     },
     store::{
         self, Context, Directory,
@@ -168,6 +168,7 @@ fn small_store(duration: Duration) -> Scenario {
         failover: None,
         orders: Some(Orders {
             from: vec!["kiosk".into(), "pos".into()],
+            arrivals: OrderArrivals::Poisson,
             peak_per_hour: 600.0,
             profile: None,
             items: Dist::Geometric { mean: 2.2 },
@@ -272,6 +273,7 @@ impl Store {
             scenario: Arc::clone(&self.scenario),
             recorder: self.recorder.clone(),
             machines: Arc::clone(&self.machines),
+            run_seed: 1,
             refusals: Default::default(),
         }
     }

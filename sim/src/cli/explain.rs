@@ -1,8 +1,9 @@
 //! `backroom explain`: a scenario in words, a finding's code, the metrics, the faults.
 //!
 //! The story is told from the resolved scenario, so it is what a run would play; what theory predicts for it is computed from
-//! declared figures. Next: `explain/story`, which tells it.
+//! declared figures. Next: `explain/story`, which tells it; `explain/cost`, its last pages.
 
+mod cost;
 mod story;
 
 use std::{fmt::Write as _, path::PathBuf};
@@ -145,6 +146,12 @@ pub fn metrics() -> String {
         }
         out.push('\n');
     }
+    out.push_str(
+        "Functions: of samples count, sum, mean, min, max, last, delta, rate, share, gap,\n\
+         recovery, time_to and percentiles; of a counter count, sum, last, delta, rate,\n\
+         ratio, gap and time_to; of a level min, max, mean, last, delta, share,\n\
+         recovery and time_to.\n\n",
+    );
     out.push_str(
         "Every metric also has the dimensions region and stores, which matter in fleets.\n",
     );

@@ -80,6 +80,7 @@ mod tests {
         scenario.nodes.insert("kds".into(), display);
         scenario.orders = Some(Orders {
             from: Vec::new(),
+            arrivals: crate::scenario::OrderArrivals::Poisson,
             peak_per_hour: 60.0,
             profile: None,
             items: Dist::Const(1.0),

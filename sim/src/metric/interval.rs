@@ -4,6 +4,8 @@
 //! `judge`. Samples of one kind count as independent of each other: a burst of telemetry items that travelled together makes an
 //! interval narrower than it should be, which more seeds put right and more items do not.
 
+use crate::dist::inverse_normal;
+
 /// An interval; an end that the samples do not bound is infinite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
@@ -71,47 +73,6 @@ pub fn agreeing_seeds(confidence: f64) -> u64 {
 /// The standard normal deviate that leaves `1 - confidence` in both tails together: 1.96 for 0.95.
 fn normal(confidence: f64) -> f64 {
     -inverse_normal((1.0 - confidence) / 2.0)
-}
-
-/// The inverse of the standard normal distribution below one half: Acklam's rational approximation, relative error below 1.2e-9.
-fn inverse_normal(p: f64) -> f64 {
-    const A: [f64; 6] = [
-        -3.969_683_028_665_376e1,
-        2.209_460_984_245_205e2,
-        -2.759_285_104_469_687e2,
-        1.383_577_518_672_69e2,
-        -3.066_479_806_614_716e1,
-        2.506_628_277_459_239,
-    ];
-    const B: [f64; 5] = [
-        -5.447_609_879_822_406e1,
-        1.615_858_368_580_409e2,
-        -1.556_989_798_598_866e2,
-        6.680_131_188_771_972e1,
-        -1.328_068_155_288_572e1,
-    ];
-    const C: [f64; 6] = [
-        -7.784_894_002_430_293e-3,
-        -3.223_964_580_411_365e-1,
-        -2.400_758_277_161_838,
-        -2.549_732_539_343_734,
-        4.374_664_141_464_968,
-        2.938_163_982_698_783,
-    ];
-    const D: [f64; 4] = [
-        7.784_695_709_041_462e-3,
-        3.224_671_290_700_398e-1,
-        2.445_134_137_142_996,
-        3.754_408_661_907_416,
-    ];
-    let poly = |all: &[f64], x: f64| all.iter().fold(0.0, |sum, c| sum * x + c);
-    if p < 0.024_25 {
-        let x = (-2.0 * p.ln()).sqrt();
-        return poly(&C, x) / (poly(&D, x) * x + 1.0);
-    }
-    let x = p - 0.5;
-    let r = x * x;
-    poly(&A, r) * x / (poly(&B, r) * r + 1.0)
 }
 
 /// Student's t that leaves `1 - confidence` in both tails together, for `n` degrees of freedom.

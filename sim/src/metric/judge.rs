@@ -29,6 +29,15 @@ pub const MIN_SAMPLES_TAIL: u64 = 100;
 /// Samples that any other quantile or a share needs.
 pub const MIN_SAMPLES: u64 = 30;
 
+/// Samples that a function needs, of all seeds together.
+pub fn needed(function: Function, asked: Option<u64>) -> u64 {
+    asked.unwrap_or(match function {
+        Function::Quantile(q) if q >= 0.99 => MIN_SAMPLES_TAIL,
+        Function::Mean => 1,
+        _ => MIN_SAMPLES,
+    })
+}
+
 /// Judges an expectation; `samples` are those of the seeds that were run, each with its seed.
 pub fn judge(
     scenario: &Scenario,
@@ -318,15 +327,10 @@ impl Judge {
                 counted.then_some(*of as u64),
             ),
         };
-        let needed = match self.function {
-            Function::Quantile(q) if q >= 0.99 => MIN_SAMPLES_TAIL,
-            Function::Mean => 1,
-            _ => MIN_SAMPLES,
-        };
         // An interval knows by itself when samples are too few.
         let needed = match expect.confidence {
             Some(_) => expect.min_samples.unwrap_or(1),
-            None => expect.min_samples.unwrap_or(needed),
+            None => needed(self.function, expect.min_samples),
         };
         (out.value, out.samples) = (value, samples);
         out.verdict = match (value, samples) {

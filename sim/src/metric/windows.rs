@@ -57,17 +57,12 @@ pub fn stretches(window: &Window, scenario: &Scenario) -> Vec<Stretch> {
                 })
                 .collect()
         }
-        Window::Between { start, end, except } => {
-            let gaps = except.iter().flat_map(|fault| occurrences(scenario, fault));
-            without(
-                Stretch {
-                    start: *start,
-                    end: *end,
-                },
-                gaps,
-                scenario.duration,
-            )
-        }
+        Window::Between { start, end, except } => days(*start, *end, scenario.duration)
+            .flat_map(|day| {
+                let gaps = except.iter().flat_map(|fault| occurrences(scenario, fault));
+                without(day, gaps, scenario.duration)
+            })
+            .collect(),
         Window::OutsideFaults => {
             let gaps = scenario
                 .faults
@@ -149,6 +144,24 @@ fn occurrences(
     found
         .into_iter()
         .flat_map(|f| f.windows.iter().map(|w| (w.start, w.end)))
+}
+
+/// One stretch a day, from the day before the first one: a run may start within it. Where clocks change, by 24 hours all the same.
+fn days(start: Duration, end: Duration, end_of_run: Duration) -> impl Iterator<Item = Stretch> {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let before = end.checked_sub(DAY).map(|end| Stretch {
+        start: start.saturating_sub(DAY),
+        end,
+    });
+    let one = move |n: u32| {
+        let by = DAY.checked_mul(n)?;
+        let start = start.checked_add(by).filter(|start| *start < end_of_run)?;
+        Some(Stretch {
+            start,
+            end: end.checked_add(by)?,
+        })
+    };
+    before.into_iter().chain((0..).map_while(one))
 }
 
 fn without(

@@ -54,7 +54,7 @@ pub struct SeedRun {
     pub ended_at: Duration,
     /// What had not arrived when the settle phase gave up; empty if everything had.
     pub pending: Vec<String>,
-    /// The engine's own figures.
+    /// The engine's own figures, but for what the links carried.
     pub world: WorldReport,
 }
 
@@ -85,7 +85,7 @@ pub fn run(scenario: &Arc<Scenario>, seed: u64, options: Options) -> Result<Seed
 
     let of_world = scenario.clone();
     let line = spec.line.clone();
-    let ((mut events, pending), report) = world::run(&spec, |world| async move {
+    let ((mut events, pending), mut report) = world::run(&spec, |world| async move {
         let refusals = Refusals::default();
         if let Some(line) = line {
             refusals.use_line(&line);
@@ -103,16 +103,16 @@ pub fn run(scenario: &Arc<Scenario>, seed: u64, options: Options) -> Result<Seed
     })?;
     // Stable: what happened at one instant stays in the order in which it happened.
     events.sort_by_key(|e| e.at);
-    let links = report
-        .carried
-        .iter()
+    // Moved, not copied: a line that is busy every second of two weeks has a million entries.
+    let links = std::mem::take(&mut report.carried)
+        .into_iter()
         .map(|((link, way, class), carried)| LinkBytes {
-            link: link.clone(),
-            upwards: *way == Way::Up,
-            class: *class,
-            carried: carried.bytes.clone(),
-            lost: carried.lost.clone(),
-            packets: carried.packets.clone(),
+            link,
+            upwards: way == Way::Up,
+            class,
+            carried: carried.bytes,
+            lost: carried.lost,
+            packets: carried.packets,
         })
         .collect();
     Ok(SeedRun {
@@ -210,6 +210,7 @@ impl Director {
         let (scenario, recorder) = (self.scenario.clone(), self.recorder.clone());
         let machines = self.directory.clone();
         let refusals = self.refusals.clone();
+        let run_seed = self.seed;
         move |env| Context {
             env,
             id,
@@ -218,6 +219,7 @@ impl Director {
             scenario,
             recorder,
             machines,
+            run_seed,
             refusals,
         }
     }

@@ -95,7 +95,11 @@ pub(super) async fn wait(director: &Director) -> (Vec<Stamped>, Vec<String>) {
     loop {
         let new = director.recorder.take();
         new.iter().for_each(|e| tally.add(&e.event));
-        events.extend(new);
+        // The first time it is the whole run's: copied, it would be there twice.
+        match events.is_empty() {
+            true => events = new,
+            false => events.extend(new),
+        }
         let pending = tally.pending();
         if pending.is_empty() || director.world.now() >= deadline {
             return (events, pending);

@@ -78,10 +78,16 @@ finding_codes! {
     W0601 "backlog never drains"
         "More telemetry arrives than the collector may send, so a backlog grows for ever. The warning names the rate at which it \
          breaks even."
+    W0602 "expectation can never be judged"
+        "The window of the expectation never happens, or it will hardly have as many samples in it as the function needs. Run more \
+         seeds, widen the window, or set `min_samples` lower and know what that means."
     W0603 "oracle is skipped"
-        "The `when` of an oracle does not hold for these settings, so its closed form is not compared."
+        "The `when` of an oracle does not hold for these settings, or at some points of the sweep, so its closed form is not compared there."
     W0604 "faults overlap"
         "Two faults change the same link at the same time; the one that began last wins."
+    W0605 "allowance is too small"
+        "The data allowance of the backup line lasts for less time at the full rate of the line than the primary line is out within one \
+         period of the allowance. Whether it is used up depends on what the backup may carry."
     W0606 "no recording found"
         "No recording is there yet. It is looked for again when a run needs it."
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use backroom_collector::config::{
     Diagnostic, Sink, Sources, Span,
-    codes::{E0002, E0003, E0101, E0104, E0108, E0109, E0110},
+    codes::{E0002, E0003, E0101, E0104, E0107, E0108, E0109, E0110},
     diagnostic::{FileId, Origin},
     did_you_mean,
     tree::{self, Entry, Node, Table, Value},
@@ -38,6 +38,27 @@ pub(super) struct Merged {
 #[derive(Debug)]
 pub(super) struct Unreadable(pub(super) std::io::Error);
 
+/// 64: a scenario with its templates has three or four.
+const FILES_MAX: usize = 64;
+
+/// 4 MiB: a thousand times the largest that anybody writes by hand.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// A whole file, unless it is something else than a text that somebody wrote.
+fn read_text(path: &Path) -> std::io::Result<String> {
+    use std::io::{Error, ErrorKind, Read as _};
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > FILE_BYTES_MAX {
+        true => Err(Error::new(
+            ErrorKind::InvalidData,
+            format!("it is longer than {FILE_BYTES_MAX} bytes"),
+        )),
+        false => Ok(text),
+    }
+}
+
 /// Reads a file with its templates and overrides. Everything wrong goes to `sink`; what could be read is returned.
 ///
 /// # Errors
@@ -48,7 +69,7 @@ pub(super) fn load(
     sources: &mut Sources,
     sink: &Sink,
 ) -> Result<Merged, Unreadable> {
-    let text = std::fs::read_to_string(path).map_err(Unreadable)?;
+    let text = read_text(path).map_err(Unreadable)?;
     let main = sources.add(path.display().to_string(), text);
     let mut stack = vec![normal(path)];
     let (table, is_template) = with_templates(main, path, &mut stack, sources, sink);
@@ -113,7 +134,18 @@ fn with_templates(
             );
             continue;
         }
-        match std::fs::read_to_string(&template) {
+        // Files that use others twice each would be read a million times at a depth of twenty.
+        if sources.iter().count() >= FILES_MAX {
+            sink.push(
+                Diagnostic::error(&E0107, format!("more than {FILES_MAX} files are used"))
+                    .at(whole, "one too many")
+                    .help(String::from(
+                        "templates that use each other count every time",
+                    )),
+            );
+            break;
+        }
+        match read_text(&template) {
             Err(err) => sink.push(
                 Diagnostic::error(&E0002, format!("cannot read `{}`", template.display()))
                     .at(whole, err.to_string()),

@@ -1,18 +1,20 @@
 //! The scenario language: types, parsing with spans, resolution, diagnostics, schema.
 //!
 //! [`load`] is the one way in, for `check`, `run` and `explain` alike. What a text means is decided in this order: `merge`
-//! (one tree out of templates, file and overrides), `resolve` (names and units), `warn` (what can be known without a run).
+//! (one tree out of templates, file and overrides), `resolve` (names and units), `warn` (what can be known without a run, by `foresee`).
 //! The tables that everything goes by are `shapes` (keys), `fault::table` (faults), `metric::catalogue` (metrics) and
 //! `models` (closed forms).
 
 pub mod codes;
 pub mod expr;
+pub mod foresee;
 mod lock;
 mod merge;
 mod model;
 pub mod models;
 pub mod parse;
 mod paths;
+mod replay;
 mod resolve;
 mod schema;
 pub mod shapes;

@@ -263,7 +263,9 @@ pub struct DataCap {
 pub struct Orders {
     /// Node groups that take them.
     pub from: Vec<String>,
-    /// Orders per hour of the whole store at the profile's peak.
+    /// When customers come.
+    pub arrivals: OrderArrivals,
+    /// Orders per hour of the whole store at the profile's peak; 0 where arrivals are listed.
     pub peak_per_hour: f64,
     /// Share of the peak by hour and day; `None` is 1 always.
     pub profile: Option<Profile>,
@@ -271,6 +273,33 @@ pub struct Orders {
     pub items: Dist,
     /// What an order causes, in order.
     pub flow: Vec<FlowStep>,
+}
+
+/// When customers come, under the rate of the store.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OrderArrivals {
+    /// Independent of each other.
+    Poisson,
+    /// Evenly spaced at each machine.
+    Constant,
+    /// In bursts: counts of an interval are negative binomial, with variance `m + m^2 / dispersion`.
+    NegBin {
+        /// More than zero; the larger, the nearer to Poisson.
+        dispersion: f64,
+        /// The interval.
+        per: Duration,
+    },
+    /// Calm and rush in turn, of exponential length, the same for the whole store.
+    Mmpp {
+        /// Mean length of a calm.
+        calm: Duration,
+        /// Mean length of a rush.
+        rush: Duration,
+        /// How many times as fast they come in a rush; at least 1.
+        factor: f64,
+    },
+    /// At these virtual times, in order; machines take them in turn.
+    At(std::sync::Arc<[Duration]>),
 }
 
 /// Share of the busiest hour, store-local time.

@@ -24,6 +24,56 @@ fn ok(result: Result<Loaded, Report>) -> Loaded {
     result.unwrap_or_else(|report| panic!("{report}"))
 }
 
+/// Orders may be listed in place of a rate: by times of day, or as they were recorded.
+#[test]
+fn orders_come_as_they_are_listed() {
+    let listed = |sets: &[&str]| match ok(lunch(sets)).scenario.orders.expect("orders").arrivals {
+        OrderArrivals::At(all) => all.iter().map(Duration::as_secs).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    let times = "traffic.orders.arrivals=schedule(12:00, 11:45, 09:00)";
+    assert_eq!(listed(&[times]), [900, 1800]);
+    assert_eq!(
+        listed(&[times, "duration=25h"]),
+        [900, 1800, 77_400, 87_300, 88_200]
+    );
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("orders.csv");
+    std::fs::write(&file, "till,at\n1,12.5\n2,7\n1,99999\n").expect("it has room");
+    let set = |column: &str| {
+        let file = file.display();
+        format!("traffic.orders.arrivals=replay({file}, column={column})")
+    };
+    assert_eq!(listed(&[&set("at")]), [7, 12]);
+    assert_eq!(listed(&[&set("2")]), [7, 12]);
+    let told = |set: &str, code: &str, title: &str| {
+        let report = lunch(&[set]).expect_err("it is wrong");
+        let first = &report.list[0];
+        assert_eq!(first.code.map(|c| c.id), Some(code), "{report}");
+        assert!(first.title.contains(title), "{report}");
+    };
+    told(
+        &set("when"),
+        "E0105",
+        "it has no column `when`; its first row is till, at",
+    );
+    told(
+        "traffic.orders.arrivals=replay(none.csv, column=at)",
+        "E0112",
+        "none.csv",
+    );
+    std::fs::write(&file, "at\nlater\n").expect("it has room");
+    told(&set("at"), "E0105", "line 2: `later` is neither");
+    std::fs::write(&file, b"at\n\xff\xfe").expect("it has room");
+    told(&set("at"), "E0105", "it is not text");
+    told(
+        "traffic.orders.arrivals=mmpp(calm=1h, rush=0s, factor=2)",
+        "E0107",
+        "out of range",
+    );
+}
+
 #[test]
 fn the_lunch_scenario_means_what_it_says() {
     let loaded = ok(lunch(&[]));

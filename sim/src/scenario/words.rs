@@ -2,6 +2,8 @@
 //!
 //! Each parser blames exact bytes. Times that refer to faults stand in `time`, expectations in `parse`.
 
+use std::time::Duration;
+
 use backroom_collector::config::{
     codes::{E0106, E0107},
     did_you_mean,
@@ -16,8 +18,8 @@ use crate::dist::Dist;
 /// A distribution of times.
 pub static DIST_TIME: Grammar = Grammar {
     name: "a distribution of times",
-    doc: "a duration, or const(d), uniform(a, b), exp(mean=d), lognormal(p50=d, p99=d)",
-    pattern: r"^ *([0-9].*|(const|uniform|exp|lognormal)\(.*\)) *$",
+    doc: "a duration, or const(d), uniform(a, b), exp(mean=d), lognormal(p50=d, p99=d), weibull(p50=d, p99=d), pareto(p50=d, p99=d), quantiles(min=d, p50=d, …, max=d)",
+    pattern: r"^ *([0-9].*|(const|uniform|exp|lognormal|weibull|pareto|quantiles)\(.*\)) *$",
     examples: &[
         "lognormal(p50=17ms, p99=71ms)",
         "uniform(35s, 70s)",
@@ -31,8 +33,8 @@ pub static DIST_TIME: Grammar = Grammar {
 /// A distribution of counts.
 pub static DIST_COUNT: Grammar = Grammar {
     name: "a distribution of counts",
-    doc: "const(n), uniform(a, b), geometric(mean=n)",
-    pattern: r"^ *([0-9].*|(const|uniform|geometric|exp|lognormal)\(.*\)) *$",
+    doc: "const(n), uniform(a, b), geometric(mean=n), lognormal(p50=n, p99=n), quantiles(min=n, p50=n, …, max=n)",
+    pattern: r"^ *([0-9].*|(const|uniform|geometric|exp|lognormal|weibull|pareto|quantiles)\(.*\)) *$",
     examples: &["geometric(mean=2.2)", "const(1)"],
     units: &[],
     check: |text| dist_count(text).map(drop),
@@ -71,9 +73,16 @@ pub static CONFIDENCE: Grammar = Grammar {
 /// When things arrive.
 pub static ARRIVALS: Grammar = Grammar {
     name: "an arrival process",
-    doc: "poisson, constant, negbin(dispersion=k), mmpp(…), schedule(HH:MM, …), replay(file, column)",
+    doc: "poisson, constant, negbin(dispersion=k), mmpp(calm=…, rush=…, factor=…), schedule(HH:MM, …), replay(file, column=…)",
     pattern: r"^(poisson|constant|(negbin|mmpp|schedule|replay)\(.*\))$",
-    examples: &["poisson", "constant", "schedule(04:30)"],
+    examples: &[
+        "poisson",
+        "constant",
+        "negbin(dispersion=2)",
+        "mmpp(calm=40m, rush=5m, factor=4)",
+        "schedule(04:30)",
+        "replay(orders.csv, column=placed_at)",
+    ],
     units: &[],
     check: |text| arrivals(text).map(drop),
 };
@@ -219,16 +228,34 @@ pub fn dist(text: &str, value: impl Fn(&str) -> Result<f64, TextError>) -> Resul
                 mean: mean.parse(value)?,
             })
         }
-        "lognormal" => {
-            let [p50_part, p99_part] = call.named(["p50", "p99"])?;
-            let (p50, p99) = (p50_part.parse(&value)?, p99_part.parse(&value)?);
-            if p50 <= 0.0 {
-                return Err(impossible(p50_part, "the median must be more than zero"));
+        "lognormal" | "weibull" | "pareto" => {
+            let [(q1, v1), (q2, v2)] = two_quantiles(&call, &value)?;
+            let last = call.args.len() - 1;
+            match call.name.text {
+                "lognormal" => Ok(Dist::log_normal((q1, v1), (q2, v2))),
+                "weibull" => Ok(Dist::weibull((q1, v1), (q2, v2))),
+                _ => Dist::pareto((q1, v1), (q2, v2)).ok_or_else(|| {
+                    impossible(
+                        call.args[last].1,
+                        "its tail is so heavy that it has no mean",
+                    )
+                }),
             }
-            if p99 < p50 {
-                return Err(impossible(p99_part, "less than the median"));
+        }
+        "quantiles" => {
+            let list = quantiles_of(&call, &value)?;
+            let is_whole = |list: &[(f64, f64)]| {
+                list.first().is_some_and(|q| q.0 == 0.0) && list.last().is_some_and(|q| q.0 == 1.0)
+            };
+            match is_whole(&list) {
+                true => Ok(Dist::Quantiles(list)),
+                false => Err(TextError::value(
+                    call.name.range(),
+                    "`quantiles` needs `min` and `max`",
+                    "an argument is missing",
+                )
+                .help(String::from("write quantiles(min=…, p50=…, max=…)"))),
             }
-            Ok(Dist::LogNormal { p50, p99 })
         }
         "geometric" => {
             let [mean_part] = call.named(["mean"])?;
@@ -246,10 +273,113 @@ pub fn dist(text: &str, value: impl Fn(&str) -> Result<f64, TextError>) -> Resul
         )
         .help(did_you_mean(
             other,
-            ["const", "uniform", "exp", "lognormal", "geometric"],
+            [
+                "const",
+                "uniform",
+                "exp",
+                "lognormal",
+                "weibull",
+                "pareto",
+                "quantiles",
+                "geometric",
+            ],
             "one of",
         ))),
     }
+}
+
+/// Most quantiles that a distribution is given by.
+const QUANTILES_MAX: usize = 64;
+
+/// Values by quantile: `p50=17ms`, `min` and `max`; growing in both. Without a name the first is the median and the second the p99.
+fn quantiles_of(
+    call: &Call<'_>,
+    value: impl Fn(&str) -> Result<f64, TextError>,
+) -> Result<Vec<(f64, f64)>, TextError> {
+    let mut list: Vec<(f64, f64)> = Vec::new();
+    if call.args.len() > QUANTILES_MAX {
+        return Err(TextError::new(
+            &E0107,
+            call.name.range(),
+            format!("more than {QUANTILES_MAX} percentiles"),
+            "too many",
+        ));
+    }
+    for (index, (key, at)) in call.args.iter().enumerate() {
+        let q = match key.map(|k| k.text) {
+            Some("min") => Some(0.0),
+            Some("max") => Some(1.0),
+            Some(name) => super::parse::quantile(name),
+            None => [0.5, 0.99].get(index).copied(),
+        };
+        let blame = key.unwrap_or(*at);
+        let Some(q) = q else {
+            return Err(TextError::value(
+                blame.range(),
+                format!("`{}` has no argument `{}`", call.name.text, blame.text),
+                "not a percentile",
+            )
+            .help(String::from(
+                "write percentiles such as p50=…, p90=…, p99=…",
+            )));
+        };
+        let found = at.parse(&value)?;
+        if let Some((before, least)) = list.last().copied() {
+            if q <= before {
+                return Err(TextError::new(
+                    &E0107,
+                    blame.range(),
+                    format!("`{}` is out of order", call.name.text),
+                    "percentiles grow",
+                ));
+            }
+            if found < least {
+                return Err(TextError::new(
+                    &E0107,
+                    at.range(),
+                    format!("`{}` cannot be", call.name.text),
+                    "less than a lower percentile",
+                ));
+            }
+        }
+        list.push((q, found));
+    }
+    Ok(list)
+}
+
+/// Two percentiles, the lower one more than zero.
+fn two_quantiles(
+    call: &Call<'_>,
+    value: impl Fn(&str) -> Result<f64, TextError>,
+) -> Result<[(f64, f64); 2], TextError> {
+    let list = quantiles_of(call, value)?;
+    let [low, high] = list.as_slice() else {
+        return Err(TextError::value(
+            call.name.range(),
+            format!("`{}` needs two percentiles", call.name.text),
+            format!("{} given", list.len()),
+        )
+        .help(format!("write {}(p50=…, p99=…)", call.name.text)));
+    };
+    for ((q, _), (key, _)) in list.iter().zip(&call.args) {
+        if let (true, Some(key)) = (*q <= 0.0 || *q >= 1.0, key) {
+            return Err(TextError::value(
+                key.range(),
+                format!("`{}` has no argument `{}`", call.name.text, key.text),
+                "not a percentile",
+            )
+            .help(String::from("write percentiles such as p50=…, p99=…")));
+        }
+    }
+    if low.1 <= 0.0 {
+        return Err(TextError::new(
+            &E0107,
+            call.args[0].1.range(),
+            format!("`{}` cannot be", call.name.text),
+            "must be more than zero",
+        ));
+    }
+    Ok([*low, *high])
 }
 
 /// How sure a verdict must be, as a fraction.
@@ -316,8 +446,29 @@ pub enum Arrivals {
     Constant,
     /// At these times of day, in seconds since midnight.
     Schedule(Vec<u32>),
-    /// Known to the language, not run in this version.
-    Other(String),
+    /// In bursts.
+    NegBin {
+        /// More than zero.
+        dispersion: f64,
+        /// The interval whose counts it is about; a minute unless given.
+        per: Duration,
+    },
+    /// Calm and rush in turn.
+    Mmpp {
+        /// Mean length of a calm.
+        calm: Duration,
+        /// Mean length of a rush.
+        rush: Duration,
+        /// How many times as fast in a rush.
+        factor: f64,
+    },
+    /// As recorded.
+    Replay {
+        /// The file, as written.
+        file: String,
+        /// The column with the times: its name, or its number from 1.
+        column: String,
+    },
 }
 
 /// An arrival process.
@@ -346,7 +497,15 @@ pub fn arrivals(text: &str) -> Result<Arrivals, TextError> {
             }
             Ok(Arrivals::Schedule(times))
         }
-        "negbin" | "mmpp" | "replay" => Ok(Arrivals::Other(call.name.text.to_owned())),
+        "negbin" => negbin(&call),
+        "mmpp" => mmpp(&call),
+        "replay" => {
+            let [file, column] = call.named(["file", "column"])?;
+            Ok(Arrivals::Replay {
+                file: file.text.to_owned(),
+                column: column.text.to_owned(),
+            })
+        }
         other => Err(TextError::new(
             &E0106,
             call.name.range(),
@@ -361,6 +520,61 @@ pub fn arrivals(text: &str) -> Result<Arrivals, TextError> {
             "one of",
         ))),
     }
+}
+
+/// A number from `least` to `most`.
+fn number_within(part: Part<'_>, least: f64, most: f64) -> Result<f64, TextError> {
+    let number = part.parse(plain_number)?;
+    if (least..=most).contains(&number) {
+        return Ok(number);
+    }
+    Err(TextError::new(
+        &E0107,
+        part.range(),
+        format!("`{}` is out of range", part.text),
+        format!("expected {least} to {most}"),
+    ))
+}
+
+/// A duration from one second to a year.
+fn stay(part: Part<'_>) -> Result<Duration, TextError> {
+    let time = part.parse(quantity::duration)?;
+    if (Duration::from_secs(1)..=Duration::from_secs(366 * 86_400)).contains(&time) {
+        return Ok(time);
+    }
+    Err(TextError::new(
+        &E0107,
+        part.range(),
+        format!("`{}` is out of range", part.text),
+        "expected 1s to 366d",
+    ))
+}
+
+fn negbin(call: &Call<'_>) -> Result<Arrivals, TextError> {
+    let has_per = call.args.len() > 1;
+    let (dispersion, per) = match has_per {
+        true => {
+            let [dispersion, per] = call.named(["dispersion", "per"])?;
+            (dispersion, stay(per)?)
+        }
+        false => {
+            let [dispersion] = call.named(["dispersion"])?;
+            (dispersion, Duration::from_secs(60))
+        }
+    };
+    Ok(Arrivals::NegBin {
+        dispersion: number_within(dispersion, 0.01, 1e6)?,
+        per,
+    })
+}
+
+fn mmpp(call: &Call<'_>) -> Result<Arrivals, TextError> {
+    let [calm, rush, factor] = call.named(["calm", "rush", "factor"])?;
+    Ok(Arrivals::Mmpp {
+        calm: stay(calm)?,
+        rush: stay(rush)?,
+        factor: number_within(factor, 1.0, 1e4)?,
+    })
 }
 
 /// An amount of money, in minor units.
@@ -500,6 +714,42 @@ mod tests {
             arrivals("schedule(04:30)").expect("schedule"),
             Arrivals::Schedule(vec![16_200])
         );
+        assert_eq!(
+            arrivals("negbin(dispersion=2)").expect("negbin"),
+            Arrivals::NegBin {
+                dispersion: 2.0,
+                per: Duration::from_secs(60)
+            }
+        );
+        assert!(matches!(
+            arrivals("mmpp(calm=40m, rush=5m, factor=4)"),
+            Ok(Arrivals::Mmpp { factor: 4.0, .. })
+        ));
+        assert!(matches!(
+            arrivals("replay(orders.csv, column=at)"),
+            Ok(Arrivals::Replay { column, .. }) if column == "at"
+        ));
+        let through = |text: &str| dist_time(text).expect(text);
+        assert_eq!(
+            through("quantiles(min=1ms, p50=10ms, max=1s)"),
+            Dist::Quantiles(vec![(0.0, 0.001), (0.5, 0.01), (1.0, 1.0)])
+        );
+        assert!(matches!(
+            through("weibull(p50=2m, p95=1h)"),
+            Dist::Weibull { .. }
+        ));
+        assert!(matches!(
+            through("pareto(p50=1s, p99=5s)"),
+            Dist::Pareto { .. }
+        ));
+        // The same line by other points of it.
+        let Dist::LogNormal { p50, p99 } = through("lognormal(p90=46.06ms, p99=71ms)") else {
+            panic!("a log-normal")
+        };
+        assert!(
+            (p50 / 0.027_1 - 1.0).abs() < 0.01 && (p99 / 0.071 - 1.0).abs() < 1e-6,
+            "{p50}"
+        );
         assert_eq!(seeds("1..=20").expect("seeds").len(), 20);
         assert_eq!(seeds("5").expect("count"), [1, 2, 3, 4, 5]);
         let at = start("2025-03-14T11:30:00-05:00").expect("start");
@@ -522,6 +772,31 @@ mod tests {
             "E0111",
             "lognromal",
         );
+        let come = |t: &str| arrivals(t).map(drop);
+        for (text, code, blamed) in [
+            ("negbin(dispersion=0)", "E0107", "0"),
+            ("negbin()", "E0105", "negbin"),
+            ("negbin(dispersion=2, per=10)", "E0103", "10"),
+            ("mmpp(calm=40m, rush=5m)", "E0105", "mmpp"),
+            ("mmpp(calm=40m, rush=5m, factor=0.5)", "E0107", "0.5"),
+            ("mmpp(calm=1ms, rush=5m, factor=2)", "E0107", "1ms"),
+            ("replay(orders.csv)", "E0105", "replay"),
+            ("poissom", "E0106", "poissom"),
+        ] {
+            check(come(text), text, code, blamed);
+        }
+        for (text, code, blamed) in [
+            ("weibull(p50=1s)", "E0105", "weibull"),
+            ("pareto(p50=1s, p99=1000s)", "E0107", "1000s"),
+            ("lognormal(p50=1s, p99=2s, p999=3s)", "E0105", "lognormal"),
+            ("lognormal(min=1s, p99=2s)", "E0105", "min"),
+            ("quantiles(p50=1s, max=2s)", "E0105", "quantiles"),
+            ("quantiles(min=1s, p90=2s, p50=3s, max=4s)", "E0107", "p50"),
+            ("quantiles(min=3s, max=2s)", "E0107", "2s"),
+            ("quantiles(min=1s, median=2s, max=3s)", "E0105", "median"),
+        ] {
+            check(time(text), text, code, blamed);
+        }
         check(
             time("lognormal(p50=3s, p99=2s)"),
             "lognormal(p50=3s, p99=2s)",

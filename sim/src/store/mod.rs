@@ -18,6 +18,7 @@ pub mod pos;
 pub mod signage;
 pub mod telemetry;
 
+mod arrivals;
 mod boot;
 mod http;
 mod journal;
@@ -71,6 +72,8 @@ pub struct Context<E> {
     pub recorder: Recorder,
     /// All machines of the store.
     pub machines: Arc<Directory>,
+    /// The run's seed, for what the whole store has in common; whatever is a machine's own comes from `env`.
+    pub run_seed: u64,
     /// What faults make of head office; other machines do not look at it.
     pub refusals: Refusals,
 }

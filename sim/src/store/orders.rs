@@ -1,25 +1,25 @@
-//! Orders: their numbers, their bytes on the wire, when customers come, and the source that takes them.
+//! Orders: their numbers, their bytes on the wire, and the source that takes them. When customers come is `arrivals`'s.
 //!
 //! A kiosk and a POS take orders in the same way: the customer confirms (`OrderPlaced`), the order goes to the broker, and
 //! with the broker's acknowledgement the store has accepted it (`OrderAccepted`). What happens next is `pos`'s business.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use backroom_collector::env::Env;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use opentelemetry::{KeyValue, trace::SpanKind};
 use rand::RngExt as _;
-use rand_chacha::ChaCha8Rng;
-use rand_distr::Distribution as _;
 use tokio::{sync::Semaphore, time::sleep};
 
 use super::{
-    Context, mqtt,
+    Context,
+    arrivals::{Arrivals, Place},
+    mqtt,
     telemetry::{Telemetry, TraceParent},
 };
 use crate::{
     event::{Event, OrderId},
-    scenario::{Orders, Profile, Role, Scenario},
+    scenario::Role,
 };
 
 /// Orders of one machine that the broker has not acknowledged; with so many waiting, new customers walk away.
@@ -95,76 +95,6 @@ pub(crate) fn order_topic(pos: &str) -> String {
     format!("orders/{pos}")
 }
 
-/// When customers come to one machine: a Poisson process whose rate follows the profile, store-local time.
-#[derive(Debug)]
-pub(crate) struct Arrivals {
-    /// Customers per second at the profile's peak.
-    peak: f64,
-    profile: Option<Profile>,
-    start: jiff::ZonedDateTime,
-    /// Virtual time at which they stop.
-    end: Duration,
-    rng: ChaCha8Rng,
-    /// The hour last looked at: from, to, rate.
-    hour: (Duration, Duration, f64),
-}
-
-impl Arrivals {
-    /// `share` is this machine's part of the store's orders.
-    fn new(scenario: &Scenario, orders: &Orders, share: f64, rng: ChaCha8Rng) -> Self {
-        Self {
-            peak: orders.peak_per_hour / 3600.0 * share,
-            profile: orders.profile.clone(),
-            start: scenario.start.clone(),
-            end: scenario.duration,
-            rng,
-            hour: (Duration::ZERO, Duration::ZERO, 0.0),
-        }
-    }
-
-    /// The first arrival after `from`; `None` if none comes before the end.
-    fn next(&mut self, from: Duration) -> Option<Duration> {
-        // Time change: an Exp(1) amount of expected customers has to pass.
-        let mut left: f64 = rand_distr::Exp1.sample(&mut self.rng);
-        let mut at = from;
-        while at < self.end {
-            let (until, rate) = self.rate(at);
-            let span = (until - at).as_secs_f64();
-            if rate * span >= left {
-                let arrival = at + Duration::from_secs_f64(left / rate);
-                return (arrival < self.end).then_some(arrival);
-            }
-            left -= rate * span;
-            at = until;
-        }
-        None
-    }
-
-    /// The rate at a virtual time, and until when it holds.
-    fn rate(&mut self, at: Duration) -> (Duration, f64) {
-        let Some(profile) = &self.profile else {
-            return (self.end.max(at), self.peak);
-        };
-        if !(self.hour.0..self.hour.1).contains(&at) {
-            let local = self
-                .start
-                .checked_add(at)
-                .expect("a run ends before the year 9999");
-            let into = Duration::new(
-                u64::from(local.minute().unsigned_abs()) * 60
-                    + u64::from(local.second().unsigned_abs()),
-                local.subsec_nanosecond().unsigned_abs(),
-            );
-            let day = usize::from(local.weekday().to_monday_zero_offset().unsigned_abs());
-            let hour = usize::from(local.hour().unsigned_abs());
-            let rate = self.peak * profile.hours[hour] * profile.days[day];
-            let left = Duration::from_secs(3600).saturating_sub(into);
-            self.hour = (at, at + left.max(Duration::from_millis(1)), rate);
-        }
-        (self.hour.1, self.hour.2)
-    }
-}
-
 /// Takes orders until the scenario's end, if this machine is one that takes them.
 ///
 /// Each goes to one POS: a kiosk's in turn to all of them, a POS's own to itself.
@@ -177,14 +107,11 @@ pub(crate) async fn take<E: Env>(
     let Some(orders) = &ctx.scenario.orders else {
         return;
     };
-    let sources = orders
-        .from
-        .iter()
-        .map(|group| ctx.machines.of_group(group).count())
-        .sum::<usize>();
-    if sources == 0 || !orders.from.contains(&ctx.group) {
-        return;
-    }
+    let groups = orders.from.iter();
+    let sources: Vec<&str> = groups
+        .flat_map(|group| ctx.machines.of_group(group))
+        .map(|machine| machine.name.as_str())
+        .collect();
     let own = ctx.machines.named(&ctx.name).map(|machine| machine.role);
     let desks: Vec<Arc<str>> = ctx
         .machines
@@ -196,11 +123,20 @@ pub(crate) async fn take<E: Env>(
         return;
     }
     let bytes = ctx.step("order.placed").map_or(0, |step| step.bytes.0);
+    let Some(index) = sources.iter().position(|name| *name == ctx.name) else {
+        return;
+    };
+    let place = Place {
+        index,
+        of: sources.len(),
+    };
     let mut arrivals = Arrivals::new(
         &ctx.scenario,
         orders,
-        1.0 / sources as f64,
+        place,
+        ctx.run_seed,
         ctx.rng("arrivals", boot),
+        ctx.rng("arrivals/bursts", boot),
     );
     let mut rng = ctx.rng("baskets", boot);
     let places = Arc::new(Semaphore::new(WAITING_MAX));
@@ -261,8 +197,6 @@ pub(crate) async fn take<E: Env>(
 
 #[cfg(test)]
 mod tests {
-    use rand::SeedableRng as _;
-
     use super::*;
 
     #[test]
@@ -282,56 +216,5 @@ mod tests {
         assert_eq!(Order::decode(&bytes), Some(order));
         assert_eq!(Order::decode(&order.encode(0)), Some(order));
         assert_eq!(Order::decode(&bytes[..ORDER_BYTES - 1]), None);
-    }
-
-    fn arrivals(profile: Option<Profile>, end: Duration) -> Arrivals {
-        Arrivals {
-            peak: 180.0 / 3600.0,
-            profile,
-            // A Friday.
-            start: "2025-03-14T11:30:00-05:00[-05:00]".parse().expect("a date"),
-            end,
-            rng: ChaCha8Rng::from_seed([3; 32]),
-            hour: (Duration::ZERO, Duration::ZERO, 0.0),
-        }
-    }
-
-    fn count(arrivals: &mut Arrivals, from: Duration, to: Duration) -> usize {
-        let mut at = from;
-        let mut count = 0;
-        while let Some(next) = arrivals.next(at) {
-            if next >= to {
-                break;
-            }
-            assert!(next > at || count == 0);
-            at = next;
-            count += 1;
-        }
-        count
-    }
-
-    #[test]
-    fn customers_come_at_the_declared_rate_and_stop_at_the_end() {
-        let hour = Duration::from_secs(3600);
-        let got = count(&mut arrivals(None, 100 * hour), Duration::ZERO, 100 * hour);
-        // 18,000 expected; four standard deviations are 537.
-        assert!((17_463..=18_537).contains(&got), "{got}");
-        assert_eq!(arrivals(None, hour).next(hour), None);
-    }
-
-    #[test]
-    fn the_profile_is_read_in_store_time() {
-        let mut profile = Profile {
-            hours: [0.0; 24],
-            days: [1.0; 7],
-        };
-        profile.hours[12] = 1.0;
-        profile.days[5] = 0.0;
-        let hour = Duration::from_secs(3600);
-        // From 11:30: nobody for half an hour, then one busy hour; nobody on Saturday.
-        let mut arrivals = arrivals(Some(profile), 48 * hour);
-        let first = arrivals.next(Duration::ZERO).expect("somebody comes");
-        assert!((hour / 2..hour * 3 / 2).contains(&first), "{first:?}");
-        assert_eq!(arrivals.next(hour * 3 / 2), None);
     }
 }

@@ -13,8 +13,8 @@ use crate::{
     fault::hq_reject,
     oracle::fluid::{self, Fluid},
     scenario::{
-        Fault, FaultKind, FaultWindow, Fidelity, LinkSpec, Loaded, Loss, Role, Scenario, Severity,
-        expr::Value, time::Clock,
+        Fault, FaultKind, FaultWindow, Fidelity, LinkSpec, Loaded, Loss, OrderArrivals, Orders,
+        Role, Scenario, Severity, expr::Value, foresee, time::Clock,
     },
 };
 
@@ -33,6 +33,8 @@ pub fn story(loaded: &Loaded) -> String {
     if loaded.stores > 1 {
         let _ = writeln!(out, "\nIts fleet has {} such stores.", loaded.stores);
     }
+    super::cost::cost(loaded, &mut out);
+    super::cost::origins(loaded, &mut out);
     let refusals = refusals(loaded);
     if !refusals.is_empty() {
         out.push_str("\nWhat keeps this version from running it\n");
@@ -76,7 +78,7 @@ fn store(scenario: &Scenario, out: &mut String) {
         );
     }
     if let Some(orders) = &scenario.orders {
-        let _ = writeln!(out, "  Orders: up to {:.0} an hour.", orders.peak_per_hour);
+        let _ = writeln!(out, "  Orders: {}.", customers(orders));
     }
     let collector = &scenario.collector;
     if let Some(telemetry) = &scenario.telemetry {
@@ -118,6 +120,24 @@ fn store(scenario: &Scenario, out: &mut String) {
         },
         backoff(collector.retry.backoff),
     );
+}
+
+fn customers(orders: &Orders) -> String {
+    let most = format!("up to {:.0} an hour", orders.peak_per_hour);
+    match &orders.arrivals {
+        OrderArrivals::Poisson => most,
+        OrderArrivals::Constant => format!("{most}, evenly spaced"),
+        OrderArrivals::NegBin { dispersion, per } => format!(
+            "{most}, in bursts (negative binomial by {}, dispersion {dispersion})",
+            show_duration(*per)
+        ),
+        OrderArrivals::Mmpp { calm, rush, factor } => format!(
+            "{most} on average; rushes of {} after {} of calm, {factor} times as fast",
+            show_duration(*rush),
+            show_duration(*calm)
+        ),
+        OrderArrivals::At(all) => format!("{} at listed times", all.len()),
+    }
 }
 
 fn role(role: Role, n: u32) -> &'static str {
@@ -166,6 +186,18 @@ fn dist(dist: &Dist) -> String {
         Dist::Exp { mean } => format!("{} on average", seconds(*mean)),
         Dist::LogNormal { p50, p99 } => format!("{} (p99 {})", seconds(*p50), seconds(*p99)),
         Dist::Geometric { mean } => format!("{mean} on average"),
+        Dist::Weibull { .. } | Dist::Pareto { .. } => {
+            format!("{} on average, with a long tail", seconds(dist.mean()))
+        }
+        Dist::Quantiles(list) => {
+            let of = |q: usize| seconds(list[q].1);
+            format!(
+                "{} to {}, {} on average",
+                of(0),
+                of(list.len() - 1),
+                seconds(dist.mean())
+            )
+        }
     }
 }
 
@@ -337,11 +369,24 @@ fn must_hold(scenario: &Scenario, out: &mut String) {
         };
         let _ = writeln!(
             out,
-            "  {:ids$}  {:texts$}  {}{warn}",
+            "  {:ids$}  {:texts$}  {}{warn}{}",
             expect.id,
             expect.text,
-            window(scenario, &expect.window)
+            window(scenario, &expect.window),
+            expected_samples(scenario, expect)
         );
+    }
+}
+
+/// How many samples an expectation will have to go by, where that can be foreseen.
+fn expected_samples(scenario: &Scenario, expect: &crate::scenario::Expect) -> String {
+    match foresee::samples(scenario, expect) {
+        Some(found) if !found.window.is_empty() => format!(
+            ", about {:.0} samples of the {} that it needs",
+            found.expected * scenario.seeds.len() as f64,
+            found.needed
+        ),
+        _ => String::new(),
     }
 }
 

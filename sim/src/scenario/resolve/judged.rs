@@ -21,6 +21,9 @@ use crate::scenario::{
     shapes, words,
 };
 
+/// Points of a sweep that are looked at one by one; a larger one takes weeks to run anyway.
+const POINTS_MAX: usize = 100_000;
+
 impl Cx<'_> {
     pub(super) fn expects(&self, names: &Names) -> Vec<Expect> {
         let mut expects = Vec::new();
@@ -137,6 +140,9 @@ impl Cx<'_> {
                 continue;
             }
             holds = false;
+            if self.root.get("sweep").is_some() {
+                continue;
+            }
             let is = found.map_or_else(
                 || String::from("is not set"),
                 |n| format!("is `{}`", self.sources.text(n.span).trim_matches('"')),
@@ -150,7 +156,75 @@ impl Cx<'_> {
                 .at(node.span, "the closed form holds for this only"),
             );
         }
+        self.skipped_points(f, when);
         holds
+    }
+
+    /// Reports how many points of the sweep a closed form does not hold at.
+    fn skipped_points(&self, f: &Fields<'_>, when: &Node) {
+        let Some(sweep) = self.root.get("sweep").and_then(Node::as_table) else {
+            return;
+        };
+        let Some(grid) = sweep.get("grid") else {
+            return;
+        };
+        let mut axes: Vec<(String, &[Node])> = Vec::new();
+        for (path, node) in self.settings(grid, DottedPath::default()) {
+            if let Value::Array(values) = &node.value {
+                axes.push((path.text(), values.as_slice()));
+            }
+        }
+        let points: usize = axes.iter().fold(1, |n, a| n.saturating_mul(a.1.len()));
+        if points == 0 || points > POINTS_MAX {
+            return;
+        }
+        let settings =
+            |node| -> Vec<(DottedPath, &Node)> { self.settings(node, DottedPath::default()) };
+        let conditions = settings(when);
+        let skips: Vec<_> = match sweep.get("skip").map(|n| &n.value) {
+            Some(Value::Array(list)) => list.iter().map(settings).collect(),
+            _ => Vec::new(),
+        };
+        // What a setting is at a point: its value on the axis, or the file's.
+        let is = |point: usize, path: &DottedPath, node: &Node| {
+            let mut rest = point;
+            for (name, values) in &axes {
+                let value = &values[rest % values.len()];
+                rest /= values.len();
+                if *name == path.text() {
+                    return same(value, node);
+                }
+            }
+            value_at(self.root, &path.names).is_some_and(|found| same(found, node))
+        };
+        let all = |point: usize, list: &[(DottedPath, &Node)]| {
+            list.iter().all(|(path, node)| is(point, path, node))
+        };
+        let run: Vec<usize> = (0..points)
+            .filter(|point| !skips.iter().any(|skip| all(*point, skip)))
+            .collect();
+        let left = run
+            .iter()
+            .filter(|point| !all(**point, &conditions))
+            .count();
+        if left == 0 {
+            return;
+        }
+        let id = f.table().text("id").unwrap_or_default();
+        let names: Vec<String> = conditions.iter().map(|(path, _)| path.text()).collect();
+        self.sink.push(
+            Diagnostic::warning(
+                &codes::W0603,
+                format!(
+                    "oracle `{id}` is skipped at {left} of {} points of the sweep",
+                    run.len()
+                ),
+            )
+            .at(
+                when.span,
+                format!("`{}` is another there", names.join("`, `")),
+            ),
+        );
     }
 
     /// The settings of a table, by dotted path; tables within are part of the path.

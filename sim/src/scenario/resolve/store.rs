@@ -18,8 +18,9 @@ use crate::{
     dist::Dist,
     scenario::{
         ClassSpec, DataCap, Discipline, DiskSpec, Failover, FlowStep, Hq, LinkSpec, Loss, Media,
-        Node as Group, OfflinePayments, OnPowerCut, Orders, Profile, QueueSpec, Role, Telemetry,
-        TraceFormat, TraceSpec, codes, merge,
+        Node as Group, OfflinePayments, OnPowerCut, OrderArrivals, Orders, Profile, QueueSpec,
+        Role, Telemetry, TraceFormat, TraceSpec, codes, merge, replay,
+        time::Clock,
         words::{self, Arrivals},
     },
 };
@@ -339,10 +340,7 @@ impl Cx<'_> {
             };
             let arrivals = f.text("arrivals", words::arrivals);
             match name.as_str() {
-                "orders" => {
-                    self.only_arrivals(&f, &arrivals, Arrivals::Poisson);
-                    traffic.orders = self.orders(&f, from, &profiles);
-                }
+                "orders" => traffic.orders = self.orders(&f, from, arrivals, &profiles),
                 "telemetry" => {
                     self.only_arrivals(&f, &arrivals, Arrivals::Constant);
                     traffic.telemetry = self.telemetry(&f);
@@ -403,9 +401,27 @@ impl Cx<'_> {
         &self,
         f: &Fields<'_>,
         from: Vec<String>,
+        arrivals: Option<Arrivals>,
         profiles: &ByName<Profile>,
     ) -> Option<Orders> {
-        let complete = self.needs(f, &["rate", "flow"]);
+        // What is listed has its rate already.
+        let is_listed = matches!(
+            arrivals,
+            Some(Arrivals::Schedule(_) | Arrivals::Replay { .. })
+        );
+        let complete = match is_listed {
+            true => self.needs(f, &["flow"]),
+            false => self.needs(f, &["rate", "flow"]),
+        };
+        // A template's rate cannot be taken away by the file that lists arrivals in its place.
+        let beside = || f.key_span("rate").file == f.key_span("arrivals").file;
+        if is_listed && f.has("rate") && beside() {
+            self.sink.push(
+                Diagnostic::error(&codes::E0209, "orders that are listed have no rate")
+                    .at(f.key_span("rate"), "a rate")
+                    .see(f.key_span("arrivals"), "a list"),
+            );
+        }
         let rate = f.node("rate");
         let (peak, profile) = match rate.and_then(Node::as_table) {
             Some(_) => {
@@ -426,15 +442,105 @@ impl Cx<'_> {
             };
             flow.extend(self.flow_step(&step));
         }
+        let arrivals = self.order_arrivals(f, arrivals?)?;
+        let peak = match arrivals {
+            OrderArrivals::At(_) => 0.0,
+            _ => peak?,
+        };
         complete.then_some(Orders {
             from,
-            peak_per_hour: peak? * 3600.0,
+            arrivals,
+            peak_per_hour: peak * 3600.0,
             profile,
             items: f
                 .text("items", words::dist_count)
                 .unwrap_or(Dist::Const(1.0)),
             flow,
         })
+    }
+
+    /// When customers come, with recordings read.
+    fn order_arrivals(&self, f: &Fields<'_>, arrivals: Arrivals) -> Option<OrderArrivals> {
+        Some(match arrivals {
+            Arrivals::Poisson => OrderArrivals::Poisson,
+            Arrivals::Constant => OrderArrivals::Constant,
+            Arrivals::NegBin { dispersion, per } => OrderArrivals::NegBin { dispersion, per },
+            Arrivals::Mmpp { calm, rush, factor } => OrderArrivals::Mmpp { calm, rush, factor },
+            Arrivals::Schedule(times) => {
+                // A template has no clock: whoever uses it has.
+                let (Some(clock), Some(duration)) = (&self.clock, self.duration) else {
+                    return Some(OrderArrivals::At(Vec::new().into()));
+                };
+                self.scheduled(f, &times, clock, duration)?
+            }
+            Arrivals::Replay { file, column } => {
+                let node = f.node("arrivals")?;
+                let path = self.file_in(node, &file)?;
+                let (Some(clock), Some(duration)) = (&self.clock, self.duration) else {
+                    return Some(OrderArrivals::At(Vec::new().into()));
+                };
+                match replay::read(&path, &column, clock, duration) {
+                    Ok(all) => OrderArrivals::At(all.into()),
+                    Err(why) => {
+                        let title = format!("cannot replay `{}`: {why}", path.display());
+                        let text = node.as_text().unwrap_or_default();
+                        self.sink.push(
+                            Diagnostic::error(&E0105, title)
+                                .at(node.within(0..text.len()), "recorded arrivals"),
+                        );
+                        return None;
+                    }
+                }
+            }
+        })
+    }
+
+    /// All occurrences of times of day within the run.
+    fn scheduled(
+        &self,
+        f: &Fields<'_>,
+        times: &[u32],
+        clock: &Clock,
+        duration: Duration,
+    ) -> Option<OrderArrivals> {
+        let mut all = Vec::new();
+        for second in times {
+            let mut at = clock.first(*second);
+            while at < duration {
+                all.push(at);
+                at = clock.next(*second, at + Duration::from_secs(1));
+                if all.len() > replay::ARRIVALS_MAX {
+                    let span = f.node("arrivals").map_or(f.span(), |n| n.span);
+                    let most = replay::ARRIVALS_MAX;
+                    self.sink.push(
+                        Diagnostic::error(&E0107, format!("more than {most} arrivals in this run"))
+                            .at(span, "too many")
+                            .help(String::from("shorten `duration`, or give a rate")),
+                    );
+                    return None;
+                }
+            }
+        }
+        all.sort_unstable();
+        Some(OrderArrivals::At(all.into()))
+    }
+
+    /// A file that a word within a text names; reports one that is not there.
+    fn file_in(&self, node: &Node, name: &str) -> Option<PathBuf> {
+        let path = merge::path_from(self.sources, node, name);
+        if path.is_file() {
+            return Some(path);
+        }
+        let text = node.as_text().unwrap_or_default();
+        let at = text.find(name).unwrap_or_default();
+        self.sink.push(
+            Diagnostic::error(
+                &codes::E0112,
+                format!("there is no file `{}`", path.display()),
+            )
+            .at(node.within(at..at + name.len()), "not found"),
+        );
+        None
     }
 
     fn flow_step(&self, f: &Fields<'_>) -> Option<FlowStep> {
