@@ -1,6 +1,7 @@
 //! Figures that expectations take from whole runs, in a small store: each is judged on what really happened, not on paper.
 //!
 //! - `patience`: how the collector waits when it is sent away, and what head office sees of it
+//! - `physics`: what the line and the machines permit, beside what was measured
 
 mod play;
 
@@ -88,4 +89,64 @@ that = "max(hq.new_sessions) <= 50/s"
     let sessions = found(&result, "sessions");
     assert_eq!(sessions.verdict, Verdict::Pass);
     assert!(sessions.value.expect("sessions") >= 1.0, "{sessions:?}");
+}
+
+/// Scenario: the uplink is cut from 60 to 120 s.
+/// Guarantees: beside a recovery stands what the line needs for that backlog, and it is near; beside a card payment and a switch stands
+/// what they take at best, and nothing is faster.
+#[test]
+fn physics() {
+    let scenario = store(
+        "5m",
+        r#"
+[[fault]]
+id = "cut"
+kind = "link.down"
+on = "uplink"
+at = "+90s"
+for = "60s"
+[[expect]]
+id = "back"
+that = "recovery(telemetry.backlog, below=64KiB) < 3m"
+window = "after cut"
+[[expect]]
+id = "cards"
+that = "p50(payment.auth) < 2s"
+[[expect]]
+id = "tickets"
+that = "mean(order.to_kds) < 2s"
+[[expect]]
+id = "switch"
+that = "time_to(failover.active == 'lte') < 40s"
+window = "during cut"
+[[expect]]
+id = "lag"
+that = "p50(telemetry.lag) < 10m"
+"#,
+    );
+    let result = judged(&scenario);
+    let beside = |id: &str| {
+        let found = found(&result, id);
+        let physics = found.physics.clone();
+        (found.value.expect("a value"), physics)
+    };
+    let (value, physics) = beside("back");
+    let physics = physics.unwrap_or_else(|| panic!("T1 knows: {result:#?}"));
+    assert_eq!(physics.model, "fluid_recovery");
+    assert!(
+        (0.5..2.0).contains(&(value / physics.value)),
+        "{value}: {physics:?}"
+    );
+    for (id, model) in [
+        ("cards", "payment_round_trip"),
+        ("tickets", "store_messages"),
+        ("switch", "failover_detection"),
+    ] {
+        let (value, physics) = beside(id);
+        let physics = physics.unwrap_or_else(|| panic!("{id}"));
+        assert_eq!(physics.model, model);
+        assert!(physics.value <= value, "{id}: {value}, {physics:?}");
+        assert!(physics.value > 0.0, "{id}: {physics:?}");
+    }
+    assert_eq!(beside("lag").1, None);
 }

@@ -231,6 +231,11 @@ fn inputs(samples: &[(u64, OracleSample)]) -> Vec<OracleInput> {
     first.inputs.iter().map(average).collect()
 }
 
+/// What T1 says of a recovery, with the figures of the run. Seconds.
+pub(super) fn fluid_theory(log: &SeedLog<'_>, question: &Oracle) -> Result<f64, Refusal> {
+    fluid_figures(log, question).map(|figures| figures.theory)
+}
+
 /// Takes T1's figures from a run.
 ///
 /// `a` is what the line carried of the class before the fault, all overhead counted; `c` the slowest of what the file allows on the way

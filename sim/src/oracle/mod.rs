@@ -15,6 +15,7 @@ pub mod loss;
 pub mod numeric;
 mod observed;
 pub mod outages;
+pub mod physics;
 pub mod queueing;
 pub mod retry;
 pub mod transport;

@@ -249,6 +249,7 @@ mod tests {
             seed,
             trace_hash: String::new(),
             samples: vec![Sample::Number { value }],
+            physics: Vec::new(),
             oracles: vec![],
             findings: crate::invariant::check(&log),
             timeline: vec![],

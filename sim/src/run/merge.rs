@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use backroom_reports::{Invariant, RunResult, SeedTrace, Verdict, exit};
+use backroom_reports::{Expectation, Invariant, Physics, RunResult, SeedTrace, Verdict, exit};
 
 use super::outcome::SeedOutcome;
 use crate::{
     invariant,
     metric::judge,
-    oracle::judge as oracles,
+    oracle::{judge as oracles, physics::Permitted},
     scenario::{Oracle, Scenario},
 };
 
@@ -50,7 +50,9 @@ pub fn merge(
                 .iter()
                 .map(|o| (o.seed, o.samples[i].clone()))
                 .collect();
-            judge::judge(scenario, expect, &samples)
+            let mut judged = judge::judge(scenario, expect, &samples);
+            judged.physics = physics(&judged, i, outcomes);
+            judged
         })
         .collect();
     let of_oracle = |(i, oracle): (usize, &Oracle)| {
@@ -108,6 +110,25 @@ pub fn merge(
     result.exit_code = exit::of_run(&result, asked.inconclusive);
     result.exit_reason = reason(&result);
     result
+}
+
+/// What was possible in the seed whose value is shown; of a value of all seeds, the mean of what was possible in each.
+fn physics(judged: &Expectation, i: usize, outcomes: &[SeedOutcome]) -> Option<Physics> {
+    let of = |outcome: &SeedOutcome| outcome.physics.get(i).cloned().flatten();
+    let of_all = judged.samples.is_some() || judged.interval.is_some();
+    let worst = judged.worst.as_ref().map(|worst| worst.seed);
+    let shown = outcomes
+        .iter()
+        .filter(|outcome| of_all || Some(outcome.seed) == worst);
+    let all: Vec<Permitted> = shown.filter_map(of).collect();
+    let first = all.first()?;
+    let mean = all.iter().map(|p| p.seconds).sum::<f64>() / all.len() as f64;
+    let mean = Permitted {
+        seconds: mean,
+        ..first.clone()
+    };
+    judged.value?;
+    Some(mean.shown())
 }
 
 /// Whether bulk media is scheduled while the scenario runs.

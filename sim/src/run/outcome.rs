@@ -10,7 +10,10 @@ use crate::{
     event::Event,
     invariant::{self, Finding},
     metric::{Sample, SeedLog, evaluate, timeline},
-    oracle::judge::OracleSample,
+    oracle::{
+        judge::OracleSample,
+        physics::{Permitted, permitted},
+    },
     plot::{self, SeedPlots},
     scenario::Scenario,
     world::trace::TraceHash,
@@ -27,6 +30,9 @@ pub struct SeedOutcome {
     pub samples: Vec<Sample>,
     /// By oracle, in file order.
     pub oracles: Vec<OracleSample>,
+    /// By expectation: what was possible at best, where a closed form knows.
+    #[serde(default)]
+    pub physics: Vec<Option<Permitted>>,
     /// By invariant, in the table's order.
     pub findings: Vec<Finding>,
     /// What happened when.
@@ -92,6 +98,11 @@ impl SeedOutcome {
                 .collect(),
             plots: Some(Box::new(plot::of(&log, &oracles))),
             oracles,
+            physics: scenario
+                .expects
+                .iter()
+                .map(|expect| permitted(&log, expect))
+                .collect(),
             findings: invariant::check(&log),
             timeline: timeline::moments(&log),
             pending: run.pending.clone(),
