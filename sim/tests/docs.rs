@@ -3,15 +3,20 @@
 //! - names of metrics, faults, findings, invariants, keys, in `docs/scenarios.md` and `docs/collector.md`
 //! - examples of the collector's configuration, read as the collector reads them
 //! - links between the documents
+//! - the README's table of scenarios, from the files themselves
 
 use std::path::{Path, PathBuf};
 
 use backroom_collector::config::{
     self, COLLECTOR,
+    quantity::show_duration,
     shape::{Shape, Ty},
 };
 use backroom_sim::{
-    fault::table::FAULTS, invariant::INVARIANTS, metric::catalogue::METRICS, scenario::codes,
+    fault::table::FAULTS,
+    invariant::INVARIANTS,
+    metric::catalogue::METRICS,
+    scenario::{self, codes},
 };
 
 fn root() -> PathBuf {
@@ -127,4 +132,52 @@ fn links_lead_somewhere() {
         }
     }
     assert_eq!(broken, Vec::<String>::new());
+}
+
+/// The table of shipped scenarios, from the files themselves.
+fn table_of_scenarios() -> String {
+    let folder = root().join("scenarios");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .expect("it is there")
+        .map(|entry| entry.expect("it is there").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+        .collect();
+    files.sort();
+    let mut table = String::from("| scenario | what it asks | simulated |\n|---|---|---|\n");
+    for file in files {
+        let loaded = scenario::load(&file, &[]).unwrap_or_else(|report| panic!("{report}"));
+        let scenario = &loaded.scenario;
+        let name = file.file_stem().expect("a name").to_string_lossy();
+        let length = show_duration(scenario.duration);
+        let checked = match loaded.refusals() {
+            Some(_) => ", checked only",
+            None => "",
+        };
+        let asks = scenario.description.replace('|', "\\|");
+        assert!(!asks.is_empty(), "{name} has no description");
+        table.push_str(&format!(
+            "| [{name}](scenarios/{name}.toml) | {asks} | {length}{checked} |\n"
+        ));
+    }
+    table
+}
+
+/// Guarantees: the README lists every shipped scenario as it describes itself. `BLESS_README=1` writes the table anew.
+#[test]
+fn the_table_of_scenarios_is_up_to_date() {
+    const BEGIN: &str = "<!-- scenarios: written by a test, see sim/tests/docs.rs -->\n";
+    const END: &str = "<!-- end of scenarios -->";
+    let text = read("README.md");
+    let (before, rest) = text.split_once(BEGIN).expect("where it begins");
+    let (found, after) = rest.split_once(END).expect("where it ends");
+    let expect = table_of_scenarios();
+    if std::env::var_os("BLESS_README").is_some() {
+        let text = format!("{before}{BEGIN}{expect}{END}{after}");
+        std::fs::write(root().join("README.md"), text).expect("written");
+        return;
+    }
+    assert!(
+        found == expect,
+        "run `BLESS_README=1 cargo test -p backroom-sim --test docs`; it should be:\n{expect}"
+    );
 }
