@@ -214,6 +214,7 @@ async fn classes_change() {
     config.classes = vec![Class {
         name: ClassName::new("till").unwrap(),
         signal: Signal::Traces,
+        rules: Vec::new(),
         quota: None,
         ttl: None,
         on_full: OnFull::Refuse,

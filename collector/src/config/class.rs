@@ -1,7 +1,7 @@
 //! `[class.NAME]`: classes of telemetry, each with a queue, a share of the disk and a policy of its own.
 //!
-//! In this version a class is a signal: it takes one, and each signal has one class. A signal that no class takes has a class
-//! of its own name with the policy of `[buffer]`. Next: `file`, which reads the rest.
+//! A class takes items of one signal: those that `match` says, or all that no class before it takes. What no class takes has a class
+//! of the signal's name with the policy of `[buffer]`. Next: `rules`, which reads `match`; `file`, which reads the rest.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use super::{
     diagnostic::Diagnostic,
     file::{GIVE_UP, give_up},
     grammar::{Grammar, TextError},
-    quantity,
+    quantity, rules,
     shape::{Key, Shape, Ty},
 };
 use crate::{
     core::class::{ClassName, NAME_BYTES_MAX},
-    otlp::Signal,
+    otlp::{Rule, Signal},
 };
 
 /// A declared class.
@@ -23,8 +23,10 @@ use crate::{
 pub struct Class {
     /// Its name.
     pub name: ClassName,
-    /// The signal that goes to it.
+    /// The signal of its items.
     pub signal: Signal,
+    /// Which items of the signal: those that pass one of these; empty is all that no other class takes.
+    pub rules: Vec<Rule>,
     /// Its own part of `buffer.disk`: at most, and at least; `None` shares what the others leave.
     pub quota: Option<Quota>,
     /// Age at which a batch is dropped, and counted; `None` is never.
@@ -37,6 +39,13 @@ pub struct Class {
     pub weight: u16,
     /// Which of its batches goes first, in each lane.
     pub order: Order,
+}
+
+impl Class {
+    /// Whether it takes all of a signal that no class before it takes.
+    pub fn takes_rest_of(&self, signal: Signal) -> bool {
+        self.signal == signal && self.rules.is_empty()
+    }
 }
 
 /// A part of the disk.
@@ -65,7 +74,13 @@ pub(super) static CLASS: Shape = Shape {
             "signal",
             Ty::Choice(&["traces", "metrics", "logs"]),
             "\"logs\"",
-            "The signal that goes to it. May be left out where the class has the name of a signal.",
+            "The signal of its items. May be left out where the class has the name of a signal.",
+        ),
+        Key::may(
+            "match",
+            Ty::Either(&[Ty::Table(&rules::MATCH), Ty::Tables(&rules::MATCH)]),
+            "{ severity = \"error\" }",
+            "Which items of the signal it takes: those that pass every test of the table, or of one of several tables. An item goes to the first class in the file that takes it. Without `match` it takes what is left.",
         ),
         Key::may(
             "quota",
@@ -172,10 +187,12 @@ pub(super) fn read(fields: &Fields<'_>, config: &Config) -> Vec<Class> {
                     .help(String::from("add `signal = \"logs\"`")),
             );
         }
+        let rules = rules::read(&f, signal.or(named));
         let quota = f.text("quota", quota);
         let limits = Class {
             name: Signal::Traces.into(),
             signal: Signal::Traces,
+            rules,
             quota,
             ttl: f.text("ttl", give_up).unwrap_or(config.retry.give_up),
             on_full: f
@@ -195,13 +212,28 @@ pub(super) fn read(fields: &Fields<'_>, config: &Config) -> Vec<Class> {
                 "another signal than its name says",
                 format!("give it another name, or `signal = \"{other}\"`"),
             );
-        } else if let Some(first) = classes.iter().find(|class| class.signal == signal) {
+        } else if named.is_some() && f.has("match") {
             out_of_range(
-                format!("two classes take {signal}"),
+                format!("class `{text}` cannot have `match`"),
+                f.key_span("match"),
+                "it takes what no other class does",
+                format!("give it another name, and `signal = \"{signal}\"`"),
+            );
+        } else if let Some(first) = classes.iter().find(|class| class.takes_rest_of(signal)) {
+            let (title, label) = match f.has("match") {
+                true => (format!("class `{text}` never gets anything"), "too late"),
+                false => (format!("two classes take {signal}"), "the second one"),
+            };
+            let way_out = match f.has("match") {
+                true => "put this before it",
+                false => "give one of them a `match`",
+            };
+            out_of_range(
+                title,
                 key,
-                "the second one",
+                label,
                 format!(
-                    "`{}` takes {signal} already: a signal has one class",
+                    "`{}` takes all that is left of {signal}: {way_out}",
                     first.name
                 ),
             );

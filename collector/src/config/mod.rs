@@ -16,6 +16,7 @@ pub mod origins;
 mod proxy;
 pub mod quantity;
 mod render;
+mod rules;
 pub mod schema;
 mod secrets;
 pub mod shape;

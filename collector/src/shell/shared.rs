@@ -15,13 +15,13 @@ use crate::{
     core::{
         Mono,
         accounting::Accounting,
+        class::ClassName,
         metrics::{Counters, Trend},
         pacing::Pacer,
         pressure::Pressure,
         spool::{Backlog, Event, FileId, Spool},
     },
     env::{Env, Task},
-    otlp::Signal,
 };
 
 /// One machine's collector.
@@ -71,8 +71,8 @@ pub(super) struct State {
     pub(super) inflight_bytes: u64,
     /// What the disk said last to each [`Writer`], if it failed.
     pub(super) disk_errors: [Option<String>; 2],
-    /// The signal and the bytes of the last request, if there was no room for it.
-    pub(super) lacking: Option<(Signal, u64)>,
+    /// The class and the bytes of the last request, if there was no room for it; of a sorted one the first part that does not fit.
+    pub(super) lacking: Option<(ClassName, u64)>,
     /// Nothing is taken in, sealed or sent any more.
     pub(super) is_stopping: bool,
     /// Nothing will be noted any more: the next commit is the last one.
@@ -95,7 +95,7 @@ impl State {
     /// Whether there was no room for the last request, and there still is none.
     pub(super) fn is_full(&self) -> bool {
         let lacking = self.lacking;
-        lacking.is_some_and(|(signal, bytes)| !self.spool.fits(signal, bytes))
+        lacking.is_some_and(|(class, bytes)| !self.spool.fits(class, bytes))
     }
 
     /// Whether that is because others have filled the disk.

@@ -15,7 +15,7 @@ use crate::{
         codec::compress,
         metrics::Outcome,
         range::ItemRange,
-        spool::{Admission, FileId},
+        spool::{Admission, FileId, Part},
     },
     env::{Disk, Env, File, Open},
     otlp::Signal,
@@ -97,8 +97,8 @@ type FileOf<E> = <<E as Env>::Disk as Disk>::File;
 impl<E: Env> Shared<E> {
     /// Stores a sender's request and returns when it is durable. What was refused for want of room is not counted here: it is one of
     /// several causes of the receiver.
-    pub(super) async fn store(&self, signal: Signal, items: u64, body: Bytes) -> Stored {
-        let stored = self.keep(signal, items, body).await;
+    pub(super) async fn store(&self, signal: Signal, parts: &[Part]) -> Stored {
+        let stored = self.keep(signal, parts).await;
         let outcome = match stored {
             Stored::Yes => Outcome::Accepted,
             Stored::Discarded => Outcome::Discarded,
@@ -109,24 +109,26 @@ impl<E: Env> Shared<E> {
         stored
     }
 
-    /// Stores a request and returns when it is durable.
-    pub(super) async fn keep(&self, signal: Signal, items: u64, body: Bytes) -> Stored {
+    /// Stores a request, sorted by classes, and returns when all of it is durable.
+    pub(super) async fn keep(&self, signal: Signal, parts: &[Part]) -> Stored {
         let unsealed_max = UNSEALED_BATCHES * self.config().batch.bytes.0;
         if !self.has_room_to_seal(unsealed_max).await {
-            self.lock().spool.make_room_to_seal(signal);
+            for part in parts {
+                self.lock().spool.make_room_to_seal(part.class);
+            }
             self.commit.notify_one();
             return Stored::Busy;
         }
-        let bytes = body.len() as u64;
         let may_have_changed = {
             let state = self.lock();
-            state.spool.is_short() && !state.spool.fits(signal, bytes)
+            let fits = |part: &Part| state.spool.fits(part.class, part.body.len() as u64);
+            state.spool.is_short() && !parts.iter().all(fits)
         };
         if may_have_changed {
             self.look_at_disk().await;
         }
         for _ in 0..COMMITS_MAX {
-            match self.try_keep(signal, items, body.clone()).await {
+            match self.try_keep(signal, parts).await {
                 // The spool knows by now; its policy says what becomes of the request.
                 Err(Committed::DiskFull) => {}
                 Err(_) => return Stored::DiskFailed,
@@ -137,16 +139,17 @@ impl<E: Env> Shared<E> {
     }
 
     /// Puts a request into one commit; an error if that fails.
-    async fn try_keep(&self, signal: Signal, items: u64, body: Bytes) -> Result<Stored, Committed> {
-        let bytes = body.len() as u64;
+    async fn try_keep(&self, signal: Signal, parts: &[Part]) -> Result<Stored, Committed> {
         let born = self.unix_nanos();
         let admission = {
             let mut state = self.lock();
             if state.is_stopping {
                 return Ok(Stored::Busy);
             }
-            let admission = state.spool.append(signal, items, body, born);
-            state.lacking = (admission != Admission::Queued).then_some((signal, bytes));
+            let admission = state.spool.append_parts(signal, parts, born);
+            let mut sizes = parts.iter().map(|p| (p.class, p.body.len() as u64));
+            let lacking = sizes.find(|(class, bytes)| !state.spool.fits(*class, *bytes));
+            state.lacking = lacking.filter(|_| admission != Admission::Queued);
             match admission {
                 Admission::Queued => {
                     let (tell, told) = oneshot::channel();

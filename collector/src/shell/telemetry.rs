@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::{
     metrics,
+    receiver::sort_parts,
     shared::Shared,
     store::{Stored, sleep_until},
 };
@@ -74,7 +75,10 @@ async fn store<E: Env>(shared: &Shared<E>, start_unix_nano: u64, unix_nano: u64)
         unix_nano,
     };
     match otlp::request(&families, &origin) {
-        Some((body, points)) => shared.keep(Signal::Metrics, points, body.into()).await,
+        Some((body, points)) => {
+            let parts = sort_parts(&config, Signal::Metrics, points, body.into());
+            shared.keep(Signal::Metrics, &parts).await
+        }
         None => Stored::Yes,
     }
 }

@@ -34,6 +34,17 @@ pub enum Admission {
     Refused,
 }
 
+/// The items of a request that are of one class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The class.
+    pub class: ClassName,
+    /// How many items, 1 at least.
+    pub items: u64,
+    /// The request that holds them.
+    pub body: Bytes,
+}
+
 /// Bytes of a group commit.
 #[derive(Clone, Debug)]
 pub struct Commit {
@@ -45,7 +56,7 @@ pub struct Commit {
     pub offset: u64,
     /// The bytes.
     pub bytes: Bytes,
-    /// How many requests are in it, in the order of [`Spool::append`].
+    /// How many requests are in it, whole ones, in the order of [`Spool::append`] and [`Spool::append_parts`].
     pub requests: usize,
 }
 
@@ -78,34 +89,53 @@ pub(super) fn services_of(signal: Signal, body: &[u8], items: u64) -> Services {
 }
 
 impl Spool {
-    /// Takes in a request of `items` items (at least 1), born at `born` (unix nanoseconds).
+    /// Takes in a request of `items` items (at least 1), born at `born` (unix nanoseconds), as one part.
     pub fn append(&mut self, signal: Signal, items: u64, body: Bytes, born: u64) -> Admission {
-        assert!(items > 0, "a request without items needs no place");
-        self.unix_now = born;
         let class = self.class_of(signal);
-        let bytes = body.len() as u64;
-        let on_full = self.queue_mut(class).limits.on_full;
-        if !self.make_way(class, bytes) {
-            if on_full != OnFull::DropNewest {
+        self.append_parts(signal, &[Part { class, items, body }], born)
+    }
+
+    /// Takes in a request that was sorted by classes: all of it, or nothing. Where a class drops what is newest, its part may be thrown
+    /// away and the others kept; it is [`Admission::Discarded`] if all of them are.
+    pub fn append_parts(&mut self, signal: Signal, parts: &[Part], born: u64) -> Admission {
+        assert!(!parts.is_empty(), "a request without items needs no place");
+        self.unix_now = born;
+        let before = self.pending.len();
+        let mut full = Vec::new();
+        // First those that may be refused, while nothing is thrown away.
+        let may_refuse = |spool: &mut Self, part: &Part| {
+            spool.queue_mut(part.class).limits.on_full != OnFull::DropNewest
+        };
+        for part in parts {
+            if may_refuse(self, part) && !self.append_part(signal, part, born) {
+                self.take_back(before);
                 return Admission::Refused;
             }
-            let reason = DropReason::BufferFull;
-            self.accounting.discard(signal, items, reason);
-            self.ledger.record(&ledger::Drop {
-                signal,
-                class,
-                reason,
-                items,
-                services: &services_of(signal, &body, items),
-                born: (born, born),
-                at: born,
-            });
-            self.events.push(Event::Dropped {
-                signal,
-                items,
-                reason,
-            });
-            return Admission::Discarded;
+        }
+        for part in parts {
+            if !may_refuse(self, part) && !self.append_part(signal, part, born) {
+                full.push(part.clone());
+            }
+        }
+        let is_queued = self.pending.len() > before;
+        if let Some(last) = self.pending.back_mut().filter(|_| is_queued) {
+            last.has_more = false;
+            last.discards = full;
+            return Admission::Queued;
+        }
+        for part in full {
+            self.discard(signal, &part, born);
+        }
+        Admission::Discarded
+    }
+
+    /// Queues a part if there is room; whether there was.
+    fn append_part(&mut self, signal: Signal, part: &Part, born: u64) -> bool {
+        let Part { class, items, body } = part.clone();
+        assert!(items > 0, "a part without items needs no place");
+        let bytes = body.len() as u64;
+        if !self.make_way(class, bytes) {
+            return false;
         }
         self.pending_bytes += bytes;
         self.queue_mut(class).incoming_bytes += bytes;
@@ -115,8 +145,39 @@ impl Spool {
             items,
             body,
             born,
+            has_more: true,
+            discards: Vec::new(),
         });
-        Admission::Queued
+        true
+    }
+
+    /// Forgets what was queued last, down to so many.
+    fn take_back(&mut self, length: usize) {
+        for part in self.pending.split_off(length) {
+            let bytes = part.body.len() as u64;
+            self.pending_bytes -= bytes;
+            self.queue_mut(part.class).incoming_bytes -= bytes;
+        }
+    }
+
+    /// Throws a part away that has no room, and counts it.
+    fn discard(&mut self, signal: Signal, part: &Part, born: u64) {
+        let (class, items, reason) = (part.class, part.items, DropReason::BufferFull);
+        self.accounting.discard(signal, items, reason);
+        self.ledger.record(&ledger::Drop {
+            signal,
+            class,
+            reason,
+            items,
+            services: &services_of(signal, &part.body, items),
+            born: (born, born),
+            at: born,
+        });
+        self.events.push(Event::Dropped {
+            signal,
+            items,
+            reason,
+        });
     }
 
     /// Makes room for a request of so many bytes as its class's policy allows; false if there is none.
@@ -235,12 +296,15 @@ impl Spool {
             frame::append(&mut out, base, header, &payload);
         }
         let mut requests = Vec::new();
-        let mut raw_bytes = 0;
+        let (mut raw_bytes, mut whole_requests, mut is_within) = (0, 0, false);
         while let Some(next) = self.pending.front().filter(|_| !is_for_room) {
             raw_bytes += next.body.len() as u64;
-            if raw_bytes > COMMIT_BYTES && !requests.is_empty() {
+            // A request is durable with all of its parts, or not at all.
+            if raw_bytes > COMMIT_BYTES && !requests.is_empty() && !is_within {
                 break;
             }
+            is_within = next.has_more;
+            whole_requests += usize::from(!next.has_more);
             let next = self.pending.pop_front().expect("looked at above");
             self.pending_bytes -= next.body.len() as u64;
             let (store, boot) = (self.store, self.boot);
@@ -270,7 +334,7 @@ impl Spool {
             },
             create: is_new,
             offset,
-            requests: requests.len(),
+            requests: whole_requests,
             bytes: out.into(),
         };
         self.committing = Some(Committing {
@@ -312,6 +376,9 @@ impl Spool {
         if is_synced {
             self.journal = Some((done.journal, true));
             for (range, request) in done.requests {
+                for part in &request.discards {
+                    self.discard(range.signal, part, request.born);
+                }
                 self.accounting.accept(range.signal, range.count);
                 self.grow_batch(now, done.journal, range, request.body, request.born);
             }

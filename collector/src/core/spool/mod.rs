@@ -48,7 +48,7 @@ use std::{
 use bytes::Bytes;
 
 pub use handling::{Reserve, Reserved};
-pub use intake::{Admission, Commit};
+pub use intake::{Admission, Commit, Part};
 pub use listing::Unsealed;
 pub use outbox::{BatchRef, Left, Pick};
 pub use purge::{Purge, Purged};
@@ -324,6 +324,10 @@ pub(super) struct Pending {
     pub(super) items: u64,
     pub(super) body: Bytes,
     pub(super) born: u64,
+    /// Whether the next one is of the same request, and so of the same commit.
+    pub(super) has_more: bool,
+    /// Parts of the same request that had no room: they are thrown away, and counted, when the request is acknowledged.
+    pub(super) discards: Vec<Part>,
 }
 
 /// The buffer of one store. See the module's head for the order of calls.

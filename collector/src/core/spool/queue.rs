@@ -21,6 +21,8 @@ pub struct ClassLimits {
     pub name: ClassName,
     /// The signal that goes to it; `None` for a class that was found on disk and is not configured any more.
     pub signal: Option<Signal>,
+    /// Whether it takes a part of the signal only, which the shell sorts out; else it takes what no other class does.
+    pub has_rules: bool,
     /// Its own part of the disk; `None` shares what the others leave.
     pub quota_bytes: Option<u64>,
     /// Age at which a batch is dropped.
@@ -41,6 +43,7 @@ impl ClassLimits {
         Self {
             name,
             signal: None,
+            has_rules: false,
             quota_bytes: None,
             ttl: None,
             on_full: OnFull::Refuse,
@@ -50,11 +53,12 @@ impl ClassLimits {
         }
     }
 
-    /// The classes of a configuration: what is declared, and one of its own for each signal that no declared class takes.
+    /// The classes of a configuration: what is declared, and one of its own for each signal that no declared class takes the rest of.
     pub fn of(config: &Config) -> Vec<Self> {
         let declared = config.classes.iter().map(|class| Self {
             name: class.name,
             signal: Some(class.signal),
+            has_rules: !class.rules.is_empty(),
             quota_bytes: class.quota.map(|quota| quota.bytes(config.buffer.disk)),
             ttl: class.ttl,
             on_full: class.on_full,
@@ -64,7 +68,7 @@ impl ClassLimits {
         });
         let mut classes: Vec<Self> = declared.collect();
         for signal in Signal::ALL {
-            if classes.iter().all(|class| class.signal != Some(signal)) {
+            if !classes.iter().any(|class| class.takes_rest_of(signal)) {
                 classes.push(Self {
                     signal: Some(signal),
                     ttl: config.retry.give_up,
@@ -79,6 +83,11 @@ impl ClassLimits {
 }
 
 impl ClassLimits {
+    /// Whether it takes all of a signal that no other class does.
+    fn takes_rest_of(&self, signal: Signal) -> bool {
+        self.signal == Some(signal) && !self.has_rules
+    }
+
     /// Those of a class, whether it is configured or was only found on disk.
     fn find(limits: &Limits, class: ClassName) -> Self {
         let configured = limits.classes.iter().find(|known| known.name == class);
@@ -203,10 +212,10 @@ impl Spool {
         }
     }
 
-    /// The class that takes a signal.
-    pub(super) fn class_of(&self, signal: Signal) -> ClassName {
+    /// The class that takes what no other class takes of a signal.
+    pub fn class_of(&self, signal: Signal) -> ClassName {
         let mut classes = self.limits.classes.iter();
-        let class = classes.find(|class| class.signal == Some(signal));
+        let class = classes.find(|class| class.takes_rest_of(signal));
         class.map_or(signal.into(), |class| class.name)
     }
 

@@ -12,7 +12,7 @@
 //! would have it again.
 
 use super::{RESERVE_BYTES, Spool};
-use crate::otlp::Signal;
+use crate::core::class::ClassName;
 
 impl Spool {
     /// A write of so many bytes found no space in the file system, which says that so much is free. What was given up of the
@@ -40,17 +40,15 @@ impl Spool {
         self.room_bytes.map_or(quota, |room| room.min(quota))
     }
 
-    /// Whether a request of so many bytes would be taken in without dropping anything.
-    pub fn fits(&self, signal: Signal, bytes: u64) -> bool {
-        let class = self.class_of(signal);
+    /// Whether a request of so many bytes of a class would be taken in without dropping anything.
+    pub fn fits(&self, class: ClassName, bytes: u64) -> bool {
         self.queues.contains_key(&class) && self.lack(class, bytes).is_none()
     }
 
-    /// Makes room for what waits to be sealed, as the policy of the signal's class allows, where the disk has none: while batches
+    /// Makes room for what waits to be sealed, as the policy of a class allows, where the disk has none: while batches
     /// cannot be written, memory is full, and no request gets as far as to make room for itself.
-    pub fn make_room_to_seal(&mut self, signal: Signal) {
+    pub fn make_room_to_seal(&mut self, class: ClassName) {
         if self.is_short() {
-            let class = self.class_of(signal);
             self.make_way(class, 0);
         }
     }

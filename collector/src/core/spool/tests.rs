@@ -675,7 +675,7 @@ proptest! {
         world.capacity = u64::MAX;
         world.drain();
         prop_assert!(!world.spool.is_short(), "it heals");
-        prop_assert!(world.spool.fits(Signal::Traces, 200));
+        prop_assert!(world.spool.fits(Signal::Traces.into(), 200));
         prop_assert!(policy != OnFull::Refuse || world.dropped == 0);
         prop_assert!(world.has_ghosts || world.repeats == 0);
     }
@@ -704,7 +704,7 @@ fn fill(policy: OnFull) -> (usize, World) {
 fn a_full_disk_is_a_full_buffer() {
     let (taken, mut world) = fill(OnFull::Refuse);
     assert_eq!((taken, world.dropped), (0, 0));
-    assert!(!world.spool.fits(Signal::Logs, 192) && world.spool.is_short());
+    assert!(!world.spool.fits(Signal::Logs.into(), 192) && world.spool.is_short());
     // Room that others give back is taken.
     world.capacity = 80_000;
     world.after_step();
@@ -1071,6 +1071,74 @@ fn a_quiet_run_sends_everything_once() {
     assert_eq!(world.delivered.len(), 1000);
 }
 
+/// Scenario: requests that were sorted into two classes, of which one has no room left.
+/// Guarantees: all of a request is stored by one commit, or nothing is; where the full class drops what is newest, its part is counted
+/// and the other one is kept.
+#[test]
+fn a_sorted_request_is_taken_whole() {
+    let part = |signal: Signal, bytes: usize| Part {
+        class: signal.into(),
+        items: 1,
+        body: vec![7; bytes].into(),
+    };
+    for policy in [OnFull::Refuse, OnFull::DropNewest] {
+        let mut limits = limits(200_000, OnFull::Refuse);
+        limits.classes[2].quota_bytes = Some(20_000);
+        limits.classes[2].on_full = policy;
+        let mut spool = Spool::new(limits, 77);
+        let parts = [part(Signal::Traces, 500), part(Signal::Logs, 3000)];
+        let mut queued = 0;
+        let last = loop {
+            let admission = spool.append_parts(Signal::Logs, &parts, 1);
+            if spool.pending.len() < 2 * (queued + 1) {
+                break admission;
+            }
+            queued += 1;
+        };
+        assert!(queued > 1, "{queued}");
+        let commit = spool.begin_commit().unwrap();
+        let refused = usize::from(policy == OnFull::DropNewest);
+        assert_eq!(commit.requests, queued + refused);
+        spool.commit_done(Mono::default(), true);
+        let account = *spool.accounting().items(Signal::Logs);
+        let (dropped, expect) = (account.dropped_total(), last);
+        match policy {
+            OnFull::Refuse => assert_eq!((expect, dropped), (Admission::Refused, 0)),
+            _ => assert_eq!((expect, dropped), (Admission::Queued, 1)),
+        }
+        assert_eq!(account.stored, 2 * queued as u64 + refused as u64);
+        assert_eq!(spool.pending_bytes(), 0);
+        let waiting: u64 = spool
+            .queues
+            .values()
+            .map(|queue| queue.incoming_bytes)
+            .sum();
+        assert_eq!(waiting, 0, "what was taken back is not counted");
+    }
+}
+
+/// A commit that is full already takes all parts of a request that it has begun.
+#[test]
+fn a_commit_does_not_cut_a_sorted_request() {
+    let mut spool = Spool::new(limits(u64::MAX >> 1, OnFull::Refuse), 77);
+    let part = |signal: Signal| Part {
+        class: signal.into(),
+        items: 1,
+        body: vec![7; 3 << 20].into(),
+    };
+    let parts = [part(Signal::Traces), part(Signal::Logs)];
+    for _ in 0..2 {
+        let admission = spool.append_parts(Signal::Logs, &parts, 1);
+        assert_eq!(admission, Admission::Queued);
+    }
+    for _ in 0..2 {
+        let commit = spool.begin_commit().unwrap();
+        assert_eq!(commit.requests, 1);
+        assert!(commit.bytes.len() > 6 << 20);
+        spool.commit_done(Mono::default(), true);
+    }
+}
+
 /// A full buffer of each policy: what comes is refused, or the oldest or the newest goes, and is counted.
 #[test]
 fn full_buffers_refuse_or_drop() {
@@ -1343,7 +1411,7 @@ fn batches_that_nobody_waits_for_grow() {
     assert!(is_due(&mut world), "memory is short");
 
     let mut world = held(|limits| limits.disk_bytes = 40_000, 50);
-    while world.spool.fits(Signal::Traces, 176) {
+    while world.spool.fits(Signal::Traces.into(), 176) {
         world.step(&Step::Append(Signal::Traces, 11));
         world.step(&Step::Commit);
     }

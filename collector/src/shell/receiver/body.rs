@@ -44,7 +44,7 @@ impl<'a, E: Env> Lease<'a, E> {
     }
 
     /// Sets how much is held; false if there is not as much.
-    fn hold(&mut self, bytes: u64) -> bool {
+    pub(super) fn hold(&mut self, bytes: u64) -> bool {
         let mut state = self.shared.lock();
         let others = state.inflight_bytes - self.bytes;
         if bytes > self.bytes && others + bytes > self.shared.config().listen.inflight_bytes_max.0 {
@@ -66,7 +66,7 @@ impl<E: Env> Drop for Lease<'_, E> {
 }
 
 /// Bodies larger than this are decompressed and walked off the event loop.
-const LARGE_BYTES: usize = 128 * 1024;
+pub(super) const LARGE_BYTES: usize = 128 * 1024;
 
 /// Reads a body as it came, within the limit and the budget.
 pub(super) async fn read<E: Env>(
@@ -207,7 +207,8 @@ pub(super) async fn drain(incoming: &mut Incoming) {
     }
 }
 
-async fn on<E: Env, T: Send + 'static>(
+/// Does some work, off the event loop if it is large.
+pub(super) async fn on<E: Env, T: Send + 'static>(
     lease: &Lease<'_, E>,
     large: bool,
     work: impl FnOnce() -> T + Send + 'static,

@@ -8,6 +8,7 @@ use super::{
     Doors,
     body::{self, Format, Lease},
     refusal::{Cause, Refusal},
+    sorting,
 };
 use crate::{
     core::{
@@ -94,8 +95,9 @@ async fn try_take<E: Env>(
     if items == 0 {
         return Ok(());
     }
-    let bytes = body.len() as u64;
-    match shared.store(offer.signal, items, body).await {
+    let parts = sorting::sort(shared, &mut lease, offer.signal, items, body).await?;
+    let bytes: u64 = parts.iter().map(|part| part.body.len() as u64).sum();
+    match shared.store(offer.signal, &parts).await {
         Stored::Yes => {
             let now = shared.now();
             shared.lock().pressure.committed.add(now, bytes);

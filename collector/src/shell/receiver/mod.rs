@@ -13,6 +13,7 @@ mod intake;
 mod preface;
 mod refusal;
 mod reply;
+mod sorting;
 mod tokens;
 
 use std::{
@@ -31,6 +32,7 @@ use tokio::sync::{Semaphore, watch};
 use super::{SHUTDOWN, shared::Shared};
 use crate::env::{Env, Executor, Listener, Task};
 use reply::Reply;
+pub(in crate::shell) use sorting::sort_parts;
 pub(in crate::shell) use tokens::Tokens;
 pub(crate) use tokens::parse as parse_tokens;
 
