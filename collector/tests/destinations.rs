@@ -2,6 +2,7 @@
 //!
 //! - `one_that_is_down_holds_up_no_other`: and gets everything later, after a restart, while the other one gets nothing twice
 //! - `destinations_change_while_it_runs`: one more from now on, one less
+//! - `tools_know_every_destination`: `buffer stat`, `buffer replay --to NAME`, `doctor`
 #![allow(
     clippy::unwrap_used,
     reason = "the allowance for tests covers test functions only"
@@ -11,11 +12,15 @@ mod common;
 
 use std::collections::BTreeMap;
 
+use backroom_collector::env::Env as _;
 use backroom_collector::{
     config::{Config, Endpoint, Start},
     core::class::ClassName,
 };
-use common::{Running, Sink, buffer, config, env};
+use common::{
+    Running, Sink, buffer, config, env,
+    tools::{done, told, tool},
+};
 
 fn with_audit(config: &Config, url: String) -> Config {
     let name = ClassName::new("audit").unwrap();
@@ -102,4 +107,70 @@ async fn destinations_change_while_it_runs() {
     running.stop().await;
     assert_eq!(audit.taken(), ids(10..20));
     assert_eq!(hq.taken(), BTreeMap::new());
+}
+
+/// Scenario: head office has everything, the auditors' receiver was down; then the machine is dead.
+#[tokio::test]
+async fn tools_know_every_destination() {
+    let env = env();
+    let (_keep, dir) = buffer();
+    let (hq, audit) = (Sink::open(&env).await, Sink::closed(&env).await);
+    let config = with_audit(&config(&dir, Some(hq.url())), audit.url());
+    let running = Running::start(&env, config).await;
+    let answer = running.client().await.post_spans(0..50).await;
+    assert_eq!(answer.unwrap().status, 200);
+    hq.wait_for_spans(50).await;
+    running.stop().await;
+    hq.take_received();
+    let file = dir.with_extension("toml");
+    let text = format!(
+        "endpoint = \"{}\"\n[destination.audit]\nurl = \"{}\"\n[listen]\nhttp = \"127.0.0.1:0\"\ngrpc = \"off\"\n",
+        hq.url(),
+        audit.url()
+    );
+    std::fs::write(&file, text).unwrap();
+    let of_config = |verb: &'static str, more: &[&'static str]| {
+        let args = [verb, "--config", file.to_str().unwrap()];
+        [&args[..], more].concat()
+    };
+    let stat = told(&env, &dir, &of_config("stat", &["--json"])).await;
+    let waiting = |name: &str| stat["destinations"][name]["waiting_items"].clone();
+    assert_eq!(
+        (waiting("endpoint"), waiting("audit")),
+        (0.into(), 50.into())
+    );
+    let text = done(&tool(&env, &dir, &of_config("stat", &[])).await);
+    assert!(
+        text.contains("DESTINATION") && text.contains("audit"),
+        "{text}"
+    );
+
+    let nobody = tool(&env, &dir, &of_config("replay", &["--to", "auditors"])).await;
+    let why = String::from_utf8_lossy(&nobody.stderr).into_owned();
+    assert_eq!(nobody.status.code(), Some(64), "{why}");
+    assert!(why.contains("endpoint, audit"), "{why}");
+
+    let args = of_config("doctor", &["--json"]);
+    let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
+    let mut doctor = std::process::Command::new(env!("CARGO_BIN_EXE_backroom-collector"));
+    doctor.args(args).arg("--buffer-dir").arg(&dir);
+    let output = env.compute(move || doctor.output().unwrap()).await;
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = told["findings"].as_array().unwrap();
+    let level = |what: &str| findings.iter().find(|f| f["what"] == what).unwrap()["level"].clone();
+    assert_eq!(
+        (level("endpoint"), level("destination")),
+        ("ok".into(), "wrong".into())
+    );
+
+    audit.listen().await;
+    let text = done(&tool(&env, &dir, &of_config("replay", &["--to", "audit"])).await);
+    assert!(text.contains("50 items delivered"), "{text}");
+    assert_eq!(audit.taken(), ids(0..50));
+    assert!(
+        hq.received()
+            .iter()
+            .all(|received| received.range.count == 0),
+        "nothing twice"
+    );
 }

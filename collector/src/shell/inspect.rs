@@ -25,7 +25,7 @@ use crate::{
         ledger::{Loss, LossKey},
         ranges::Ranges,
         recovery::Report,
-        spool::{FileId, FileKind},
+        spool::{FileId, FileKind, RouteStat},
     },
     env::{Disk, Env, File, Open},
     otlp::Signal,
@@ -95,6 +95,8 @@ pub struct Survey {
     pub accounts: [Items; 3],
     /// What was lost, the oldest day first.
     pub losses: Vec<(LossKey, Loss)>,
+    /// How each destination of the configuration stands; what is in a journal only is not counted.
+    pub routes: Vec<RouteStat>,
 }
 
 impl Survey {
@@ -206,6 +208,7 @@ async fn picture_of<E: Env>(env: &E, config: &Config) -> io::Result<(Survey, boo
         quarantined: Vec::new(),
         report,
         accounts: Signal::ALL.map(|signal| spool.lifetime(signal)),
+        routes: spool.routes(env.unix_time().as_nanos() as u64).collect(),
         losses: spool
             .ledger()
             .losses()

@@ -14,8 +14,13 @@ use super::{
 };
 use crate::{
     archive,
-    config::{Config, ENDPOINT_NAME},
-    core::{accounting::Accounting, class::ClassName, selection::Selection},
+    config::Config,
+    core::{
+        accounting::Accounting,
+        class::ClassName,
+        selection::Selection,
+        spool::{RouteStat, Spool},
+    },
     env::{Disk, Env, Task},
 };
 
@@ -32,7 +37,7 @@ pub struct Keeper<E: Env> {
 }
 
 impl<E: Env> Keeper<E> {
-    /// Locks the buffer and recovers it. `config.endpoint` is not sent to before [`Keeper::drain`].
+    /// Locks the buffer and recovers it. No destination is sent to before [`Keeper::drain`].
     ///
     /// # Errors
     /// If another process has it, or it cannot be read.
@@ -93,23 +98,44 @@ impl<E: Env> Keeper<E> {
         importer.add(batch).await
     }
 
-    /// Begins to send to `config.endpoint`.
+    /// Begins to send to a destination of the configuration, what it does not have.
     ///
     /// # Errors
-    /// If there is none, or it cannot be used.
-    pub fn drain(&mut self) -> Result<(), Error> {
+    /// If there is none of that name, or it cannot be used.
+    pub fn drain(&mut self, name: ClassName) -> Result<(), Error> {
         let config = self.shared.config();
-        let Some(endpoint) = &config.endpoint else {
-            let (url, reason) = (String::new(), "no endpoint is set".to_owned());
+        let mut routes = config.routes();
+        let Some((_, endpoint)) = routes.find(|(known, _)| *known == name) else {
+            let (url, reason) = (name.to_string(), "no such destination is set".to_owned());
             return Err(Error::Endpoint { url, reason });
         };
         let target = client::Destination::new(endpoint)?;
-        let name = ClassName::new(ENDPOINT_NAME).expect("it is one");
         self.shared.lock().spool.close_batches();
         self.shared.seal.notify_one();
         self.shared.open_outlet(&config, name, target);
         self.shared.staff();
         Ok(())
+    }
+
+    /// Items that a destination does not have; about so many, and 0 only when it has all of them.
+    pub fn waiting(&self, name: ClassName) -> u64 {
+        let state = self.shared.lock();
+        let unsealed = state.spool.unsealed_batches();
+        let unsealed: u64 = unsealed.iter().map(|b| b.header.range.count).sum();
+        let route = self.route(&state.spool, name);
+        unsealed + route.map_or(0, |route| route.waiting_items)
+    }
+
+    /// Items that a destination took since it was opened.
+    pub fn delivered(&self, name: ClassName) -> u64 {
+        let state = self.shared.lock();
+        let route = self.route(&state.spool, name);
+        route.map_or(0, |route| route.delivered_total())
+    }
+
+    fn route(&self, spool: &Spool, name: ClassName) -> Option<RouteStat> {
+        let mut routes = spool.routes(self.shared.unix_nanos());
+        routes.find(|route| route.name == name)
     }
 
     /// The account of all items since it was opened.

@@ -16,8 +16,8 @@ use serde_json::json;
 use super::{Here, change::Holder, import};
 use crate::{
     cli::{exit, fail, put, show},
-    config::{ByteSize, Config, Endpoint, quantity},
-    core::accounting::Accounting,
+    config::{ByteSize, Config, ENDPOINT_NAME, Endpoint, quantity},
+    core::{accounting::Accounting, class::ClassName},
     otlp::Signal,
     shell::{self, Observer, keeper::Keeper},
 };
@@ -28,8 +28,9 @@ pub(super) struct Args {
     /// An export to send; without it, the buffer.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Base URL to send to; the path of the signal is appended. Without it, the endpoint of the configuration.
-    #[arg(long, value_name = "URL")]
+    /// Base URL to send to; the path of the signal is appended. Or the name of a destination of the configuration: it gets what it does
+    /// not have. Without it, the endpoint of the configuration.
+    #[arg(long, value_name = "URL|NAME")]
     to: Option<String>,
     /// Stop when nothing was delivered for so long.
     #[arg(long, value_name = "DURATION", default_value = "60s")]
@@ -53,25 +54,20 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
         }
     };
     let mut config = here.config.clone();
-    if let Some(url) = &args.to {
-        match &mut config.endpoint {
-            Some(endpoint) => endpoint.url.clone_from(url),
-            slot => *slot = Some(Endpoint::new(url)),
-        }
-    }
-    if config.endpoint.is_none() {
-        return fail(
-            "where to? add --to URL, such as --to http://hq.example:4318",
-            exit::USAGE,
-        );
-    }
+    let name = match destination(&mut config, args.to.as_deref()) {
+        Ok(name) => name,
+        Err(why) => return fail(why, exit::USAGE),
+    };
     let scratch = args.file.as_deref().map(scratch);
     if let (Some(file), Some(dir)) = (&args.file, &scratch) {
         if let Err(code) = unpack(here, file, dir).await {
             return code;
         }
         // The file goes to one place; the buffer's other destinations have nothing to do with it.
-        config.destinations.clear();
+        if name.as_str() != ENDPOINT_NAME {
+            config.endpoint = None;
+        }
+        config.destinations.retain(|(other, _)| *other == name);
         config.buffer.dir.clone_from(dir);
         config.buffer.disk = unlimited();
     } else if !config.buffer.dir.is_dir() {
@@ -81,6 +77,7 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
             exit::NO_INPUT,
         );
     }
+    let is_only = config.routes().count() == 1;
     let told = Arc::new(Told::default());
     let mut keeper = match Keeper::open(here.env.clone(), config, told.clone()).await {
         Ok(keeper) => keeper,
@@ -90,11 +87,16 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
         }
         Err(error) => return fail(error, exit::CANNOT_WRITE),
     };
-    if let Err(error) = keeper.drain() {
+    if let Err(error) = keeper.drain(name) {
         return fail(error, exit::USAGE);
     }
-    let is_interrupted = drain(&keeper, patience).await;
-    let accounting = keeper.accounting();
+    let is_interrupted = drain(&keeper, name, patience).await;
+    let (accounting, left) = (keeper.accounting(), keeper.waiting(name));
+    // With several the account knows only what all of them have.
+    let delivered = match is_only {
+        true => total(&accounting, |items| items.delivered),
+        false => keeper.delivered(name),
+    };
     if let Err(error) = keeper.close().await {
         return fail(
             format_args!("close the buffer: {error}"),
@@ -105,7 +107,53 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
         // What is left in it is of no use; if it cannot go, it is small.
         let _ = std::fs::remove_dir_all(dir);
     }
-    summary(&accounting, &told, args.json, is_interrupted)
+    let sums = Sums {
+        delivered,
+        quarantined: total(&accounting, |items| items.quarantined),
+        dropped: total(&accounting, |items| items.dropped_total()),
+        left,
+    };
+    summary(sums, &told, args.json, is_interrupted)
+}
+
+/// Where it goes: the name of the destination, which is in `config` then.
+fn destination(config: &mut Config, to: Option<&str>) -> Result<ClassName, String> {
+    let name = |text: &str| ClassName::new(text).filter(|_| !text.is_empty());
+    let endpoint = name(ENDPOINT_NAME).expect("it is one");
+    let known: Vec<ClassName> = config.routes().map(|(name, _)| name).collect();
+    match to {
+        Some(to) if name(to).is_some_and(|name| known.contains(&name)) => {
+            Ok(name(to).expect("looked at above"))
+        }
+        Some(to) if !to.contains("://") => Err(format!(
+            "--to {to}: neither a URL such as http://hq.example:4318 nor a destination of the configuration ({})",
+            list(&known)
+        )),
+        Some(url) => {
+            match &mut config.endpoint {
+                Some(endpoint) => url.clone_into(&mut endpoint.url),
+                slot => *slot = Some(Endpoint::new(url)),
+            }
+            Ok(endpoint)
+        }
+        None if known.contains(&endpoint) => Ok(endpoint),
+        None => match known[..] {
+            [] => Err("where to? add --to URL, such as --to http://hq.example:4318".to_owned()),
+            [only] => Ok(only),
+            _ => Err(format!("where to? add --to and one of {}", list(&known))),
+        },
+    }
+}
+
+fn list(names: &[ClassName]) -> String {
+    match names {
+        [] => "there is none".to_owned(),
+        names => names
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
 }
 
 /// The buffer beside an export.
@@ -144,13 +192,13 @@ async fn unpack(here: &Here, file: &Path, dir: &Path) -> Result<(), u8> {
 }
 
 /// Waits until all is sent, patience is out, or somebody interrupts; says whether that was it.
-async fn drain(keeper: &Keeper<crate::env::OsEnv>, patience: Duration) -> bool {
+async fn drain(keeper: &Keeper<crate::env::OsEnv>, name: ClassName, patience: Duration) -> bool {
     let is_drawn = std::io::stderr().is_terminal();
     let mut progress = (u64::MAX, tokio::time::Instant::now());
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
     loop {
-        let left = keeper.accounting().stored_total();
+        let left = keeper.waiting(name);
         if left == 0 {
             break;
         }
@@ -186,11 +234,23 @@ fn is_empty(accounting: &Accounting) -> bool {
     accounting.stored_total() == 0 && total(accounting, |items| items.quarantined) == 0
 }
 
-fn summary(accounting: &Accounting, told: &Told, as_json: bool, is_interrupted: bool) -> u8 {
-    let delivered = total(accounting, |items| items.delivered);
-    let quarantined = total(accounting, |items| items.quarantined);
-    let dropped = total(accounting, |items| items.dropped_total());
-    let left = accounting.stored_total();
+/// What became of the items.
+struct Sums {
+    /// That the destination took.
+    delivered: u64,
+    quarantined: u64,
+    dropped: u64,
+    /// That wait for the destination.
+    left: u64,
+}
+
+fn summary(sums: Sums, told: &Told, as_json: bool, is_interrupted: bool) -> u8 {
+    let Sums {
+        delivered,
+        quarantined,
+        dropped,
+        left,
+    } = sums;
     let last = told.last();
     if as_json {
         let value = json!({

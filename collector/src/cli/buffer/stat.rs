@@ -13,7 +13,7 @@ use crate::{
     core::{
         accounting::DropReason,
         class::ClassName,
-        spool::{FileKind, Limits},
+        spool::{FileKind, Limits, RouteStat},
     },
     env::{Disk as _, Env as _},
     otlp::Signal,
@@ -139,6 +139,7 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
             "signals": by_signal,
             "total": total.json(),
             "accounts": accounts_json(&survey),
+            "destinations": destinations_json(&survey),
             "losses": losses_json(&survey),
             "unsealed_items": journal.items,
             "quarantined_items": survey.quarantined_items(),
@@ -167,11 +168,42 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
     }
     table.row(total.row("total", now));
     put(&format!("{table}\n{}\n", accounts(&survey)));
+    if survey.routes.len() > 1 {
+        put(&format!("{}\n", destinations(&survey, now)));
+    }
     if !survey.losses.is_empty() {
         put(&format!("{}\n", losses(&survey)));
     }
     put(&facts(&survey, &limits, free, journal.items, damaged));
     exit::OK
+}
+
+/// What waits for each destination, in sealed batches.
+fn destinations(survey: &Survey, now: u64) -> Table {
+    let mut table = Table::new(&["DESTINATION", ">ITEMS", ">BYTES", ">TOO OLD", ">OLDEST"]);
+    for route in &survey.routes {
+        table.row([
+            route.name.to_string(),
+            show::number(route.waiting_items),
+            show::bytes(route.waiting_bytes),
+            show::number(route.late_items),
+            show::age(now, route.oldest_born.unwrap_or(0)),
+        ]);
+    }
+    table
+}
+
+fn destinations_json(survey: &Survey) -> Value {
+    let destination = |route: &RouteStat| {
+        let value = json!({
+            "waiting_items": route.waiting_items,
+            "waiting_bytes": route.waiting_bytes,
+            "late_items": route.late_items,
+            "oldest": route.oldest_born.and_then(show::instant),
+        });
+        (route.name.to_string(), value)
+    };
+    Value::Object(survey.routes.iter().map(destination).collect())
 }
 
 /// What is not by signal, a line each.

@@ -6,7 +6,11 @@ use rustls::pki_types::{CertificateDer, pem::PemObject};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{Finding, Patient};
-use crate::{config::Endpoint, env::Env as _, shell::fetch};
+use crate::{
+    config::{ENDPOINT_NAME, Endpoint},
+    env::Env as _,
+    shell::fetch,
+};
 
 /// Longest wait for a handshake.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,20 +31,23 @@ struct Validity {
     not_after: i64,
 }
 
-/// Those that the collector shows, to senders and to its destination.
+/// Those that the collector shows, to senders and to its destinations.
 pub(super) fn own(patient: &Patient) -> Vec<Finding> {
     let config = &patient.config;
     let listener = config.listen.tls.as_ref().map(|tls| &tls.cert);
-    let endpoint = config.endpoint.as_ref().and_then(|e| e.tls.as_ref());
-    let identity = endpoint.and_then(|tls| tls.identity.as_ref());
-    let shown = [
-        ("listen.tls", listener),
-        ("endpoint.tls", identity.map(|(cert, _)| cert)),
-    ];
+    let identities = config.routes().filter_map(|(name, endpoint)| {
+        let (cert, _) = endpoint.tls.as_ref()?.identity.as_ref()?;
+        let what = match name.as_str() {
+            ENDPOINT_NAME => "endpoint.tls",
+            _ => "destination",
+        };
+        Some((what, cert))
+    });
     let now = patient.env.unix_time();
-    shown
-        .into_iter()
-        .filter_map(|(what, path)| Some(of_file(what, path?, now)))
+    let listener = listener.map(|cert| ("listen.tls", cert)).into_iter();
+    listener
+        .chain(identities)
+        .map(|(what, path)| of_file(what, path, now))
         .collect()
 }
 

@@ -5,7 +5,12 @@ use std::{net::SocketAddr, time::Duration};
 use hyper::{Response, header};
 
 use super::{Finding, Level, Patient, certificates, name};
-use crate::{config::Endpoint, core::verdict::Verdict, env::Env as _, shell::fetch};
+use crate::{
+    config::{ENDPOINT_NAME, Endpoint},
+    core::verdict::Verdict,
+    env::Env as _,
+    shell::fetch,
+};
 
 /// Longest wait for an answer of the destination.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -13,18 +18,41 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// Clocks that differ more make items seem too old, or to come from the future.
 const CLOCKS_DIFFER: u64 = 60;
 
-/// Whether an OTLP receiver answers where the configuration says.
-pub(super) async fn destination(patient: &Patient) -> Vec<Finding> {
+/// Whether an OTLP receiver answers where the configuration says; each destination in the order of the configuration.
+pub(super) async fn destinations(patient: &Patient) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let Some(endpoint) = &patient.config.endpoint else {
+    for (name, endpoint) in patient.config.routes() {
+        let found = destination(patient, endpoint).await;
+        match name.as_str() {
+            ENDPOINT_NAME => findings.extend(found),
+            name => findings.extend(found.into_iter().map(|finding| named(finding, name))),
+        }
+    }
+    if findings.is_empty() {
         let way_out = "set endpoint, --endpoint or OTEL_EXPORTER_OTLP_ENDPOINT";
-        findings.push(Finding::note(
-            "endpoint",
-            "none is set: everything is kept",
-            way_out,
-        ));
-        return findings;
+        let found = "none is set: everything is kept";
+        findings.push(Finding::note("endpoint", found, way_out));
+    }
+    findings
+}
+
+/// A finding about another destination than `endpoint`, whose keys stand in a table of its name.
+fn named(finding: Finding, name: &str) -> Finding {
+    let what = match finding.what {
+        "endpoint" => "destination",
+        what => what,
     };
+    let way_out = finding.way_out;
+    Finding {
+        what,
+        found: format!("{name}: {}", finding.found),
+        way_out: way_out.map(|text| text.replace("endpoint.", &format!("destination.{name}."))),
+        ..finding
+    }
+}
+
+async fn destination(patient: &Patient, endpoint: &Endpoint) -> Vec<Finding> {
+    let mut findings = Vec::new();
     let is_own = |listen: SocketAddr| {
         let named = format!("//localhost:{}", listen.port());
         endpoint.url.ends_with(&format!("//{listen}"))

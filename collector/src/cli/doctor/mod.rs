@@ -112,7 +112,7 @@ pub(super) fn run(args: Args) -> u8 {
         findings.push(machine::lock(&patient).await);
         findings.extend(machine::addresses(&patient).await);
         findings.extend(certificates::own(&patient));
-        findings.extend(line::destination(&patient).await);
+        findings.extend(line::destinations(&patient).await);
         findings.extend(buffer::integrity(&patient, args.deep).await);
         let wrong = findings
             .iter()

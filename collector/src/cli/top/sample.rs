@@ -160,6 +160,23 @@ impl<'a> View<'a> {
         drops.into_iter().collect()
     }
 
+    /// How each destination stands, by name.
+    fn destinations(&self) -> impl Iterator<Item = (&'a str, Destination)> {
+        let waiting = self.now.points("backroom_destination_waiting_items");
+        waiting.filter_map(|(labels, waiting)| {
+            let name = labels.strip_prefix("destination=\"")?.strip_suffix('"')?;
+            let of = |what: &str| format!("backroom_destination_{what}{{{labels}}}");
+            let destination = Destination {
+                is_up: self.now.get(&of("reachable")).is_none_or(|up| up > 0.0),
+                waiting_items: waiting as u64,
+                waiting_bytes: self.now.get(&of("waiting_bytes")).unwrap_or(0.0) as u64,
+                oldest_seconds: self.now.get(&of("oldest_item_age_seconds")).unwrap_or(0.0),
+                delivered_per_second: self.rate(&of("delivered_items_total")),
+            };
+            Some((name, destination))
+        })
+    }
+
     /// For scripts. What is not known, or does not end, is `null`.
     pub(super) fn json(&self) -> Value {
         let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
@@ -185,6 +202,7 @@ impl<'a> View<'a> {
             "disk_max_bytes": self.gauge("buffer_disk_max_bytes"),
             "full_in_seconds": finite(self.gauge("buffer_full_in_seconds")),
             "disk_ok": self.gauge("disk_ok").map(|ok| ok > 0.0),
+            "destinations": self.destinations().map(|(name, d)| (name.to_owned(), d.json())).collect::<serde_json::Map<_, _>>(),
             "destination_up": self.gauge("destination_up").map(|up| up > 0.0),
             "wire_bytes_per_second": self.rate("backroom_sent_wire_bytes_total"),
             "dropped_per_second": drops.collect::<serde_json::Map<_, _>>(),
@@ -243,6 +261,11 @@ impl<'a> View<'a> {
                 show::count(outages, "outage")
             ),
         );
+        // One alone is told by the lines above.
+        let destinations: Vec<(&str, Destination)> = self.destinations().collect();
+        for (name, destination) in destinations.iter().filter(|_| destinations.len() > 1) {
+            line(&format!("  {name}"), destination.text());
+        }
         let (used, quota) = (
             self.gauge("buffer_disk_bytes"),
             self.gauge("buffer_disk_max_bytes"),
@@ -318,6 +341,43 @@ impl<'a> View<'a> {
     }
 }
 
+/// How a destination stands.
+#[derive(Clone, Copy, Debug)]
+struct Destination {
+    is_up: bool,
+    /// In sealed batches, about.
+    waiting_items: u64,
+    waiting_bytes: u64,
+    oldest_seconds: f64,
+    delivered_per_second: f64,
+}
+
+impl Destination {
+    fn json(&self) -> Value {
+        json!({
+            "up": self.is_up,
+            "waiting_items": self.waiting_items,
+            "waiting_bytes": self.waiting_bytes,
+            "oldest_item_age_seconds": self.oldest_seconds,
+            "delivered_per_second": self.delivered_per_second,
+        })
+    }
+
+    fn text(&self) -> String {
+        let state = if self.is_up { "up" } else { "DOWN" };
+        let mut text = format!("{state}, {} items/s", rate(self.delivered_per_second));
+        if self.waiting_items > 0 {
+            text += &format!(
+                ", {} waiting, {}, oldest {}",
+                show::count(self.waiting_items, "item"),
+                show::bytes(self.waiting_bytes),
+                seconds(self.oldest_seconds)
+            );
+        }
+        text
+    }
+}
+
 fn rate(value: f64) -> String {
     match value {
         value if value < 10.0 => format!("{value:.1}"),
@@ -346,6 +406,12 @@ mod tests {
              backroom_fsync_seconds_bucket{{le=\"0.001\"}} 98\n\
              backroom_fsync_seconds_bucket{{le=\"0.5\"}} {}\n\
              backroom_fsync_seconds_bucket{{le=\"+Inf\"}} {}\n\
+             backroom_destination_waiting_items{{destination=\"endpoint\"}} 0\n\
+             backroom_destination_waiting_items{{destination=\"audit\"}} 600\n\
+             backroom_destination_waiting_bytes{{destination=\"audit\"}} 2048\n\
+             backroom_destination_oldest_item_age_seconds{{destination=\"audit\"}} 90\n\
+             backroom_destination_delivered_items_total{{destination=\"audit\"}} {delivered}\n\
+             backroom_destination_reachable{{destination=\"audit\"}} 0\n\
              backroom_destination_up 0\nbackroom_buffer_full_in_seconds +Inf\nnonsense\n",
             98 + slow,
             98 + slow
@@ -369,6 +435,17 @@ mod tests {
         let text = view.text("here");
         assert!(
             text.contains("DOWN") && text.contains("gone in 20.0s"),
+            "{text}"
+        );
+        let audit = &json["destinations"]["audit"];
+        assert_eq!(
+            (&audit["up"], &audit["waiting_items"]),
+            (&false.into(), &600.into())
+        );
+        assert_eq!(audit["delivered_per_second"], 40.0);
+        assert!(
+            text.contains("  audit     DOWN, 40 items/s, 600 items waiting, 2.00KiB, oldest")
+                && text.contains("  endpoint  up, 0.0 items/s\n"),
             "{text}"
         );
         // Started anew between the two looks.
