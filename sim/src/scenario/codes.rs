@@ -87,7 +87,7 @@ finding_codes! {
         "Two faults change the same link at the same time; the one that began last wins."
     W0605 "allowance is too small"
         "The data allowance of the backup line lasts for less time at the full rate of the line than the primary line is out within one \
-         period of the allowance. Whether it is used up depends on what the backup may carry."
+         period of the allowance, and the backup may carry what fills it: telemetry, media, or very many orders."
     W0606 "no recording found"
         "No recording is there yet. It is looked for again when a run needs it."
 }

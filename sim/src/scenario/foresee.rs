@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::{
-    Expect, FaultKind, OrderArrivals, Orders, Scenario,
+    Expect, Fault, FaultKind, FaultWindow, OrderArrivals, Orders, Scenario,
     expr::{Function, Window},
 };
 use crate::metric::{judge, windows, windows::Stretch};
@@ -95,30 +95,37 @@ pub struct Allowance {
     pub faults: Vec<String>,
 }
 
+/// Faults that take a link away altogether.
+fn cutting<'s>(scenario: &'s Scenario, name: &'s str) -> impl Iterator<Item = &'s Fault> {
+    scenario
+        .faults
+        .iter()
+        .filter(move |fault| match &fault.kind {
+            FaultKind::LinkDown { link } | FaultKind::LinkCaptivePortal { link } => link == name,
+            _ => false,
+        })
+}
+
 /// T14 for the router's backup line; `None` without an allowance, or where the primary line never fails for sure.
 pub fn allowance(scenario: &Scenario) -> Option<Allowance> {
     let failover = scenario.failover.as_ref()?;
     let cap = failover.data_cap.as_ref()?;
     let backup = scenario.links.get(&failover.backup)?;
-    let takes_it_away = |kind: &FaultKind| match kind {
-        FaultKind::LinkDown { link } | FaultKind::LinkCaptivePortal { link } => {
-            *link == failover.primary
-        }
-        _ => false,
+    let cuts: Vec<&Fault> = cutting(scenario, &failover.primary).collect();
+    let times = |fault: &Fault| -> Vec<(Duration, Duration)> {
+        let end_of_run = scenario.duration;
+        let of = |w: &FaultWindow| (w.start, w.end.unwrap_or(end_of_run).min(end_of_run));
+        fault.windows.iter().map(of).collect()
     };
-    let cuts: Vec<_> = scenario
-        .faults
-        .iter()
-        .filter(|fault| takes_it_away(&fault.kind))
-        .collect();
-    let mut out: Vec<(Duration, Duration)> = cuts
-        .iter()
-        .flat_map(|fault| &fault.windows)
-        .map(|w| {
-            let end = w.end.unwrap_or(scenario.duration).min(scenario.duration);
-            (w.start, end.max(w.start))
-        })
-        .collect();
+    // A backup that is down itself uses up nothing.
+    let mut out: Vec<(Duration, Duration)> = cuts.iter().flat_map(|fault| times(fault)).collect();
+    for (from, to) in cutting(scenario, &failover.backup).flat_map(|fault| times(fault)) {
+        out = out
+            .into_iter()
+            .flat_map(|(start, end)| [(start, end.min(from)), (start.max(to), end)])
+            .filter(|(start, end)| start < end)
+            .collect();
+    }
     out.sort_unstable();
     // The worst period begins with an outage.
     let within = |from: Duration| -> f64 {
@@ -141,6 +148,19 @@ pub fn allowance(scenario: &Scenario) -> Option<Allowance> {
         ),
         needed,
         faults: cuts.iter().map(|fault| fault.id.clone()).collect(),
+    })
+}
+
+/// Whether the backup may carry what would fill it: telemetry or media.
+pub fn backup_carries_bulk(scenario: &Scenario) -> bool {
+    let telemetry = scenario.telemetry.as_ref().map(|t| &t.class);
+    let media = scenario.media.as_ref().map(|m| &m.class);
+    let failover = scenario.failover.as_ref();
+    failover.is_some_and(|failover| {
+        telemetry
+            .into_iter()
+            .chain(media)
+            .any(|c| failover.allow.contains(c))
     })
 }
 
@@ -209,6 +229,10 @@ mod tests {
         assert_eq!(found.faults, ["uplink-cut"]);
         let without = lunch(&["fault.uplink-cut.on=lte"]);
         assert_eq!(allowance(&without), None);
+        // Both lines are dead for the same two weeks.
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/two-weeks-dark.toml");
+        let both = load(&file, &[]).unwrap_or_else(|report| panic!("{report}"));
+        assert_eq!(allowance(&both.scenario), None);
         let start = words::start("2025-03-14T11:30:00-05:00").expect("start");
         assert_eq!(start, lunch(&[]).start);
         let used = backup_bytes_per_second(&lunch(&[]));
