@@ -204,6 +204,8 @@ pub enum MachineChange {
     Started,
     /// Its program died; the disk is as it was.
     Crashed,
+    /// It restarts in order: its program has ended and its disk is synced.
+    Rebooted,
     /// The power went; unsynced writes are gone.
     PowerLost,
 }

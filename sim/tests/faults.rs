@@ -3,8 +3,10 @@
 //! - `link_down`, `link_degrade`, `node_crash`, `power_cut`: what is seen of each kind, during and after;
 //! - overlaps: what several faults hold is released by the last one;
 //! - durability: crashes and power cuts of whoever acknowledges something, in the middle of traffic;
-//! - honesty: a fault that meets nothing is told; the same seed gives the same trace with faults.
+//! - honesty: a fault that meets nothing is told; the same seed gives the same trace with faults;
+//! - `kinds`: every other kind, and random times.
 
+mod kinds;
 mod play;
 
 use std::{

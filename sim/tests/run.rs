@@ -113,10 +113,10 @@ fn bad_files_and_bad_words_have_their_codes() {
 
 #[test]
 fn what_is_known_and_not_run_says_so() {
-    let out = backroom(&["run", "scenarios/bad-day.toml"]);
+    let out = backroom(&["run", "scenarios/regional-herd.toml"]);
     let errors = text(&out.stderr);
     assert_eq!(out.status.code(), Some(65), "{errors}");
-    assert!(errors.contains("`link.flap`"), "{errors}");
+    assert!(errors.contains("has a fleet of stores"), "{errors}");
 }
 
 #[test]

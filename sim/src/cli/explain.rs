@@ -174,15 +174,12 @@ pub fn faults() -> String {
 
 fn fault(kind: &Kind) -> String {
     let mut out = format!("{}  (on {})", kind.name, kind.on.as_str());
-    if !kind.runs {
-        out.push_str("  [checked, not run in this version]");
-    }
     out.push('\n');
     let _ = writeln!(out, "{}", wrap(kind.doc, "    ", 80));
     let needs = match kind.lasts {
-        Lasts::Needed => "needs at and for, or mtbf and mttr",
+        Lasts::Needed => "needs at and for, or mtbf and one of mttr and for",
         Lasts::Optional => "lasts the whole run without at and for",
-        Lasts::Instant => "needs at",
+        Lasts::Instant => "needs at or mtbf",
     };
     let _ = writeln!(out, "    {needs}");
     for key in kind.settings {

@@ -13,6 +13,9 @@ use std::{
 
 use rand::{Rng, RngExt as _};
 
+use super::{hq_slow::Slow, stage::Stage};
+use crate::dist::Dist;
+
 /// What refuses, as a scenario says it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
@@ -60,6 +63,17 @@ struct InForce {
     refused: u64,
     /// The line that the store's router uses.
     line: Option<String>,
+    /// What makes it slow, the youngest last.
+    slow: Vec<(u64, Slow)>,
+    slowed: u64,
+}
+
+impl InForce {
+    fn meet<T>(&mut self, of: impl Fn(&Slow) -> Option<T>) -> Option<T> {
+        let found = self.slow.iter().rev().find_map(|(_, slow)| of(slow));
+        self.slowed += u64::from(found.is_some());
+        found
+    }
 }
 
 impl Refusals {
@@ -93,6 +107,35 @@ impl Refusals {
         state.rules.iter().any(|(_, rule)| is_it(rule))
     }
 
+    /// Head office is slow from now on; the number ends it.
+    pub fn slow_down(&self, slow: Slow) -> u64 {
+        let mut state = self.state();
+        state.next += 1;
+        let number = state.next;
+        state.slow.push((number, slow));
+        number
+    }
+
+    /// Ends it.
+    pub fn speed_up(&self, number: u64) {
+        self.state().slow.retain(|(other, _)| *other != number);
+    }
+
+    /// Requests that met a slow head office so far: whether a fault bit.
+    pub fn slowed(&self) -> u64 {
+        self.state().slowed
+    }
+
+    /// A payment comes in: how long its authorisation takes, where that is not as declared.
+    pub fn slow_auth(&self) -> Option<Dist> {
+        self.state().meet(|slow| slow.auth.clone())
+    }
+
+    /// An export comes in: bytes a second that are taken in, where that is not as declared.
+    pub fn slow_ingest(&self) -> Option<f64> {
+        self.state().meet(|slow| slow.ingest_bytes_per_second)
+    }
+
     /// Requests that were refused so far: whether a fault bit.
     pub fn refused(&self) -> u64 {
         self.state().refused
@@ -116,10 +159,40 @@ impl Refusals {
     }
 }
 
+/// Somebody answers in head office's place until the end.
+pub(crate) async fn play(stage: &Stage<'_>, rule: Rule) -> u64 {
+    let (refusals, before) = (&stage.director.refusals, stage.director.refusals.refused());
+    let number = refusals.begin(rule);
+    if stage.over().await {
+        refusals.end(number);
+    }
+    refusals.refused() - before
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{fault::captive_portal, world::seed};
+
+    #[test]
+    fn the_last_that_says_how_slow_decides() {
+        let refusals = Refusals::default();
+        assert_eq!(refusals.slow_auth(), None);
+        let first = refusals.slow_down(Slow {
+            auth: Some(Dist::Const(2.0)),
+            ingest_bytes_per_second: None,
+        });
+        let second = refusals.slow_down(Slow {
+            auth: Some(Dist::Const(9.0)),
+            ingest_bytes_per_second: Some(1e3),
+        });
+        assert_eq!(refusals.slow_auth(), Some(Dist::Const(9.0)));
+        refusals.speed_up(second);
+        assert_eq!(refusals.slow_auth(), Some(Dist::Const(2.0)));
+        assert_eq!(refusals.slow_ingest(), None);
+        refusals.speed_up(first);
+        assert_eq!((refusals.slow_auth(), refusals.slowed()), (None, 2));
+    }
 
     #[test]
     fn the_last_rule_for_a_service_decides() {

@@ -37,7 +37,7 @@ fn check(log: &SeedLog<'_>) -> Finding {
             // A display that restarts has an empty screen and may be told again.
             Event::Machine {
                 machine,
-                change: MachineChange::Crashed | MachineChange::PowerLost,
+                change: MachineChange::Crashed | MachineChange::Rebooted | MachineChange::PowerLost,
             } => {
                 shown.remove(&machine);
             }

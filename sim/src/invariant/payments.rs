@@ -24,7 +24,7 @@ fn check(log: &SeedLog<'_>) -> Finding {
         let (order, how) = match stamped.event {
             Event::PaymentSettled { order, how, .. } => (order, how),
             Event::Machine {
-                change: MachineChange::Crashed | MachineChange::PowerLost,
+                change: MachineChange::Crashed | MachineChange::Rebooted | MachineChange::PowerLost,
                 ..
             } => {
                 crashes += 1;

@@ -120,7 +120,7 @@ impl Trace {
             .min(self.steps.len() - 1)
     }
 
-    fn finish(&self, start: Duration, bits: f64) -> Option<Duration> {
+    pub(super) fn finish(&self, start: Duration, bits: f64) -> Option<Duration> {
         let (round, pos) = self.position(start);
         let step = self.steps[self.step_at(pos)];
         // Bits of this round that are gone already: all of the step, less what is left of it. Beyond the end of a

@@ -317,9 +317,13 @@ impl<P> Link<P> {
     }
 
     fn finish(&self, start: Duration, bytes: u32) -> Option<Duration> {
-        match self.degrade.rate {
-            Some(rate) => Capacity::Constant(rate).finish(start, bytes),
-            None => self.spec.capacity.finish(start, bytes),
+        match (self.degrade.rate, &self.degrade.recording) {
+            (Some(rate), _) => Capacity::Constant(rate).finish(start, bytes),
+            (None, Some((since, trace))) => {
+                let end = trace.finish(start.saturating_sub(*since), f64::from(bytes) * 8.0)?;
+                Some(*since + end)
+            }
+            (None, None) => self.spec.capacity.finish(start, bytes),
         }
     }
 

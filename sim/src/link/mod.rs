@@ -119,10 +119,28 @@ pub enum Offer<P> {
 pub struct Degrade {
     /// Capacity, in place of a recording too.
     pub rate: Option<backroom_collector::config::BitRate>,
+    /// A recording that is played from an instant on, where no `rate` is given.
+    pub recording: Option<(Duration, Arc<Trace>)>,
     /// One-way delay, seconds.
     pub delay: Option<Dist>,
     /// Packet loss.
     pub loss: Option<Loss>,
+}
+
+impl Degrade {
+    /// What is left of it under a later one, which decides about what it names.
+    pub fn then(self, later: Self) -> Self {
+        let (rate, recording) = match later.rate.is_some() || later.recording.is_some() {
+            true => (later.rate, later.recording),
+            false => (self.rate, self.recording),
+        };
+        Self {
+            rate,
+            recording,
+            delay: later.delay.or(self.delay),
+            loss: later.loss.or(self.loss),
+        }
+    }
 }
 
 /// Packets and their bytes.

@@ -11,7 +11,7 @@ use crate::{
     event::{Event, MachineId, Stamped},
     scenario::{
         ClassSpec, Discipline, Failover, Fault, FaultKind, FaultWindow, Fidelity, Hq, LinkSpec,
-        Loss, QueueSpec, Scenario, Telemetry,
+        Loss, Pick, QueueSpec, Scenario, Telemetry,
         expr::{Condition, Filter, Function, Measure, MetricRef, Op, Value, Window},
     },
 };
@@ -96,6 +96,8 @@ pub(crate) fn scenario() -> Scenario {
             kind: FaultKind::LinkDown {
                 link: "uplink".into(),
             },
+            plan: None,
+            pick: Pick::All,
             windows: vec![FaultWindow {
                 start: s(2100.0),
                 end: Some(s(3000.0)),

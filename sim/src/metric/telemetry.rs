@@ -153,7 +153,7 @@ impl Items {
             Event::Backlog { items, .. } => self.stored = items,
             Event::Machine {
                 machine,
-                change: MachineChange::Crashed | MachineChange::PowerLost,
+                change: MachineChange::Crashed | MachineChange::Rebooted | MachineChange::PowerLost,
             } => {
                 self.of(machine).crashes.push(at);
             }

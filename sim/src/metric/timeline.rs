@@ -7,7 +7,11 @@ use backroom_reports::{Moment, human};
 use super::{SeedLog, windows::clock};
 use crate::{
     event::Event,
-    scenario::{FaultKind, Scenario},
+    fault::told,
+    scenario::{
+        Fault, FaultKind, Scenario,
+        occur::{Begins, Plan},
+    },
 };
 
 /// 12: what fits on a screen; a flapping line is told by its metrics.
@@ -27,7 +31,12 @@ pub fn moments(log: &SeedLog<'_>) -> Vec<Moment> {
         };
         all.push((at, moment));
     };
+    let any_random = scenario.faults.iter().any(|f| is_random(f));
     for fault in &scenario.faults {
+        // A time that a seed decides is told with it.
+        let is_fixed = |plan: &Plan| matches!(plan.begins, Begins::At(_));
+        let is_fixed = !any_random || fault.plan.as_ref().is_none_or(is_fixed);
+        let seed = (!is_fixed).then_some(log.seed);
         for window in fault.windows.iter().take(SEEN_MAX) {
             put(
                 window.start,
@@ -37,12 +46,12 @@ pub fn moments(log: &SeedLog<'_>) -> Vec<Moment> {
                     fault.id,
                     what(&fault.kind, window.end.map(|e| e - window.start))
                 ),
-                None,
+                seed,
             );
             if let Some(end) = window.end
                 && end <= scenario.duration
             {
-                put(end, "▲", fault.id.clone(), None);
+                put(end, "▲", fault.id.clone(), seed);
             }
         }
     }
@@ -57,6 +66,11 @@ pub fn moments(log: &SeedLog<'_>) -> Vec<Moment> {
     all.into_iter().map(|(_, moment)| moment).collect()
 }
 
+fn is_random(fault: &Fault) -> bool {
+    let plan = fault.plan.as_ref();
+    plan.is_some_and(|plan| matches!(plan.begins, Begins::Random(_)))
+}
+
 fn change_text(scenario: &Scenario, backup: bool) -> String {
     match (&scenario.failover, backup) {
         (Some(failover), true) => format!("failover → {}", failover.backup),
@@ -67,15 +81,7 @@ fn change_text(scenario: &Scenario, backup: bool) -> String {
 }
 
 fn what(kind: &FaultKind, length: Option<Duration>) -> String {
-    let text = match kind {
-        FaultKind::LinkDown { link } => format!("link.down {link}"),
-        FaultKind::LinkDegrade { link, .. } => format!("link.degrade {link}"),
-        FaultKind::NodeCrash { node } => format!("node.crash {node}"),
-        FaultKind::StorePowerCut { .. } => "store.power_cut".into(),
-        FaultKind::LinkCaptivePortal { link } => format!("link.captive_portal {link}"),
-        FaultKind::HqReject(rule) => format!("hq.reject {}", rule.status),
-        FaultKind::Unsupported { kind } => kind.clone(),
-    };
+    let text = told::short(kind);
     match length {
         Some(length) => format!("{text}, {}", human::span(length.as_secs_f64())),
         None => format!("{text}, to the end"),

@@ -10,7 +10,7 @@ use crate::event::MachineId;
 
 /// What keeps machines from running.
 #[derive(Debug, Default)]
-pub(super) struct Holds(BTreeMap<MachineId, Hold>);
+pub(crate) struct Holds(BTreeMap<MachineId, Hold>);
 
 #[derive(Debug, Default)]
 struct Hold {
@@ -22,7 +22,7 @@ struct Hold {
 
 impl Holds {
     /// A crash or a boot begins. Tells whether the machine ran until now.
-    pub(super) fn stop(&mut self, machine: MachineId) -> bool {
+    pub(crate) fn stop(&mut self, machine: MachineId) -> bool {
         let hold = self.0.entry(machine).or_default();
         hold.stopped += 1;
         hold.stopped == 1
@@ -30,7 +30,7 @@ impl Holds {
 
     /// The power goes. Tells whether the machine had any; balanced by [`power_back`](Self::power_back), and then by
     /// [`release`](Self::release) once it has booted.
-    pub(super) fn power_gone(&mut self, machine: MachineId) -> bool {
+    pub(crate) fn power_gone(&mut self, machine: MachineId) -> bool {
         let hold = self.0.entry(machine).or_default();
         hold.stopped += 1;
         hold.dark += 1;
@@ -41,7 +41,7 @@ impl Holds {
     ///
     /// # Panics
     /// If no power cut lasts.
-    pub(super) fn power_back(&mut self, machine: MachineId) -> bool {
+    pub(crate) fn power_back(&mut self, machine: MachineId) -> bool {
         let hold = self.0.entry(machine).or_default();
         assert!(hold.dark > 0, "{machine:?} has power already");
         hold.dark -= 1;
@@ -52,7 +52,7 @@ impl Holds {
     ///
     /// # Panics
     /// If nothing holds the machine.
-    pub(super) fn release(&mut self, machine: MachineId) -> bool {
+    pub(crate) fn release(&mut self, machine: MachineId) -> bool {
         let hold = self.0.entry(machine).or_default();
         assert!(hold.stopped > 0, "{machine:?} runs already");
         hold.stopped -= 1;

@@ -5,6 +5,8 @@
 //! happened is `outcome`'s. Next: `faults`, `settle`.
 
 use std::{
+    borrow::Cow,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -12,14 +14,19 @@ use std::{
 use crate::{
     event::{Event, MachineChange, MachineId, Recorder, Stamped},
     fault::hq_reject::Refusals,
-    link::TraceError,
+    link::{Trace, TraceError},
     metric::LinkBytes,
-    scenario::{Fidelity, LinkSpec, Scenario},
+    scenario::{Fidelity, Scenario},
     store::{self, Context, Directory, HQ},
     world::{self, Active, MachineSpec, Way, World, WorldReport, WorldSpec, Zone, seed},
 };
 
-use super::{faults, holds::Holds, settle};
+use super::{
+    faults,
+    holds::Holds,
+    settle,
+    supervise::{self, Supervisor},
+};
 
 /// How a run is computed, beyond what the scenario says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +81,12 @@ pub enum RunError {
 /// # Errors
 /// If a recording cannot be read, or the scenario asks for what this version cannot run.
 pub fn run(scenario: &Arc<Scenario>, seed: u64, options: Options) -> Result<SeedRun, RunError> {
+    let scenario = match scenario.of_seed(seed) {
+        Cow::Borrowed(_) => Arc::clone(scenario),
+        Cow::Owned(settled) => Arc::new(settled),
+    };
+    let scenario = &scenario;
+    let recordings = faults::recordings(scenario)?;
     let directory = Arc::new(Directory::of(scenario));
     let spec = world_spec(scenario, &directory, seed, options)?;
     let mut machines: Vec<String> = directory
@@ -97,6 +110,8 @@ pub fn run(scenario: &Arc<Scenario>, seed: u64, options: Options) -> Result<Seed
             recorder: Recorder::new(),
             refusals,
             holds: Arc::default(),
+            supervisor: Supervisor::default(),
+            recordings,
             seed,
         };
         director.direct().await
@@ -128,15 +143,18 @@ pub fn run(scenario: &Arc<Scenario>, seed: u64, options: Options) -> Result<Seed
 
 /// Whoever directs a store: starts, stops and starts again.
 #[derive(Clone)]
-pub(super) struct Director {
-    pub(super) world: World,
-    pub(super) scenario: Arc<Scenario>,
-    pub(super) directory: Arc<Directory>,
-    pub(super) recorder: Recorder,
+pub(crate) struct Director {
+    pub(crate) world: World,
+    pub(crate) scenario: Arc<Scenario>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) recorder: Recorder,
     /// What faults make of head office.
-    pub(super) refusals: Refusals,
+    pub(crate) refusals: Refusals,
     holds: Arc<Mutex<Holds>>,
-    seed: u64,
+    supervisor: Supervisor,
+    /// Recordings that faults play, by the fault's index.
+    pub(super) recordings: BTreeMap<u16, Arc<Trace>>,
+    pub(crate) seed: u64,
 }
 
 impl Director {
@@ -159,19 +177,20 @@ impl Director {
             biased;
             settled = story => settled,
             () = self.probe() => unreachable!("the router probes for ever"),
+            () = self.supervise() => unreachable!("it watches for ever"),
         };
         (events, pending)
     }
 
     /// What keeps machines from running.
-    pub(super) fn holds(&self) -> MutexGuard<'_, Holds> {
+    pub(crate) fn holds(&self) -> MutexGuard<'_, Holds> {
         self.holds
             .lock()
             .expect("one thread, and no panic while it is held")
     }
 
     /// Time from power-on to running, then the program, unless something else still keeps it from running.
-    pub(super) async fn boot(&self, name: &str) {
+    pub(crate) async fn boot(&self, name: &str) {
         let machine = self.directory.named(name).expect("a machine of the store");
         let node = &self.scenario.nodes[&machine.group];
         let boot = {
@@ -184,7 +203,7 @@ impl Director {
     }
 
     /// One reason less for a machine not to run; after the last one its program starts at once.
-    pub(super) fn release(&self, name: &str) {
+    pub(crate) fn release(&self, name: &str) {
         let machine = self.directory.named(name).expect("a machine of the store");
         if !self.holds().release(machine.id) {
             return;
@@ -194,10 +213,54 @@ impl Director {
             change: MachineChange::Started,
         });
         let context = self.context(name, &machine.group, machine.id);
-        let name = name.to_owned();
+        let (name, supervisor) = (name.to_owned(), self.supervisor.clone());
+        let disk = self.world.disk(&name);
         self.world.start(&name.clone(), |env| async move {
-            log_end(&name, store::run(context(env))).await;
+            let Err(error) = store::run(context(env)).await else {
+                return;
+            };
+            // Its disk fails because a fault says so: then it is the supervisor's. Anything else is a mistake of ours, and a
+            // run that went on silently would judge a store with a machine less.
+            let is_expected = disk.bites() > 0 || disk.met_full() > 0;
+            assert!(is_expected, "{name} has stopped: {error}");
+            supervisor.ended(&name);
         });
+    }
+
+    /// Starts programs again that have ended because their disk failed, for ever.
+    async fn supervise(&self) {
+        let mut restarts: VecDeque<(Duration, String)> = VecDeque::new();
+        loop {
+            let next = restarts.front().map(|(at, _)| self.world.at(*at));
+            let due = async {
+                match next {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                name = self.supervisor.next() => {
+                    let machine = self.directory.named(&name).expect("a machine of the store");
+                    if !self.holds().stop(machine.id) {
+                        // Something else stops it already, and will start it.
+                        self.holds().release(machine.id);
+                        continue;
+                    }
+                    self.world.crash(&name).await;
+                    self.recorder.record(Event::Machine {
+                        machine: machine.id,
+                        change: MachineChange::Crashed,
+                    });
+                    restarts.push_back((self.world.now() + supervise::RESTART_AFTER, name));
+                }
+                () = due => {
+                    if let Some((_, name)) = restarts.pop_front() {
+                        self.release(&name);
+                    }
+                }
+            }
+        }
     }
 
     fn context<E>(
@@ -255,8 +318,7 @@ impl Director {
     }
 }
 
-/// A machine's program ends only when its disk fails or a port is taken; a run that went on silently would judge a store
-/// with a machine less.
+/// Head office's program ends only when a port is taken; a run that went on silently would judge a store without it.
 async fn log_end(name: &str, program: impl Future<Output = std::io::Result<()>>) {
     match program.await {
         Ok(()) => {}
@@ -265,7 +327,7 @@ async fn log_end(name: &str, program: impl Future<Output = std::io::Result<()>>)
 }
 
 /// Waits for all of them.
-pub(super) async fn all<F: Future<Output = ()>>(futures: Vec<F>) {
+pub(crate) async fn all<F: Future<Output = ()>>(futures: Vec<F>) {
     let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
     std::future::poll_fn(|cx| {
         futures.retain_mut(|f| f.as_mut().poll(cx).is_pending());
@@ -315,15 +377,7 @@ fn world_spec(
             world::MACHINES_MAX
         )));
     }
-    let to_hq = |link: &LinkSpec| link.between == ("router".to_owned(), "hq".to_owned());
-    let line = match &scenario.failover {
-        Some(failover) => Some(failover.primary.clone()),
-        None => scenario
-            .links
-            .iter()
-            .find(|(_, link)| to_hq(link) && !link.backup)
-            .map(|(name, _)| name.clone()),
-    };
+    let line = scenario.primary_line().map(str::to_owned);
     Ok(WorldSpec {
         seed,
         epoch: Duration::from_nanos(

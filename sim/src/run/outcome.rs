@@ -76,6 +76,8 @@ impl SeedOutcome {
 
     /// Judges nothing yet: only measures.
     pub fn of(scenario: &Scenario, run: &SeedRun) -> Self {
+        // Windows of faults at random times are this seed's own.
+        let scenario = &*scenario.of_seed(run.seed);
         let log = SeedLog {
             seed: run.seed,
             scenario,

@@ -12,6 +12,7 @@ mod lock;
 mod merge;
 mod model;
 pub mod models;
+pub mod occur;
 pub mod parse;
 mod paths;
 mod replay;

@@ -8,8 +8,15 @@ use std::{path::PathBuf, time::Duration};
 use backroom_collector::config::{BitRate, ByteSize, Config};
 use indexmap::IndexMap;
 
-use super::expr::{Comparison, Measure, Window};
-use crate::{dist::Dist, fault::hq_reject};
+use super::{
+    expr::{Comparison, Measure, Window},
+    occur::Plan,
+};
+use crate::{
+    dist::Dist,
+    fault::{hq_reject, hq_slow},
+    world::{DiskOp, NamesFail, SlowDisk},
+};
 
 /// A whole scenario.
 #[derive(Clone, Debug)]
@@ -374,7 +381,12 @@ pub struct Fault {
     pub id: String,
     /// What happens.
     pub kind: FaultKind,
-    /// When it begins and ends; one window for each time it happens.
+    /// When it happens, as far as no seed decides it.
+    pub plan: Option<Plan>,
+    /// Which machines of a group each time.
+    pub pick: Pick,
+    /// When it begins and ends; one window for each time it happens. Empty where a seed decides it: see
+    /// [`Scenario::of_seed`].
     pub windows: Vec<FaultWindow>,
     /// Where it is declared (1-based line of `Scenario::path`, or of a template).
     pub line: usize,
@@ -389,7 +401,21 @@ pub struct FaultWindow {
     pub end: Option<Duration>,
 }
 
-/// What happens. Kinds that the language knows but this version cannot run are refused when a run is asked for.
+/// Which machines of a group a fault happens to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pick {
+    /// All of them.
+    #[default]
+    All,
+    /// One, the same each time; the seed says which.
+    One,
+    /// One after the other.
+    RoundRobin,
+    /// One, drawn anew each time.
+    Random,
+}
+
+/// What happens.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FaultKind {
     /// A link carries nothing.
@@ -427,10 +453,93 @@ pub enum FaultKind {
     },
     /// Head office refuses requests.
     HqReject(hq_reject::Rule),
-    /// Known to the language, not run in this version.
-    Unsupported {
-        /// Its name in the language.
-        kind: String,
+    /// A link goes down and comes back by turns.
+    LinkFlap {
+        /// Which link.
+        link: String,
+        /// How long it is up each time, seconds.
+        up_for: Dist,
+        /// How long it is down each time, seconds.
+        down_for: Dist,
+    },
+    /// The data allowance of a link is used up.
+    LinkCapReached {
+        /// Which link.
+        link: String,
+    },
+    /// A link's capacity follows a recording.
+    LinkTrace {
+        /// Which link.
+        link: String,
+        /// The recording.
+        trace: TraceSpec,
+    },
+    /// Names outside of the store are not resolved.
+    DnsFail(NamesFail),
+    /// A machine restarts in order.
+    NodeReboot {
+        /// Node group or one machine.
+        node: String,
+    },
+    /// A machine stands still.
+    NodePause {
+        /// Node group or one machine.
+        node: String,
+    },
+    /// Something else fills a disk.
+    DiskFull {
+        /// Node group or one machine.
+        node: String,
+        /// What stays free.
+        leave_bytes: u64,
+    },
+    /// A disk is slow.
+    DiskSlow {
+        /// Node group or one machine.
+        node: String,
+        /// What it is like.
+        slow: SlowDisk,
+    },
+    /// Stored bytes rot.
+    DiskCorrupt {
+        /// Node group or one machine.
+        node: String,
+        /// How many, on each machine.
+        bytes: u64,
+    },
+    /// A share of a disk's operations fails.
+    DiskIoError {
+        /// Node group or one machine.
+        node: String,
+        /// Which operations.
+        ops: &'static [DiskOp],
+        /// Share of them, 0 to 1.
+        share: f64,
+    },
+    /// A wall clock jumps.
+    ClockStep {
+        /// Node group or one machine.
+        node: String,
+        /// How far, nanoseconds.
+        by_nanos: i64,
+    },
+    /// A wall clock runs fast or slow.
+    ClockSkew {
+        /// Node group or one machine.
+        node: String,
+        /// Seconds that it gains each second.
+        rate: f64,
+    },
+    /// Head office is slow.
+    HqSlow(hq_slow::Slow),
+    /// All stores of a region lose their primary line.
+    RegionOutage {
+        /// Which region.
+        region: String,
+        /// Whether the store that is run belongs to it.
+        is_ours: bool,
+        /// How much later the store sees the end, seconds.
+        heal: Option<Dist>,
     },
 }
 

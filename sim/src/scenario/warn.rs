@@ -11,8 +11,11 @@ use backroom_collector::config::{
     tree::{Node, Table, Value},
 };
 
-use super::{FaultKind, Scenario, codes, foresee, parse::function_name, paths::value_at};
+use super::{
+    FaultKind, FaultWindow, Scenario, codes, foresee, parse::function_name, paths::value_at,
+};
 use crate::{
+    fault::hq_reject,
     metric::windows::Stretch,
     oracle::fluid::{Fluid, fluid_recovery},
 };
@@ -203,26 +206,70 @@ fn allowance_too_small(scenario: &Scenario, tree: &Table, sink: &Sink) {
     );
 }
 
-/// The link that a fault changes.
-fn link_of(kind: &FaultKind) -> Option<&str> {
+/// What a fault sets that another one would set otherwise: two of them at once do not add up.
+fn sets(kind: &FaultKind) -> Option<(&'static str, &str)> {
     match kind {
         FaultKind::LinkDown { link }
+        | FaultKind::LinkFlap { link, .. }
         | FaultKind::LinkDegrade { link, .. }
-        | FaultKind::LinkCaptivePortal { link } => Some(link),
+        | FaultKind::LinkTrace { link, .. }
+        | FaultKind::LinkCapReached { link }
+        | FaultKind::LinkCaptivePortal { link } => Some(("link", link)),
+        FaultKind::DiskSlow { node, .. } => Some(("slow disk", node)),
+        FaultKind::DnsFail(_) => Some(("resolver", "router")),
+        FaultKind::HqReject(rule) => Some((
+            "service of head office",
+            match rule.service {
+                None => "all",
+                Some(hq_reject::Service::Payment) => "payment",
+                Some(hq_reject::Service::Sync) => "sync",
+                Some(hq_reject::Service::Telemetry) => "telemetry",
+            },
+        )),
+        FaultKind::HqSlow(_) => Some(("slow head office", "hq")),
         _ => None,
     }
+}
+
+/// What two faults both set, if they do.
+fn both_set<'a>(a: &'a FaultKind, b: &'a FaultKind) -> Option<&'static str> {
+    let ((of_a, name_a), (of_b, name_b)) = (sets(a)?, sets(b)?);
+    let is_one_of = |one: &str, group: &str| {
+        let number = one.strip_prefix(group).and_then(|n| n.strip_prefix('-'));
+        number.is_some_and(|n| n.parse::<u32>().is_ok())
+    };
+    let is_same = name_a == name_b
+        || (of_a == "slow disk" && (is_one_of(name_a, name_b) || is_one_of(name_b, name_a)))
+        || (of_a == "service of head office" && (name_a == "all" || name_b == "all"));
+    (of_a == of_b && is_same).then_some(of_a)
+}
+
+/// Whether two lists of windows, each in time order, have an instant in common.
+fn meet(a: &[FaultWindow], b: &[FaultWindow]) -> bool {
+    let (mut i, mut j) = (0, 0);
+    while let (Some(x), Some(y)) = (a.get(i), b.get(j)) {
+        if y.end.is_none_or(|end| x.start < end) && x.end.is_none_or(|end| y.start < end) {
+            return true;
+        }
+        // The one that ends first meets nothing later.
+        match x
+            .end
+            .is_some_and(|end| y.end.is_none_or(|other| end <= other))
+        {
+            true => i += 1,
+            false => j += 1,
+        }
+    }
+    false
 }
 
 fn overlaps(scenario: &Scenario, tree: &Table, sink: &Sink) {
     for (i, later) in scenario.faults.iter().enumerate() {
         for earlier in &scenario.faults[..i] {
-            let same_link = link_of(&later.kind).is_some_and(|l| link_of(&earlier.kind) == Some(l));
-            let both = later.windows.iter().any(|a| {
-                earlier.windows.iter().any(|b| {
-                    b.end.is_none_or(|end| a.start < end) && a.end.is_none_or(|end| b.start < end)
-                })
-            });
-            if !same_link || !both {
+            let Some(of) = both_set(&later.kind, &earlier.kind) else {
+                continue;
+            };
+            if !meet(&later.windows, &earlier.windows) {
                 continue;
             }
             let Some(at) = value_at(tree, &path(&format!("fault.{}.on", later.id))) else {
@@ -232,7 +279,7 @@ fn overlaps(scenario: &Scenario, tree: &Table, sink: &Sink) {
                 &codes::W0604,
                 format!("faults `{}` and `{}` overlap", earlier.id, later.id),
             )
-            .at(at.span, "the same link at the same time");
+            .at(at.span, format!("the same {of} at the same time"));
             if let Some(other) = value_at(tree, &path(&format!("fault.{}.on", earlier.id))) {
                 finding = finding.see(other.span, "as here");
             }

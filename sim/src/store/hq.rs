@@ -173,7 +173,9 @@ impl<E: Env> Office<E> {
         }
         let time = {
             let mut rng = self.auth.lock().expect("nobody panics while holding it");
-            self.ctx.scenario.hq.auth.sample_duration(&mut *rng)
+            let slow = self.ctx.refusals.slow_auth();
+            let auth = slow.as_ref().unwrap_or(&self.ctx.scenario.hq.auth);
+            auth.sample_duration(&mut *rng)
         };
         sleep(time).await;
         answer(StatusCode::OK, self.reply("payment.auth"))
@@ -272,6 +274,9 @@ impl<E: Env> Office<E> {
         let wait = {
             let mut ingest = self.ingest.lock().expect("nobody panics while holding it");
             let now = Instant::now();
+            let declared = self.ctx.scenario.hq.ingest_bytes_per_second;
+            let rate = self.ctx.refusals.slow_ingest().unwrap_or(declared);
+            ingest.set_rate(rate, now);
             let wait = ingest.wait_for(wire.len() as f64, now);
             if wait <= INGEST_WAIT_MAX {
                 ingest.take(wire.len() as f64, now);

@@ -65,6 +65,15 @@ impl TokenBucket {
         }
     }
 
+    /// From now on it fills at another rate.
+    pub(crate) fn set_rate(&mut self, per_second: f64, now: Instant) {
+        if per_second != self.per_second {
+            self.refill(now);
+            self.per_second = per_second;
+            self.burst = per_second.max(1.0);
+        }
+    }
+
     fn refill(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.at).as_secs_f64();
         self.level = (self.level + elapsed * self.per_second).min(self.burst);

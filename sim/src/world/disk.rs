@@ -23,7 +23,7 @@ pub use super::{
 use super::{
     disk_fault::{Faults, Meets},
     disk_state::{DiskState, FileNo},
-    disk_time::DiskTime,
+    disk_time::{DiskTime, Slow},
     seed,
 };
 use crate::{dist::Dist, scenario::DiskSpec};
@@ -179,6 +179,41 @@ impl SimDisk {
         self.state().on_power_loss = loss;
     }
 
+    /// A share of these operations fails from now on, drawn from `rng`; the number ends it.
+    pub fn fail_share(&self, ops: &'static [DiskOp], share: f64, rng: ChaCha8Rng) -> u64 {
+        self.state().faults.fail_share(ops, share, rng)
+    }
+
+    /// Ends a share of failures.
+    pub fn heal_share(&self, number: u64) {
+        self.state().faults.heal_share(number);
+    }
+
+    /// From now on it is as slow as that; `None` heals it.
+    pub fn become_slow(&self, slow: Option<Slow>) {
+        self.state().time.become_slow(slow);
+    }
+
+    /// Syncs that began while it was slow.
+    pub fn met_slow(&self) -> u64 {
+        self.state().time.met_slow()
+    }
+
+    /// Everything that was written is durable.
+    pub fn sync_all(&self) {
+        self.state().keeps.sync_all();
+    }
+
+    /// What others hold of it.
+    pub fn held(&self) -> u64 {
+        self.state().keeps.held()
+    }
+
+    /// Writes that found no room, and questions for room while others held some.
+    pub fn met_full(&self) -> u64 {
+        self.state().keeps.met_full()
+    }
+
     /// From now on others hold so many bytes of it; 0 gives them back.
     pub fn hold(&self, bytes: u64) {
         self.state().keeps.hold(bytes);
@@ -304,6 +339,7 @@ impl Disk for SimDisk {
     }
 
     async fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
+        self.state().keeps.asked_for_room();
         Ok(self.free())
     }
 }

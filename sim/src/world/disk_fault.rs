@@ -6,6 +6,9 @@
 
 use std::io;
 
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
+
 /// A kind of operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DiskOp {
@@ -38,6 +41,24 @@ impl DiskOp {
         Self::SyncDir,
         Self::Rename,
         Self::Remove,
+    ];
+
+    /// What reads.
+    pub const READS: &[Self] = &[Self::Read];
+    /// What writes, data or names.
+    pub const WRITES: &[Self] = &[Self::Create, Self::Write, Self::Rename, Self::Remove];
+    /// What makes durable.
+    pub const SYNCS: &[Self] = &[Self::Sync, Self::SyncDir];
+
+    /// All that a dying disk refuses.
+    pub const FALLIBLE: &[Self] = &[
+        Self::Read,
+        Self::Create,
+        Self::Write,
+        Self::Rename,
+        Self::Remove,
+        Self::Sync,
+        Self::SyncDir,
     ];
 
     /// Whether it changes what the disk holds or keeps: a boundary at which a loss of power makes a difference.
@@ -77,9 +98,22 @@ pub(super) struct Faults {
     failing: [Option<io::ErrorKind>; 8],
     /// Operations that fail once, by kind and count.
     once: Vec<(DiskOp, u64, io::ErrorKind)>,
+    /// Of these, a share fails.
+    shares: Vec<Share>,
+    shares_begun: u64,
     cut: Option<(u64, Side)>,
     pub(super) is_dark: bool,
     bites: u64,
+}
+
+/// A share of operations that fails.
+#[derive(Debug)]
+struct Share {
+    number: u64,
+    ops: &'static [DiskOp],
+    share: f64,
+    /// Its own: others draw as if it were not there.
+    rng: ChaCha8Rng,
 }
 
 impl Faults {
@@ -109,7 +143,13 @@ impl Faults {
             .iter()
             .position(|(o, at, _)| (*o, *at) == (op, index));
         let once = once.map(|place| self.once.swap_remove(place).2);
-        if let Some(kind) = once.or(self.failing[op as usize]) {
+        let mut by_share = false;
+        // Each draws for its own operations, whatever the others drew.
+        for share in self.shares.iter_mut().filter(|s| s.ops.contains(&op)) {
+            by_share |= share.rng.random::<f64>() < share.share;
+        }
+        let by_share = by_share.then_some(io::ErrorKind::Other);
+        if let Some(kind) = once.or(self.failing[op as usize]).or(by_share) {
             self.bites += 1;
             return Meets::Error(kind);
         }
@@ -145,6 +185,27 @@ impl Faults {
     pub(super) fn fail_once(&mut self, op: DiskOp, ahead: u64, kind: io::ErrorKind) {
         let at = self.count(op) + ahead;
         self.once.push((op, at, kind));
+    }
+
+    /// A share of these operations fails from now on; the number ends it.
+    pub(super) fn fail_share(
+        &mut self,
+        ops: &'static [DiskOp],
+        share: f64,
+        rng: ChaCha8Rng,
+    ) -> u64 {
+        self.shares_begun += 1;
+        self.shares.push(Share {
+            number: self.shares_begun,
+            ops,
+            share,
+            rng,
+        });
+        self.shares_begun
+    }
+
+    pub(super) fn heal_share(&mut self, number: u64) {
+        self.shares.retain(|share| share.number != number);
     }
 
     pub(super) fn cut(&mut self, ahead: u64, side: Side) {
@@ -183,6 +244,23 @@ mod tests {
         faults.fail(DiskOp::Sync, None);
         assert_eq!(faults.meet(DiskOp::Sync), Meets::Nothing);
         assert_eq!(faults.bites(), 2);
+    }
+
+    #[test]
+    fn a_share_of_some_operations_fails() {
+        let mut faults = Faults::default();
+        let rng = crate::world::seed::stream(1, &["test"]);
+        let number = faults.fail_share(DiskOp::SYNCS, 0.25, rng);
+        let fails = |faults: &mut Faults, op| {
+            let met = (0..4_000).filter(|_| faults.meet(op) != Meets::Nothing);
+            met.count()
+        };
+        let syncs = fails(&mut faults, DiskOp::Sync);
+        assert!((900..1_100).contains(&syncs), "{syncs} of 4000");
+        assert_eq!(fails(&mut faults, DiskOp::Write), 0);
+        faults.heal_share(number);
+        assert_eq!(fails(&mut faults, DiskOp::Sync), 0);
+        assert_eq!(faults.bites(), syncs as u64);
     }
 
     #[test]

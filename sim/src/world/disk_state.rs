@@ -58,6 +58,8 @@ pub(super) struct DiskState {
     capacity_bytes: u64,
     /// Taken by others.
     held_bytes: u64,
+    /// Writes that found no room, and questions for room while others held some.
+    met_full: u64,
     /// Of files that have a name or are open.
     used_bytes: u64,
     /// Directories; made durably.
@@ -109,6 +111,7 @@ impl DiskState {
         Self {
             capacity_bytes,
             held_bytes: 0,
+            met_full: 0,
             used_bytes: 0,
             dirs: [PathBuf::from("/")].into(),
             names: BTreeMap::new(),
@@ -128,6 +131,29 @@ impl DiskState {
     /// From now on others hold so much of it.
     pub(super) fn hold(&mut self, bytes: u64) {
         self.held_bytes = bytes;
+    }
+
+    /// What others hold.
+    pub(super) fn held(&self) -> u64 {
+        self.held_bytes
+    }
+
+    /// Somebody asks for the room that is left.
+    pub(super) fn asked_for_room(&mut self) {
+        self.met_full += u64::from(self.held_bytes > 0);
+    }
+
+    /// Writes that found no room, and questions for room while others held some.
+    pub(super) fn met_full(&self) -> u64 {
+        self.met_full
+    }
+
+    /// Everything is durable: what an orderly shutdown leaves.
+    pub(super) fn sync_all(&mut self) {
+        for file in self.files.values_mut() {
+            file.synced();
+        }
+        self.sync_names(|_| true);
     }
 
     /// Opens a file; it must be closed.
@@ -229,6 +255,7 @@ impl DiskState {
 
     fn claim(&mut self, bytes: u64) -> bool {
         if bytes > self.free_bytes() {
+            self.met_full += 1;
             return false;
         }
         self.used_bytes += bytes;

@@ -10,6 +10,15 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::dist::Dist;
 
+/// What a fault makes of a disk; `None` stays as declared.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Slow {
+    /// Time of one fsync, seconds.
+    pub fsync: Option<Dist>,
+    /// Sequential write rate.
+    pub write_bytes_per_second: Option<f64>,
+}
+
 /// One disk's queue of work.
 #[derive(Debug)]
 pub(super) struct DiskTime {
@@ -20,6 +29,9 @@ pub(super) struct DiskTime {
     busy_until: Duration,
     /// Times as long as declared.
     slowness: f64,
+    slow: Option<Slow>,
+    /// Syncs that began while it was slow.
+    met_slow: u64,
 }
 
 impl DiskTime {
@@ -36,7 +48,19 @@ impl DiskTime {
             dirty_bytes: 0,
             busy_until: Duration::ZERO,
             slowness: 1.0,
+            slow: None,
+            met_slow: 0,
         }
+    }
+
+    /// From now on it is like that; `None` heals it.
+    pub(super) fn become_slow(&mut self, slow: Option<Slow>) {
+        self.slow = slow;
+    }
+
+    /// Syncs that began while it was slow.
+    pub(super) fn met_slow(&self) -> u64 {
+        self.met_slow
     }
 
     /// From now on syncs take so many times as long; 1 is as declared.
@@ -55,9 +79,14 @@ impl DiskTime {
 
     /// Begins a sync; gives the instant at which its data is durable.
     pub(super) fn sync(&mut self, now: Duration) -> Duration {
-        let flush = self.dirty_bytes as f64 / self.write_bytes_per_second;
+        self.met_slow += u64::from(self.slow.is_some());
+        let slow = self.slow.as_ref();
+        let rate = slow.and_then(|slow| slow.write_bytes_per_second);
+        let flush = self.dirty_bytes as f64 / rate.unwrap_or(self.write_bytes_per_second);
         self.dirty_bytes = 0;
-        let took = Duration::from_secs_f64(flush) + self.fsync.sample_duration(&mut self.rng);
+        let fsync = slow.and_then(|slow| slow.fsync.as_ref());
+        let fsync = fsync.unwrap_or(&self.fsync).sample_duration(&mut self.rng);
+        let took = Duration::try_from_secs_f64(flush).unwrap_or(Duration::MAX / 4) + fsync;
         let took = took.mul_f64(self.slowness);
         self.busy_until = self.busy_until.max(now) + took;
         self.busy_until
@@ -85,5 +114,14 @@ mod tests {
         assert_eq!(d.sync(ms(2_000)), ms(2_004), "idle again");
         d.slow_down(10.0);
         assert_eq!(d.sync(ms(3_000)), ms(3_040));
+        d.slow_down(1.0);
+        d.become_slow(Some(Slow {
+            fsync: None,
+            write_bytes_per_second: Some(1e3),
+        }));
+        d.wrote(500);
+        assert_eq!(d.sync(ms(4_000)), ms(4_504), "the fsync is as declared");
+        d.become_slow(None);
+        assert_eq!((d.sync(ms(5_000)), d.met_slow()), (ms(5_004), 1));
     }
 }

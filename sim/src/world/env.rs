@@ -8,28 +8,25 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
 };
 
 use backroom_collector::env::{ConnectError, Env, Listener, Target, Task};
 use bytes::Bytes;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Instant,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use turmoil_net::{HostId, shim::tokio::net as shim};
 
 use super::{
     clock,
     disk::SimDisk,
+    names::Fails,
     net::{Net, Signal},
+    pause::Pause,
     scope::Scope,
     seed,
+    wall::Wall,
 };
 
 /// One machine of a simulated world, while it runs: after a crash it gets a new one.
@@ -52,41 +49,8 @@ struct Machine {
     scope: Scope,
     signal: Signal,
     net: Arc<Mutex<Net>>,
-    clock: Clock,
-}
-
-/// A machine's wall clock: virtual time plus an offset that faults may change.
-#[derive(Clone, Debug)]
-pub(super) struct Clock {
-    start: Instant,
-    epoch: Duration,
-    offset_nanos: Arc<AtomicI64>,
-}
-
-impl Clock {
-    /// A clock that shows `epoch` (since 1970) at virtual time zero.
-    pub(super) fn new(epoch: Duration) -> Self {
-        Self {
-            start: Instant::now(),
-            epoch,
-            offset_nanos: Arc::default(),
-        }
-    }
-
-    /// Steps the clock.
-    pub(super) fn step(&self, by_nanos: i64) {
-        self.offset_nanos.fetch_add(by_nanos, Ordering::Relaxed);
-    }
-
-    fn now(&self) -> Duration {
-        let offset = self.offset_nanos.load(Ordering::Relaxed);
-        let shift = Duration::from_nanos(offset.unsigned_abs());
-        let now = self.epoch + self.start.elapsed();
-        match offset >= 0 {
-            true => now + shift,
-            false => now.saturating_sub(shift),
-        }
-    }
+    clock: Wall,
+    pause: Pause,
 }
 
 impl SimEnv {
@@ -100,7 +64,8 @@ impl SimEnv {
         scope: Scope,
         signal: Signal,
         net: Arc<Mutex<Net>>,
-        clock: Clock,
+        clock: Wall,
+        pause: Pause,
     ) -> Self {
         Self(Arc::new(Machine {
             name,
@@ -112,6 +77,7 @@ impl SimEnv {
             signal,
             net,
             clock,
+            pause,
         }))
     }
 
@@ -153,6 +119,13 @@ impl Env for SimEnv {
                 host: target.host.clone(),
                 reason: "no such machine in this world".into(),
             });
+        }
+        let fails = match self.0.net.lock() {
+            Ok(mut net) => net.names_meet(&self.0.name, &target.host),
+            Err(_) => None,
+        };
+        if let Some(fails) = fails {
+            return Err(unresolved(fails, &target.host).await);
         }
         let dial = shim::TcpStream::connect((target.host.as_str(), target.port));
         let stream = Entered {
@@ -204,6 +177,7 @@ impl Env for SimEnv {
     {
         self.0.scope.spawn(Watched {
             signal: self.0.signal.clone(),
+            pause: self.0.pause.clone(),
             task: Box::pin(task),
         })
     }
@@ -218,9 +192,22 @@ impl Env for SimEnv {
     }
 }
 
+/// What a caller is told whose name is not resolved, after as long as that takes.
+async fn unresolved(fails: Fails, host: &str) -> ConnectError {
+    tokio::time::sleep(fails.takes()).await;
+    match fails.reason() {
+        Some(reason) => ConnectError::Dns {
+            host: host.to_owned(),
+            reason: reason.to_owned(),
+        },
+        None => ConnectError::Unreachable,
+    }
+}
+
 /// A machine's task: tokio catches its panics, and a store that goes on without it would pass for a whole one.
 pub(super) struct Watched<F> {
     pub(super) signal: Signal,
+    pub(super) pause: Pause,
     pub(super) task: Pin<Box<F>>,
 }
 
@@ -239,6 +226,9 @@ impl<F: Future> Future for Watched<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
+        if this.pause.holds(cx.waker()) {
+            return Poll::Pending;
+        }
         let _alarm = Alarm(&this.signal);
         this.task.as_mut().poll(cx)
     }

@@ -6,9 +6,9 @@
 //! each packet arrives; its driver (`drive`) sleeps until the next arrival; tokio's paused clock then jumps to the next
 //! timer or packet, whichever is first. Quiet time is free.
 //!
-//! - [mod@env]: what a machine's program sees. `scope`: its tasks. [`disk`] with `disk_state`, `disk_time`, `disk_fault`: its disk.
+//! - [mod@env]: what a machine's program sees. `scope`: its tasks. `wall`: its wall clock. `pause`: whether it stands still. [`disk`] with `disk_state`, `disk_time`, `disk_fault`: its disk.
 //! - [`net`]: packets and paths. `agenda`: what is due, and who wakes for it. `clock`: virtual time.
-//!   `flow`: lost segments. [`router`]: which line. [`trace`]: the run's hash. [`seed`]: randomness.
+//!   `flow`: lost segments. [`router`]: which line. `names`: look-ups that fail. `faults`: what whoever plays faults may do. [`trace`]: the run's hash. [`seed`]: randomness.
 //! - [`det`]: what keeps two processes equal although libraries draw entropy.
 //!
 //! Not here: what machines do (`store`), when faults begin and end (`run`), what a line is like (`link`).
@@ -22,12 +22,16 @@ mod disk_state;
 mod disk_time;
 mod drive;
 pub mod env;
+mod faults;
 mod flow;
+mod names;
 pub mod net;
+mod pause;
 pub mod router;
 mod scope;
 pub mod seed;
 pub mod trace;
+mod wall;
 
 use std::{
     collections::BTreeMap,
@@ -43,17 +47,22 @@ use turmoil_net::KernelConfig;
 
 use self::{
     disk::SimDisk,
-    env::{Clock, SimEnv},
+    env::SimEnv,
     net::{Cap, Classes, Line, Net, NetHost, Signal, Wan},
+    pause::Pause,
     router::Router,
     scope::Scope,
+    wall::Wall,
 };
 pub use self::{
+    disk_fault::DiskOp,
+    disk_time::Slow as SlowDisk,
+    names::Fails as NamesFail,
     net::{Carried, Way, Zone},
     router::Active,
 };
 use crate::{
-    link::{Degrade, Direction, Link, TraceError},
+    link::{Direction, Link, TraceError},
     scenario::{ClassSpec, DiskSpec, Failover, LinkSpec},
 };
 
@@ -149,7 +158,8 @@ struct Inner {
 struct Running {
     host: turmoil_net::HostId,
     disk: SimDisk,
-    clock: Clock,
+    clock: Wall,
+    pause: Pause,
     scope: Scope,
     starts: u32,
 }
@@ -257,7 +267,8 @@ impl World {
                 delay_mean: Duration::from_secs_f64(link_spec.delay.mean()),
                 delay_declared: Duration::from_secs_f64(link_spec.delay.mean()),
                 refused: 0,
-                degraded: false,
+                worse: None,
+                throttle: None,
                 met_degraded: 0,
                 polls: [None; 2],
             });
@@ -278,11 +289,14 @@ impl World {
                 zone: machine.zone,
                 access,
                 powered: true,
+                paused: false,
+                missed: 0,
             });
             machines.push(Mutex::new(Running {
                 host: id,
                 disk: SimDisk::new(machine.disk.as_ref(), spec.seed, &machine.name),
-                clock: Clock::new(spec.epoch),
+                clock: Wall::new(spec.epoch),
+                pause: Pause::default(),
                 scope: Scope::default(),
                 starts: 0,
             }));
@@ -315,6 +329,8 @@ impl World {
                     used: 0,
                     period: 0,
                     exceeded: false,
+                    forced: 0,
+                    met: 0,
                 }),
             }),
         };
@@ -424,12 +440,14 @@ impl World {
             self.0.signal.clone(),
             self.0.net.clone(),
             running.clock.clone(),
+            running.pause.clone(),
         );
         running.starts += 1;
-        let scope = running.scope.clone();
+        let (scope, pause) = (running.scope.clone(), running.pause.clone());
         drop(running);
         scope.spawn(env::Watched {
             signal: self.0.signal.clone(),
+            pause,
             task: Box::pin(program(env)),
         });
     }
@@ -474,55 +492,6 @@ impl World {
     pub fn power_on(&self, machine: &str) {
         let index = self.index(machine);
         self.net().power_on(index);
-    }
-
-    /// Steps a machine's wall clock by `nanos`, forwards or back.
-    pub fn step_clock(&self, machine: &str, nanos: i64) {
-        lock(&self.0.machines[self.index(machine) as usize])
-            .clock
-            .step(nanos);
-    }
-
-    /// Cuts every line of this link's name, or brings them back.
-    pub fn set_link_up(&self, link: &str, up: bool) {
-        let lines = self.lines(link);
-        let mut net = self.net();
-        for line in lines {
-            net.set_up(line, up);
-        }
-    }
-
-    /// Makes every line of this link's name worse than declared in both directions, or heals it with `None`.
-    pub fn degrade_link(&self, link: &str, change: Option<(Degrade, Degrade)>) {
-        let lines = self.lines(link);
-        let mut net = self.caught_up();
-        let now = net.now();
-        for line in lines {
-            net.lines[line].degraded = change.is_some();
-            let (up, down) = change.clone().unzip();
-            let delay = up.as_ref().and_then(|u| u.delay.as_ref());
-            net.lines[line].delay_mean = match delay {
-                Some(delay) => Duration::from_secs_f64(delay.mean()),
-                None => net.lines[line].delay_declared,
-            };
-            net.lines[line].up.degrade(now, up);
-            net.lines[line].down.degrade(now, down);
-            net.wake_link(line);
-        }
-    }
-
-    /// Packets that found this link down, or were taken out of its queue when it went down: whether a fault bit.
-    pub fn refused_by(&self, link: &str) -> u64 {
-        let lines = self.lines(link);
-        let net = self.caught_up();
-        lines.iter().map(|line| net.lines[*line].refused).sum()
-    }
-
-    /// Packets that came to this link while it was degraded and up: whether a fault bit.
-    pub fn met_degraded(&self, link: &str) -> u64 {
-        let lines = self.lines(link);
-        let net = self.caught_up();
-        lines.iter().map(|line| net.lines[*line].met_degraded).sum()
     }
 
     /// Sends a probe over the primary line; gives the instant at which its answer is back, `None` if it is lost.

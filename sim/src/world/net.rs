@@ -6,6 +6,7 @@
 //! segments do is `flow`'s, a line's behaviour is `link`'s. Next: `ahead`, when somebody has to wake for a packet.
 
 mod ahead;
+mod faults;
 
 use std::{
     collections::BTreeMap,
@@ -25,6 +26,7 @@ use super::{
     agenda::Agenda,
     clock,
     flow::{self, FlowId, Trouble},
+    names::Names,
     router::{Active, Router},
     trace::TraceHash,
 };
@@ -32,6 +34,7 @@ use crate::{
     link::{self, Degrade, Link, Offer},
     scenario::DataCap,
 };
+use backroom_collector::config::BitRate;
 
 /// Payload bytes of a full-sized segment on a real line: larger simulated ones pay for the headers of several.
 const MSS_BYTES: u32 = 1460;
@@ -128,6 +131,10 @@ pub(super) struct NetHost {
     /// Index of its access link in `lines`; `None` is a perfect one.
     pub(super) access: Option<usize>,
     pub(super) powered: bool,
+    /// It stands still: it sends nothing, and what reaches it is not taken.
+    pub(super) paused: bool,
+    /// Packets that reached it while it stood still.
+    pub(super) missed: u64,
 }
 
 /// Both directions of a link.
@@ -142,8 +149,10 @@ pub(super) struct Line {
     pub(super) delay_declared: Duration,
     /// Packets that found it down or were taken out of its queue: whether a fault bit.
     pub(super) refused: u64,
-    /// Whether a fault makes it worse than declared.
-    pub(super) degraded: bool,
+    /// What faults make of it, upwards and downwards.
+    pub(super) worse: Option<(Degrade, Degrade)>,
+    /// What its carrier leaves of it once the allowance is used up.
+    pub(super) throttle: Option<BitRate>,
     /// Packets that found it degraded and up: whether that fault bit.
     pub(super) met_degraded: u64,
     /// When its queues are polled next, by direction: one timer each, or they would multiply.
@@ -234,6 +243,10 @@ pub(super) struct Cap {
     /// Number of the period that `used` belongs to.
     pub(super) period: u64,
     pub(super) exceeded: bool,
+    /// Faults that say that it is used up, whatever was used.
+    pub(super) forced: u32,
+    /// Packets that met it so.
+    pub(super) met: u64,
 }
 
 /// Traffic classes by head office's port.
@@ -336,6 +349,10 @@ pub(super) struct Net {
     draining: bool,
     /// Line changes that nobody has read yet.
     pub(super) switched: Vec<(Duration, Active)>,
+    /// Look-ups that fail.
+    pub(super) names: Names,
+    /// Whether the router has power; without it neither lines nor LAN carry anything.
+    pub(super) router_on: bool,
 }
 
 /// Bytes of a packet on a real line: a simulated segment may be larger than a real one, and then pays for more headers.
@@ -397,6 +414,8 @@ impl Net {
             egress: Vec::with_capacity(64),
             draining: false,
             switched: Vec::new(),
+            names: Names::default(),
+            router_on: true,
         }
     }
 
@@ -437,7 +456,8 @@ impl Net {
             self.egress = egress;
             self.catch_up(now);
         }
-        if let Some(wan) = &mut self.wan
+        if self.router_on
+            && let Some(wan) = &mut self.wan
             && let Some(router) = &mut wan.router
             && let Some(active) = router.poll(now)
         {
@@ -447,6 +467,7 @@ impl Net {
         let router = self
             .wan
             .as_ref()
+            .filter(|_| self.router_on)
             .and_then(|w| w.router.as_ref())
             .and_then(Router::deadline);
         let alarm = self.agenda.alarm();
@@ -529,6 +550,9 @@ impl Net {
         loop {
             let src = &self.hosts[flight.flow.src as usize];
             let dst = &self.hosts[flight.flow.dst as usize];
+            if !self.router_on && flight.hop < 3 && Zone::Store.has_one_of(src, dst) {
+                return self.lost(now, flight);
+            }
             let (line, way) = match flight.hop {
                 0 => match (src.zone, src.access) {
                     (Zone::Store, Some(line)) => (line, Way::Up),
@@ -615,7 +639,7 @@ impl Net {
     /// A packet comes to a line.
     fn meet(&mut self, line: usize, way: Way) {
         let line = &mut self.lines[line];
-        if line.degraded && line.way(way).is_up() {
+        if line.worse.is_some() && line.way(way).is_up() {
             line.met_degraded += 1;
         }
     }
@@ -639,20 +663,8 @@ impl Net {
             (cap.period, cap.used) = (period, 0);
         }
         cap.used += u64::from(bytes);
-        let exceeded = cap.used > cap.plan.bytes.0;
-        if exceeded == cap.exceeded {
-            return;
-        }
-        cap.exceeded = exceeded;
-        let throttle = exceeded.then_some(cap.plan.throttle_to).flatten();
-        let change = throttle.map(|rate| Degrade {
-            rate: Some(rate),
-            ..Degrade::default()
-        });
-        self.lines[line].up.degrade(now, change.clone());
-        self.lines[line].down.degrade(now, change);
-        self.rearm();
-        self.signal.mark();
+        cap.met += u64::from(cap.forced > 0);
+        self.mind_allowance(now, line);
     }
 
     fn account_lost(&mut self, now: Duration, line: usize, way: Way, class: u8) {
@@ -707,8 +719,11 @@ impl Net {
     fn route_up(&mut self, now: Duration, flight: &mut Flight) -> Option<usize> {
         let class = self.class_of(flight.flow);
         let Some(line) = self.line_up(class) else {
-            if let Some(wan) = self.wan.as_ref().filter(|wan| !wan.allows(class)) {
-                self.lines[wan.primary].refused += 1;
+            if let Some(wan) = &mut self.wan {
+                match wan.allows(class) {
+                    false => self.lines[wan.primary].refused += 1,
+                    true => wan.meet_cap(),
+                }
             }
             return None;
         };
@@ -751,7 +766,8 @@ impl Net {
     /// A packet reached its machine.
     fn arrived(&mut self, now: Duration, flight: Flight) {
         let host = &self.hosts[flight.flow.dst as usize];
-        if !host.powered {
+        if !host.powered || host.paused {
+            self.hosts[flight.flow.dst as usize].missed += 1;
             return self.lost(now, flight);
         }
         let Some(s) = flow::segment(&flight.packet) else {
@@ -932,7 +948,12 @@ impl Net {
             self.troubles.remove(&flow);
             return;
         }
-        self.forward(now, Flight::new(packet, flow, sent));
+        let flight = Flight::new(packet, flow, sent);
+        if self.hosts[flow.src as usize].paused {
+            // Nobody sends it; its next instant comes.
+            return self.lost(now, flight);
+        }
+        self.forward(now, flight);
     }
 
     fn path_delay(&self, flow: FlowId) -> Duration {
@@ -1020,6 +1041,9 @@ impl Net {
     pub(super) fn probe(&mut self) -> Option<Duration> {
         let now = self.now();
         self.catch_up(now);
+        if !self.router_on {
+            return None;
+        }
         let line = self.wan.as_ref()?.primary;
         let class = self.classes.priorities.len() as u8 - 1;
         let mut at = now;
@@ -1041,6 +1065,9 @@ impl Net {
     pub(super) fn probed(&mut self, answered: bool) {
         let now = self.now();
         self.catch_up(now);
+        if !self.router_on {
+            return;
+        }
         if let Some(wan) = &mut self.wan
             && let Some(router) = &mut wan.router
         {

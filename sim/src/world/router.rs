@@ -78,6 +78,15 @@ impl Router {
         None
     }
 
+    /// It has its power back: on its primary line, and it has seen no probe. Tells whether the line changed.
+    pub(super) fn restart(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.active, Active::Primary);
+        self.failed_in_a_row = 0;
+        self.switch_at = None;
+        self.well_since = None;
+        before == Active::Backup
+    }
+
     /// Completes a switch that is due. Gives the new line if it changed.
     pub(super) fn poll(&mut self, now: Duration) -> Option<Active> {
         if self.switch_at.is_some_and(|at| at <= now) {
@@ -130,6 +139,19 @@ mod tests {
             assert_eq!(r.probed(s(2 * t), t % 3 == 0), None);
         }
         assert_eq!((r.active(), r.deadline()), (Active::Primary, None));
+    }
+
+    #[test]
+    fn it_starts_on_its_primary_line() {
+        let mut r = router();
+        for t in 1..=3 {
+            r.probed(s(2 * t), false);
+        }
+        r.poll(s(11));
+        assert!(r.restart());
+        assert_eq!((r.active(), r.deadline()), (Active::Primary, None));
+        assert_eq!(r.probed(s(20), false), None, "one probe is not three");
+        assert!(!r.restart());
     }
 
     #[test]

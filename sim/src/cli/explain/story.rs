@@ -10,11 +10,11 @@ use backroom_collector::config::{
 use crate::{
     cli::check::{count, refusals},
     dist::Dist,
-    fault::hq_reject,
+    fault::{hq_reject, told},
     oracle::fluid::{self, Fluid},
     scenario::{
         Fault, FaultKind, FaultWindow, Fidelity, LinkSpec, Loaded, Loss, OrderArrivals, Orders,
-        Role, Scenario, Severity, expr::Value, foresee, time::Clock,
+        Pick, Role, Scenario, Severity, expr::Value, foresee, occur::Begins, time::Clock,
     },
 };
 
@@ -260,7 +260,9 @@ fn timeline(scenario: &Scenario, out: &mut String) {
     }
     for fault in &scenario.faults {
         if fault.windows.is_empty() {
-            events.push((Duration::ZERO, format!("? {}: {}", fault.id, what(fault))));
+            let often = at_random(fault, scenario);
+            let text = format!("? {}: {}, {often}", fault.id, what(fault));
+            events.push((Duration::ZERO, text));
         }
         // A fault that happens a thousand times is told by its first few.
         for window in fault.windows.iter().take(10) {
@@ -298,8 +300,40 @@ fn told(fault: &Fault, window: FaultWindow, duration: Duration) -> Vec<(Duration
     list
 }
 
+/// When a fault happens whose times a seed decides.
+fn at_random(fault: &Fault, scenario: &Scenario) -> String {
+    let Some(plan) = &fault.plan else {
+        return String::from("never");
+    };
+    if let Some(expected) = plan.expected(scenario.duration) {
+        let expected = match expected < 9.95 {
+            true => format!("{expected:.1}"),
+            false => format!("{expected:.0}"),
+        };
+        return format!("at random, {expected} times expected");
+    }
+    let other = match &plan.begins {
+        Begins::After { fault, .. } => scenario.faults.get(*fault),
+        _ => None,
+    };
+    match other {
+        Some(other) => format!("relative to each `{}`", other.id),
+        None => String::from("at a time that depends on the seed"),
+    }
+}
+
 fn what(fault: &Fault) -> String {
-    match &fault.kind {
+    let happens = what_happens(&fault.kind);
+    match fault.pick {
+        Pick::All => happens,
+        Pick::One => format!("{happens} (one of them)"),
+        Pick::RoundRobin => format!("{happens} (one of them, in turn)"),
+        Pick::Random => format!("{happens} (one of them, at random)"),
+    }
+}
+
+fn what_happens(kind: &FaultKind) -> String {
+    match kind {
         FaultKind::LinkDown { link } => format!("{link} carries nothing"),
         FaultKind::LinkDegrade {
             link,
@@ -348,7 +382,7 @@ fn what(fault: &Fault) -> String {
                 rule.status
             )
         }
-        FaultKind::Unsupported { kind } => kind.clone(),
+        other => told::sentence(other),
     }
 }
 

@@ -239,6 +239,7 @@ fn a_degraded_line_heals() {
         rate: Some(BitRate(100_000)),
         delay: Some(Dist::Const(0.5)),
         loss: None,
+        ..Degrade::default()
     };
     link.degrade(ms(0), Some(slow));
     let answer = link.offer(ms(0), packet(125, 0, "slow"));

@@ -1,4 +1,7 @@
 //! What goes wrong, and when: settings by the table of kinds, times that may refer to each other.
+//!
+//! Everything that is wrong with a time is told here, from the first window of each fault; which windows a run then has is
+//! decided in [`occur`](crate::scenario::occur). What a kind does with its own settings stands in `kinds`.
 
 use std::time::Duration;
 
@@ -10,16 +13,14 @@ use backroom_collector::config::{
     quantity,
     tree::{Node, Table},
 };
-use indexmap::IndexMap;
 
 use super::Cx;
 use crate::{
-    fault::{
-        hq_reject,
-        table::{self, COMMON, FAULTS, Kind, Lasts as KindLasts, Target},
-    },
+    dist::Dist,
+    fault::table::{self, COMMON, FAULTS, Kind, Lasts as KindLasts, Target},
     scenario::{
-        Fault, FaultKind, FaultWindow, codes,
+        Fault, FaultKind, FaultWindow, Pick, codes,
+        occur::{self, Begins, Length, OCCURRENCES_MAX, Plan},
         parse::{Names, known_fault},
         time::{self, At, Edge, Lasts},
         words,
@@ -39,9 +40,15 @@ struct Draft<'a> {
     times: Option<i64>,
     /// It happens at random times.
     random: bool,
+    mtbf: Option<Dist>,
+    mttr: Option<Dist>,
+    pick: Pick,
     /// Where to blame it as a whole.
     span: Span,
 }
+
+/// Faults of one file: many more than anybody reads.
+const FAULTS_MAX: usize = 1_000;
 
 /// Where a fault's first window is, as far as it is known.
 #[derive(Clone, Copy)]
@@ -55,6 +62,16 @@ impl Cx<'_> {
     pub(super) fn faults(&self) -> Vec<Fault> {
         let ids = self.fault_ids();
         let nodes = self.top.items("fault");
+        if let Some(node) = nodes.get(FAULTS_MAX) {
+            self.sink.push(
+                Diagnostic::error(&E0107, format!("a file has at most {FAULTS_MAX} faults"))
+                    .at(node.span, format!("there are {}", nodes.len()))
+                    .help(String::from(
+                        "let one happen again: add `every` and `times`",
+                    )),
+            );
+            return Vec::new();
+        }
         let drafts: Vec<Draft<'_>> = nodes
             .iter()
             .filter_map(|node| self.draft(node, &ids))
@@ -63,21 +80,36 @@ impl Cx<'_> {
         for i in 0..drafts.len() {
             self.settle(i, &drafts, &mut states);
         }
-        let mut faults = Vec::new();
-        for (draft, state) in drafts.into_iter().zip(states) {
-            let first = match state {
-                State::Known(first) => first,
-                _ => None,
-            };
-            let windows = first.map_or(Vec::new(), |first| self.windows(&draft, first));
-            faults.push(Fault {
-                id: draft.id,
-                kind: draft.what,
-                windows,
-                line: draft.line,
-            });
-        }
-        faults
+        let plans: Vec<Option<Plan>> = drafts
+            .iter()
+            .zip(&states)
+            .map(|(draft, state)| {
+                let first = match state {
+                    State::Known(first) => *first,
+                    _ => None,
+                };
+                self.check_every(draft, first);
+                self.plan(draft, &drafts)
+            })
+            .collect();
+        let by_id = drafts.iter().zip(&plans);
+        let by_id: Vec<_> = by_id
+            .map(|(draft, plan)| (draft.id.as_str(), plan.as_ref()))
+            .collect();
+        let windows = match (&self.clock, self.duration) {
+            (Some(clock), Some(duration)) => occur::windows(&by_id, clock, duration, None),
+            _ => vec![None; drafts.len()],
+        };
+        let all = drafts.into_iter().zip(plans).zip(windows);
+        all.map(|((draft, plan), windows)| Fault {
+            id: draft.id,
+            kind: draft.what,
+            plan,
+            pick: draft.pick,
+            windows: windows.unwrap_or_default(),
+            line: draft.line,
+        })
+        .collect()
     }
 
     /// Reads one fault: unknown settings, missing ones, then each in turn.
@@ -93,8 +125,8 @@ impl Cx<'_> {
         let mut draft = Draft {
             line: self.sources.place(id_span).line,
             span: id_span,
-            what: FaultKind::Unsupported {
-                kind: String::new(),
+            what: FaultKind::LinkDown {
+                link: String::new(),
             },
             kind: None,
             at: None,
@@ -102,6 +134,9 @@ impl Cx<'_> {
             every: None,
             times: None,
             random: false,
+            mtbf: None,
+            mttr: None,
+            pick: Pick::All,
             id,
         };
         let Some(kind) = self.kind_of(node, &draft.id) else {
@@ -120,8 +155,8 @@ impl Cx<'_> {
             ..Names::default()
         };
         self.times(&f, table, &mut draft, &names);
-        draft.what = self.what(&f, kind, on, draft.random);
-        self.refuse_what_cannot_run(&f, kind, &draft);
+        self.contradictions(&f, kind);
+        draft.what = self.what(&f, kind, on, &draft.id);
         Some(draft)
     }
 
@@ -180,11 +215,13 @@ impl Cx<'_> {
     fn missing_settings(&self, f: &Fields<'_>, kind: &'static Kind, draft: &Draft<'_>, at: Span) {
         let needs_at = kind.lasts != KindLasts::Optional && !draft.random;
         let needs_for = kind.lasts == KindLasts::Needed && !draft.random;
+        let needs_mttr = draft.random && kind.lasts != KindLasts::Instant && !f.has("for");
         let missing = COMMON.iter().chain(kind.settings).filter(|key| {
             let needed = match key.name {
                 "at" => needs_at,
                 "for" => needs_for,
-                "mtbf" | "mttr" => draft.random,
+                "mtbf" => draft.random,
+                "mttr" => needs_mttr,
                 _ => key.required,
             };
             needed && !f.has(key.name)
@@ -276,9 +313,8 @@ impl Cx<'_> {
                     .see(f.key_span(random), "at random"),
             );
         }
-        for key in ["mtbf", "mttr"] {
-            f.text(key, words::dist_time);
-        }
+        draft.mtbf = f.text("mtbf", words::dist_time);
+        draft.mttr = f.text("mttr", words::dist_time);
         if let (Some(node), Some(at)) = (table.get("at"), f.text("at", time::at)) {
             let known = match &at {
                 At::After(edge, _) => self.known(node, edge, names),
@@ -308,15 +344,62 @@ impl Cx<'_> {
         let every = f.text("every", quantity::duration);
         draft.every = every.map(|every| (every, f.key_span("every")));
         draft.times = f.integer("times");
-        if f.has("times") && !f.has("every") {
+        if f.has("times") && !f.has("every") && !draft.random {
             self.sink.push(
                 Diagnostic::error(&codes::E0203, "`times` needs `every`")
                     .at(f.key_span("times"), "how long in between?")
                     .help(String::from("add `every = \"4m\"`")),
             );
         }
-        if let Some(node) = f.node("pick") {
-            f.checked("pick", node);
+        let picks = [
+            ("all", Pick::All),
+            ("one", Pick::One),
+            ("one, round-robin", Pick::RoundRobin),
+            ("one, random", Pick::Random),
+        ];
+        draft.pick = f.choice("pick", &picks).unwrap_or_default();
+    }
+
+    /// Settings that exclude each other.
+    fn contradictions(&self, f: &Fields<'_>, kind: &'static Kind) {
+        let both = |a: &str, b: &str, what: String| {
+            if f.has(a) && f.has(b) {
+                self.sink.push(
+                    Diagnostic::error(&codes::E0209, what)
+                        .at(f.key_span(a), "either this")
+                        .see(f.key_span(b), "or this"),
+                );
+            }
+        };
+        both(
+            "for",
+            "mttr",
+            "a fault lasts `for` a time, or as long as `mttr` draws".into(),
+        );
+        both(
+            "every",
+            "mtbf",
+            "a fault happens `every` so often, or at random".into(),
+        );
+        if f.has("pick") && kind.on != Target::Node {
+            self.sink.push(
+                Diagnostic::error(
+                    &codes::E0209,
+                    format!("`{}` does not happen to a group of machines", kind.name),
+                )
+                .at(f.key_span("pick"), "there is nothing to pick from"),
+            );
+        }
+        // A clock may step back again; a reboot and rot are over at once.
+        let is_over_at_once = kind.lasts == KindLasts::Instant && kind.name != "clock.step";
+        for key in ["for", "mttr"] {
+            if f.has(key) && (is_over_at_once || kind.lasts == KindLasts::Instant && key == "mttr")
+            {
+                self.sink.push(
+                    Diagnostic::error(&codes::E0209, format!("`{}` ends by itself", kind.name))
+                        .at(f.key_span(key), "there is nothing to wait for"),
+                );
+            }
         }
     }
 
@@ -364,106 +447,6 @@ impl Cx<'_> {
                     minutes(start)
                 )),
         );
-    }
-
-    /// What happens, for the kinds that run; the settings of the others are checked.
-    fn what(&self, f: &Fields<'_>, kind: &'static Kind, on: String, random: bool) -> FaultKind {
-        let mut degrade = None;
-        let mut ups = IndexMap::new();
-        for key in kind.settings {
-            let Some(node) = f.node(key.name) else {
-                continue;
-            };
-            match (kind.name, key.name) {
-                ("link.degrade", "set") => degrade = f.fields("set"),
-                ("store.power_cut", "ups") => {
-                    f.checked("ups", node);
-                    for (name, entry) in node.as_table().into_iter().flat_map(|t| &t.entries) {
-                        self.ups(name, entry.key);
-                        let time = entry.node.as_text().map(quantity::duration);
-                        if let Some(Ok(time)) = time {
-                            ups.insert(name.clone(), time);
-                        }
-                    }
-                }
-                ("link.trace", "trace") => {
-                    if let Some(trace) = f.fields("trace") {
-                        trace.check_all();
-                        if let (Some(file), Some(name)) = (trace.node("file"), trace.string("file"))
-                        {
-                            self.recording(file, &name);
-                        }
-                    }
-                }
-                _ => {
-                    f.checked(key.name, node);
-                }
-            }
-        }
-        if random {
-            return FaultKind::Unsupported {
-                kind: format!("{} at random times", kind.name),
-            };
-        }
-        match kind.name {
-            "link.down" => FaultKind::LinkDown { link: on },
-            "link.degrade" => {
-                let set = degrade.as_ref();
-                FaultKind::LinkDegrade {
-                    link: on,
-                    up: set.and_then(|s| s.text("up", quantity::bit_rate)),
-                    down: set.and_then(|s| s.text("down", quantity::bit_rate)),
-                    delay: set.and_then(|s| s.text("delay", words::dist_time)),
-                    loss: set.and_then(|s| s.text("loss", words::loss)),
-                }
-            }
-            "node.crash" => FaultKind::NodeCrash { node: on },
-            "store.power_cut" => FaultKind::StorePowerCut { ups },
-            "link.captive_portal" => FaultKind::LinkCaptivePortal { link: on },
-            "hq.reject" => FaultKind::HqReject(hq_reject::Rule {
-                status: f
-                    .integer("status")
-                    .and_then(|status| status.try_into().ok())
-                    .unwrap_or(503),
-                share: f.text("share", quantity::proportion).unwrap_or(1.0),
-                retry_after: f.text("retry_after", quantity::duration),
-                service: f.choice("service", &hq_reject::Service::ALL).flatten(),
-                link: None,
-            }),
-            other => FaultKind::Unsupported {
-                kind: other.to_owned(),
-            },
-        }
-    }
-
-    /// A machine with an uninterruptible supply.
-    fn ups(&self, name: &str, key: Span) {
-        let known = self
-            .groups
-            .iter()
-            .map(|(g, _)| g.as_str())
-            .chain(["router"]);
-        let known: Vec<&str> = known.collect();
-        if !known.contains(&name) {
-            self.sink.push(
-                Diagnostic::error(&codes::E0204, format!("there is no machine `{name}`"))
-                    .at(key, "not declared")
-                    .help(did_you_mean(name, known, "declared")),
-            );
-        }
-    }
-
-    fn refuse_what_cannot_run(&self, f: &Fields<'_>, kind: &'static Kind, draft: &Draft<'_>) {
-        let span = f.node("kind").map_or(draft.span, |n| n.span);
-        let id = &draft.id;
-        if !kind.runs {
-            self.refuse(span, format!("has a fault of kind `{}`: `{id}`", kind.name));
-        } else if draft.random {
-            self.refuse(span, format!("has a fault at random times: `{id}`"));
-        }
-        if let Some(pick) = f.node("pick").filter(|n| n.as_text() != Some("all")) {
-            self.refuse(pick.span, format!("picks machines at each time: `{id}`"));
-        }
     }
 
     /// Finds a fault's first window, after those that it refers to.
@@ -572,10 +555,10 @@ impl Cx<'_> {
         window.end
     }
 
-    /// All windows of a fault that begin before the run ends.
-    fn windows(&self, draft: &Draft<'_>, first: FaultWindow) -> Vec<FaultWindow> {
-        let Some((every, span)) = draft.every else {
-            return vec![first];
+    /// Reports a fault that begins again before it has ended.
+    fn check_every(&self, draft: &Draft<'_>, first: Option<FaultWindow>) {
+        let (Some((every, span)), Some(first)) = (draft.every, first) else {
+            return;
         };
         let length = first.end.map(|end| end - first.start);
         if every.is_zero() || length.is_none_or(|l| l > every) {
@@ -586,23 +569,75 @@ impl Cx<'_> {
                 )
                 .at(span, "shorter than it lasts"),
             );
-            return vec![first];
         }
-        let duration = self.duration.unwrap_or_default();
-        let times = draft
-            .times
-            .map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX));
-        (0..times)
-            .map_while(|n| {
-                let by = every.checked_mul(n)?;
-                let start = first.start.checked_add(by)?;
-                (start < duration || n == 0).then(|| FaultWindow {
-                    start,
-                    end: first.end.map(|end| end.saturating_add(by)),
-                })
-            })
-            .take(100_000)
-            .collect()
+    }
+
+    /// When a fault happens, with the others by their index; `None` if that was not to be read.
+    fn plan(&self, draft: &Draft<'_>, drafts: &[Draft<'_>]) -> Option<Plan> {
+        let index = |edge: &Edge| drafts.iter().position(|d| d.id == edge.fault);
+        let kind = draft.kind?;
+        let clock = self.clock.as_ref()?;
+        let begins = match (&draft.mtbf, &draft.at) {
+            (Some(mtbf), _) => Begins::Random(mtbf.clone()),
+            (None, _) if draft.random => return None,
+            (None, None) if kind.lasts == KindLasts::Optional => Begins::At(Duration::ZERO),
+            (None, None) => return None,
+            (None, Some((At::Clock(second), _))) => Begins::At(clock.first(*second)),
+            (None, Some((At::Offset(offset), _))) => Begins::At(*offset),
+            (None, Some((At::After(edge, plus), _))) => Begins::After {
+                fault: index(edge)?,
+                end: edge.end,
+                plus: *plus,
+            },
+        };
+        let lasts = match (&draft.mttr, &draft.lasts) {
+            (Some(mttr), _) => Length::Random(mttr.clone()),
+            (None, None) => match kind.lasts {
+                KindLasts::Instant => Length::Instant,
+                KindLasts::Optional => Length::Forever,
+                KindLasts::Needed => return None,
+            },
+            (None, Some((Lasts::For(length), _))) => Length::For(*length),
+            (None, Some((_, node))) if draft.random => {
+                self.sink.push(
+                    Diagnostic::error(&codes::E0209, "a fault at random times has a length")
+                        .at(node.span, "one that differs each time")
+                        .help(String::from(
+                            "write for = \"15m\", or mttr = \"exp(mean=15m)\"",
+                        )),
+                );
+                return None;
+            }
+            (None, Some((Lasts::Until(edge), _))) => Length::Until {
+                fault: index(edge)?,
+                end: edge.end,
+            },
+            (None, Some((Lasts::UntilClock(second), _))) => Length::UntilClock(*second),
+            (None, Some((Lasts::Forever, _))) => Length::Forever,
+        };
+        let times = draft.times.and_then(|n| usize::try_from(n).ok());
+        let plan = Plan {
+            begins,
+            lasts,
+            every: draft.every.map(|(every, _)| every),
+            times,
+        };
+        let unbounded = Plan {
+            times: None,
+            ..plan.clone()
+        };
+        let often = |plan: &Plan| plan.expected(self.duration.unwrap_or_default());
+        if times.is_none() && often(&unbounded).is_some_and(|n| n >= OCCURRENCES_MAX as f64) {
+            self.sink.push(
+                Diagnostic::error(
+                    &E0107,
+                    format!("this fault would happen more than {OCCURRENCES_MAX} times"),
+                )
+                .at(draft.span, "too often for one run")
+                .help(String::from("make `mtbf` longer, or bound it with `times`")),
+            );
+        }
+        Some(plan)
     }
 }
 

@@ -1,10 +1,11 @@
 //! From a tree to a scenario: every name bound, every unit settled, everything wrong told in one go.
 //!
 //! A part that is wrong is reported and filled with a placeholder, so that the rest can be checked too; a scenario is handed
-//! out only if nothing was reported. Next: `store` (machines and lines), `faults`, `judged` (expectations, oracles, sweeps).
+//! out only if nothing was reported. Next: `store` (machines and lines), `faults` and `kinds`, `judged` (expectations, oracles, sweeps).
 
 mod faults;
 mod judged;
+mod kinds;
 mod store;
 
 use std::{cell::RefCell, path::Path, time::Duration};
@@ -39,6 +40,9 @@ pub(super) struct Resolved {
     /// Stores of the fleet; 1 without one.
     pub(super) stores: u64,
 }
+
+/// Longest run: ten years. What is bounded by a run's length (windows, samples, seconds on a line) stays bounded.
+const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Everything that readers of sections share.
 struct Cx<'a> {
@@ -240,18 +244,22 @@ impl Cx<'_> {
 
     /// Whether a name is a group of machines, one of its machines, or one of `also`; reports it if not.
     fn machine(&self, name: &str, node: &Node, also: &[&str]) -> bool {
-        let one_of_a_group = name.rsplit_once('-').is_some_and(|(group, number)| {
+        if self.is_one_of_a_group(name) {
+            return true;
+        }
+        let known = self.groups.iter().map(|(g, _)| g.as_str());
+        self.declared("machine", name, node, known.chain(also.iter().copied()))
+    }
+
+    /// Whether a name is that of one machine of a group: `pos-2`.
+    fn is_one_of_a_group(&self, name: &str) -> bool {
+        name.rsplit_once('-').is_some_and(|(group, number)| {
             number.parse::<u32>().is_ok_and(|n| {
                 self.groups
                     .iter()
                     .any(|(g, count)| g == group && *count > 1 && (1..=*count).contains(&n))
             })
-        });
-        if one_of_a_group {
-            return true;
-        }
-        let known = self.groups.iter().map(|(g, _)| g.as_str());
-        self.declared("machine", name, node, known.chain(also.iter().copied()))
+        })
     }
 
     fn seeds(&self) -> Vec<u64> {
@@ -302,6 +310,18 @@ impl Cx<'_> {
             self.sink.push(
                 Diagnostic::error(&E0107, "`duration` cannot be zero")
                     .at(span, "nothing would happen"),
+            );
+        } else if duration > DURATION_MAX {
+            let span = self
+                .top
+                .node("duration")
+                .map_or(self.top.span(), |n| n.span);
+            self.sink.push(
+                Diagnostic::error(&E0107, "a run lasts at most 10 years")
+                    .at(span, "longer than any store keeps its hardware")
+                    .help(String::from(
+                        "a quarter or a year shows what a century does; more seeds show more",
+                    )),
             );
         } else if warmup >= duration {
             let span = self.top.node("warmup").map_or(self.top.span(), |n| n.span);

@@ -178,7 +178,7 @@ impl Cx<'_> {
     }
 
     /// The recording of a link. A file that is not there is an error: the link could not run.
-    fn trace(&self, f: &Fields<'_>) -> Option<TraceSpec> {
+    pub(super) fn trace(&self, f: &Fields<'_>) -> Option<TraceSpec> {
         let node = f.node("file")?;
         let name = f.string("file")?;
         let file = self.recording(node, &name)?;
@@ -709,7 +709,10 @@ impl Cx<'_> {
         if let Some(vary) = f.node("vary") {
             self.vary(&f, vary);
         }
-        self.refuse(node.span, "has a fleet of stores");
+        // A fleet of one store is that store, with a region to belong to.
+        if stores != 1 || f.has("vary") || f.has("detail") {
+            self.refuse(node.span, "has a fleet of stores");
+        }
         u64::try_from(stores).unwrap_or(1)
     }
 
