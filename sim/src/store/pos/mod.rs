@@ -126,6 +126,8 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     tokio::select! {
         biased;
         error = first_error(sales, payments) => Err(error),
+        // A till that cannot store takes no more orders: it would keep them from one that can.
+        error = till.journal.failed() => Err(error),
         () = orders => Ok(()),
     }
 }
@@ -366,6 +368,14 @@ impl<E: Env> Till<E> {
                 Ok(answer) if answer.status.is_success() => return true,
                 // Refused for what it is; it will not get better.
                 Ok(answer) if answer.status.is_client_error() && answer.status != 429 => {
+                    return false;
+                }
+                // Told to come back when the customer is gone: to ask again now only makes it worse.
+                Ok(answer)
+                    if answer
+                        .retry_after()
+                        .is_some_and(|wait| Instant::now() + wait > deadline) =>
+                {
                     return false;
                 }
                 _ => {}

@@ -12,7 +12,13 @@ use tokio::time::sleep;
 use super::Till;
 use crate::{
     event::{Event, Payment},
-    store::{HQ, HQ_SYNC_PORT, http, orders::Order, pace::FullJitter, target},
+    store::{
+        HQ, HQ_SYNC_PORT,
+        http::{self, Answer},
+        orders::Order,
+        pace::FullJitter,
+        target,
+    },
 };
 
 /// Sales in one request: some 25 KB, so that a thin line gets something across.
@@ -23,6 +29,9 @@ const SYNC_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Longest pause between tries.
 const BACKOFF_CAP: Duration = Duration::from_secs(30);
+
+/// Longest wait that head office may ask for: a wrong header must not stop the books for a day.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
 
 /// Sends sales while there are any, then waits for more.
 pub(super) async fn upload_sales<E: Env>(till: Arc<Till<E>>) -> io::Result<()> {
@@ -42,7 +51,7 @@ pub(super) async fn upload_sales<E: Env>(till: Arc<Till<E>>) -> io::Result<()> {
         let answer = client
             .post("/sales", "application/octet-stream", body, limit)
             .await;
-        if answer.is_ok_and(|answer| answer.status.is_success()) {
+        if is_success(&answer) {
             backoff.reset();
             for sale in &sales {
                 let record = till.book().booked(sale.id);
@@ -51,9 +60,21 @@ pub(super) async fn upload_sales<E: Env>(till: Arc<Till<E>>) -> io::Result<()> {
             till.telemetry
                 .count("store.sales.synced", sales.len() as u64);
         } else {
-            sleep(backoff.next()).await;
+            sleep(backoff.next().max(asked_to_wait(&answer))).await;
         }
     }
+}
+
+fn is_success(answer: &io::Result<Answer>) -> bool {
+    answer
+        .as_ref()
+        .is_ok_and(|answer| answer.status.is_success())
+}
+
+/// How long head office asks to wait, at most [`RETRY_AFTER_MAX`].
+fn asked_to_wait(answer: &io::Result<Answer>) -> Duration {
+    let asked = answer.as_ref().ok().and_then(Answer::retry_after);
+    asked.unwrap_or_default().min(RETRY_AFTER_MAX)
 }
 
 /// Settles offline payments while there are any, then waits for more.
@@ -80,8 +101,8 @@ pub(super) async fn settle_payments<E: Env>(till: Arc<Till<E>>) -> io::Result<()
                 trace: Default::default(),
             };
             let answer = till.ask("/settle", order.encode(step.bytes.0), limit).await;
-            if !answer.is_ok_and(|answer| answer.status.is_success()) {
-                sleep(backoff.next()).await;
+            if !is_success(&answer) {
+                sleep(backoff.next().max(asked_to_wait(&answer))).await;
                 continue;
             }
             backoff.reset();
