@@ -1,6 +1,6 @@
 //! JSON: the result as machines read it, and its schema.
 
-use crate::{Manifest, Plan, RunResult, RunSeries};
+use crate::{Manifest, Plan, RunResult, RunSeries, SweepMaps};
 
 /// Pretty-printed, fields in a fixed order, one newline at the end. Equal results give equal bytes.
 pub fn render(result: &RunResult) -> String {
@@ -32,6 +32,16 @@ pub fn render_plan(plan: &Plan) -> String {
 /// JSON Schema (2020-12) of [`Plan`].
 pub fn plan_schema() -> String {
     pretty(&schemars::schema_for!(Plan))
+}
+
+/// The maps of a sweep, likewise.
+pub fn render_sweep(sweep: &SweepMaps) -> String {
+    pretty(sweep)
+}
+
+/// JSON Schema (2020-12) of [`SweepMaps`].
+pub fn sweep_schema() -> String {
+    pretty(&schemars::schema_for!(SweepMaps))
 }
 
 /// JSON Schema (2020-12) of [`RunResult`].

@@ -18,6 +18,7 @@ pub mod markdown;
 pub mod plan;
 mod result;
 pub mod series;
+pub mod sweep;
 pub mod terminal;
 
 pub use manifest::{Input, Manifest, Timing};
@@ -30,3 +31,4 @@ pub use series::{
     Allowance, Band, Clock, Latency, LinkUse, Phase, Plot, RunSeries, SeedSeries, Shape, Spot,
     Track,
 };
+pub use sweep::{SweepAxis, SweepCell, SweepMap, SweepMaps};

@@ -50,7 +50,8 @@ pub struct PlanAnswer {
     pub value: Option<f64>,
     /// The closed form with its numbers.
     pub form: String,
-    /// How much more there is than is needed, as a share of what is needed; `None` where nothing is given to compare.
+    /// How much more there is than is needed, as a share of what is needed; of a time, what is left of the target. By the worse of form and
+    /// simulation. `None` where nothing is given to compare.
     pub margin: Option<f64>,
     /// What a simulation says; `None` if there was none.
     pub simulated: Option<f64>,
@@ -60,10 +61,10 @@ pub struct PlanAnswer {
     pub note: String,
 }
 
-/// As people write a planned value: times of hours and days without seconds.
+/// As people write a planned value. A share below one in a million is a power of ten: how far below is the answer.
 fn show(unit: Unit, value: f64) -> String {
     match unit {
-        Unit::Seconds => human::seconds(value),
+        Unit::Fraction if value != 0.0 && value.abs() < 1e-6 => format!("{value:.0e}"),
         unit => unit.show(value),
     }
 }
@@ -101,7 +102,7 @@ pub fn render(plan: &Plan) -> String {
     for row in &cells {
         line([&row[0], &row[1], &row[2], &row[3]]);
     }
-    out.push('\n');
+    out.push_str("\n  margin: what there is over what is needed, by the worse of both\n\n");
     for answer in &plan.answers {
         let _ = writeln!(out, "  {}: {}", answer.title, answer.form);
         if !answer.note.is_empty() {

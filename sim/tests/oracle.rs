@@ -182,8 +182,8 @@ fn each_export_is_tried_as_often_as_the_share_says() {
     check_form(
         "half-is-refused.toml",
         &[
-            "duration=20m",
-            "fault.overload.for=14m",
+            "duration=17m",
+            "fault.overload.for=11m",
             "traffic.telemetry.rate=1KB/s",
         ],
         "fault.overload.share=30%",
@@ -196,7 +196,7 @@ fn each_export_is_tried_as_often_as_the_share_says() {
 fn a_line_of_two_states_loses_what_its_states_say() {
     check_form(
         "lossy-evening.toml",
-        &["duration=20m", "fault.rain.for=14m"],
+        &["duration=14m", "fault.rain.for=8m"],
         "fault.rain.set.loss=gilbert(enter=0.5%, leave=20%, loss=50%)",
         &[1, 2],
     );
@@ -208,9 +208,9 @@ fn an_allowance_lasts_as_long_as_the_rate_says() {
     check_form(
         "allowance-at-noon.toml",
         &[
-            "duration=40m",
-            "fault.uplink-cut.for=20m",
-            "oracle.allowance-lasts.observe=time_to(link.lte.used >= 800KB)",
+            "duration=32m",
+            "fault.uplink-cut.for=15m",
+            "oracle.allowance-lasts.observe=time_to(link.lte.used >= 500KB)",
         ],
         "failover.allow=[\"payment\", \"order\"]",
         &[1],

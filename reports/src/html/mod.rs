@@ -8,6 +8,7 @@
 //! Next to read: `tables`, `plot`, `axis`; `report.css`, `report.js`.
 
 mod axis;
+mod heat;
 mod plot;
 mod tables;
 
@@ -15,7 +16,9 @@ use std::fmt::Write as _;
 
 pub(crate) use tables::{commands, limits_of, margin, physics, value};
 
-use crate::{Manifest, RunResult, RunSeries, SeedSeries, Verdict, exit, human, terminal};
+use crate::{
+    Manifest, RunResult, RunSeries, SeedSeries, SweepMaps, Verdict, exit, human, terminal,
+};
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
@@ -36,6 +39,8 @@ pub struct Report<'a> {
     pub series: Option<&'a RunSeries>,
     /// How it was run.
     pub manifest: Option<&'a Manifest>,
+    /// The maps of a sweep; `None` for a run.
+    pub sweep: Option<&'a SweepMaps>,
 }
 
 /// The whole page. Equal input gives equal bytes.
@@ -315,6 +320,9 @@ fn one_seed(
 fn tail(report: &Report<'_>) -> String {
     let result = report.result;
     let mut out = String::new();
+    if let Some(sweep) = report.sweep {
+        section(&mut out, "sweep", "The sweep", |out| heat::maps(out, sweep));
+    }
     if let Some(series) = report.series {
         section(
             &mut out,

@@ -174,6 +174,7 @@ fn page(name: &str) -> String {
         result: &result,
         series: Some(&series),
         manifest: Some(&manifest),
+        sweep: None,
     })
 }
 
@@ -266,6 +267,7 @@ fn what_is_missing_is_said() {
         result: &result,
         series: None,
         manifest: None,
+        sweep: None,
     });
     assert!(page.contains("There is no series.json"), "{page}");
     assert!(page.contains("There is no manifest.json"));
@@ -285,6 +287,7 @@ fn what_is_missing_is_said() {
         result: &empty,
         series: Some(&none),
         manifest: None,
+        sweep: None,
     });
     assert!(page.contains("No seed was run to its end"), "{page}");
     assert!(page.contains("The scenario expects nothing"));
@@ -296,6 +299,7 @@ fn what_is_missing_is_said() {
         result: &empty,
         series: Some(&odd),
         manifest: None,
+        sweep: None,
     });
     assert!(page.contains("2 points were no numbers"), "{page}");
     assert!(!page.contains("NaN") && !page.contains("inf "), "{page}");
@@ -335,6 +339,7 @@ fn a_page_is_never_too_large_for_an_email() {
         result: &result,
         series: Some(&all),
         manifest: None,
+        sweep: None,
     });
     assert!(page.len() < 2_000_000, "{} bytes", page.len());
     assert!(page.contains("more seeds are not drawn"), "{}", page.len());
@@ -347,6 +352,7 @@ fn markdown_and_csv_say_the_same() {
         result: &result,
         series: Some(&series),
         manifest: Some(&manifest),
+        sweep: None,
     };
     insta::assert_snapshot!("markdown", markdown::render(&report));
     let csv = csv::render(&series);
@@ -355,4 +361,62 @@ fn markdown_and_csv_say_the_same() {
     assert_eq!(lines[1], "7,backlog,lunch,bytes,0,30000");
     assert_eq!(lines[5], "7,backlog,closed form (theory),bytes,2100,0");
     assert_eq!(lines.len(), 2 + 2 * 6);
+}
+
+/// Scenario: a sweep of two settings that is not finished, with hostile names, and one that is far too large.
+#[test]
+fn a_sweep_is_a_map_with_its_frontier() {
+    use crate::{SweepAxis, SweepCell, SweepMap, SweepMaps};
+    let axis = |path: &str, values: &[&str]| SweepAxis {
+        path: path.into(),
+        values: values.iter().map(|v| (*v).into()).collect(),
+    };
+    let cell = |row, column, verdict, value| SweepCell {
+        row,
+        column,
+        verdict,
+        value,
+        seeds: 20,
+    };
+    let map = SweepMap {
+        title: "<b>recovery".into(),
+        unit: Unit::Seconds,
+        rows: axis("link.uplink.up", &["1Mbit/s", "2Mbit/s"]),
+        columns: axis("collector.send.max_rate", &["128kbit/s", "<i>"]),
+        cells: vec![
+            cell(0, 0, Verdict::Fail, Some(700.0)),
+            cell(0, 1, Verdict::Pass, Some(300.0)),
+            cell(1, 1, Verdict::Pass, None),
+        ],
+    };
+    let sweep = |maps| SweepMaps {
+        schema_version: SCHEMA_VERSION,
+        scenario: "lunch".into(),
+        answer: Some("smallest link.uplink.up where caught-up passes: 1Mbit/s".into()),
+        theory: Some("the closed form has the edge at 0.9Mbit/s".into()),
+        maps,
+    };
+    let result = result("lunch");
+    let page = |sweep: &SweepMaps| {
+        render(&Report {
+            result: &result,
+            series: None,
+            manifest: None,
+            sweep: Some(sweep),
+        })
+    };
+    let text = page(&sweep(vec![map.clone()]));
+    for expect in [
+        "smallest link.uplink.up where caught-up passes: 1Mbit/s",
+        "<td class=\"fail\" title=\"20 seeds\">✗ 11m 40s</td><td class=\"pass edge\" title=\"20 seeds\">✓ 5m</td>",
+        "<td class=\"faint\">not run</td><td class=\"pass\" title=\"20 seeds\">✓</td>",
+        "&lt;b&gt;recovery",
+        "<th>&lt;i&gt;</th>",
+    ] {
+        assert!(text.contains(expect), "{expect}");
+    }
+    let mut large = map;
+    large.rows.values = (0..1000).map(|n| n.to_string()).collect();
+    assert!(page(&sweep(vec![large])).contains("936 more rows or columns are not shown"));
+    assert!(page(&sweep(vec![])).contains("No point of the sweep was run"));
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use backroom_reports::{
-    Manifest, RunResult, RunSeries, SCHEMA_VERSION, csv, exit,
+    Manifest, RunResult, RunSeries, SCHEMA_VERSION, SweepMaps, csv, exit,
     html::{self, Report},
     markdown,
 };
@@ -49,6 +49,7 @@ pub(super) struct Kept {
     result: RunResult,
     series: Option<RunSeries>,
     manifest: Option<Manifest>,
+    sweep: Option<SweepMaps>,
 }
 
 pub(super) fn run(args: &Args) -> i32 {
@@ -67,6 +68,7 @@ fn show(args: &Args) -> Result<(), (i32, String)> {
         result: &kept.result,
         series: kept.series.as_ref(),
         manifest: kept.manifest.as_ref(),
+        sweep: kept.sweep.as_ref(),
     };
     let text = match args.format {
         Format::Html => html::render(&report),
@@ -134,6 +136,7 @@ fn read(run: &Path) -> Result<Kept, (i32, String)> {
         result,
         series: file(&folder.join("series.json"))?,
         manifest: file(&folder.join("manifest.json"))?,
+        sweep: file(&folder.join("sweep.json"))?,
         folder,
     })
 }

@@ -412,6 +412,7 @@ fn save(
         result,
         series: Some(series),
         manifest: Some(&manifest),
+        sweep: None,
     };
     let files = [
         ("manifest.json", reports::json::render_manifest(&manifest)),

@@ -28,6 +28,8 @@ pub enum Of {
     Manifest,
     /// `series.json` of a run.
     Series,
+    /// `sweep.json`: the maps of a sweep.
+    Sweep,
     /// What `plan --json` prints.
     Plan,
 }
@@ -44,6 +46,7 @@ pub fn text(of: Of) -> String {
         Of::Result => return backroom_reports::json::schema() + "\n",
         Of::Manifest => return backroom_reports::json::manifest_schema() + "\n",
         Of::Series => return backroom_reports::json::series_schema() + "\n",
+        Of::Sweep => return backroom_reports::json::sweep_schema() + "\n",
         Of::Plan => return backroom_reports::json::plan_schema() + "\n",
         Of::Scenario => scenario::schema(),
         Of::Collector => {

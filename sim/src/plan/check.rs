@@ -59,10 +59,16 @@ fn loss(plan: &mut Plan, q: &Question) {
     let overflows = (-buffer / (a * mttr)).exp();
     let cycles = (300.0 / overflows).max(1000.0);
     if cycles > CYCLES_MAX {
-        answer.simulated_how = format!(
-            "not simulated: an outage overflows it once in {}",
-            human::count((1.0 / overflows).round())
-        );
+        answer.simulated_how = match overflows > 1e-9 {
+            true => format!(
+                "not simulated: one outage in {} overflows it",
+                human::count((1.0 / overflows).round())
+            ),
+            false => format!(
+                "not simulated: one outage in {:.0e} overflows it",
+                1.0 / overflows
+            ),
+        };
         return;
     }
     let mut rng = seed::stream(1, &["plan", "loss"]);
@@ -212,13 +218,22 @@ fn use_figures(plan: &mut Plan, q: &Question, oracle: &Oracle, outage: f64) -> R
             "recovery" if c > a => Some((t0 + a * (d + t0) / (c - a)) * (1.0 + deviation)),
             _ => None,
         };
-        if let Some(value) = simulated {
-            answer.simulated = Some(value);
-            answer.simulated_how.clone_from(&how);
+        let Some(value) = simulated else { continue };
+        answer.simulated = Some(value);
+        answer.simulated_how.clone_from(&how);
+        // Against the worse of the two: a plan that holds on paper alone is none.
+        let margin = match answer.id.as_str() {
+            "buffer-disk" => Some(q.buffer() / value - 1.0),
+            "line-share" => Some(1.0 / value - 1.0),
+            "recovery" => q.target.map(|target| (target - value) / target),
+            _ => None,
+        };
+        if let (Some(on_paper), Some(simulated)) = (answer.margin, margin) {
+            answer.margin = Some(on_paper.min(simulated));
         }
     }
     plan.notes.push(format!(
-        "the simulated store compresses {:.1} times, {} are assumed",
+        "the simulated store compresses {0:.1} times, {1} are assumed; `--ratio {0:.1}` plans with what was simulated",
         q.store.telemetry_bytes_per_second / (a / overhead),
         human::count(q.store.compression_ratio)
     ));

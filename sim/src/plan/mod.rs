@@ -150,7 +150,7 @@ pub fn answer(question: &Question) -> Plan {
                 note,
             });
         };
-    let (span, size, rate) = (human::span, human::bytes, |bytes: f64| {
+    let (span, size, rate) = (human::seconds, human::bytes, |bytes: f64| {
         human::bit_rate(bytes * 8.0)
     });
 
@@ -199,11 +199,11 @@ pub fn answer(question: &Question) -> Plan {
         let target = q.target.unwrap_or_default();
         let margin = needed.as_ref().ok().map(|needed| q.line / needed - 1.0);
         let form = format!(
-            "a + a (D + t0) / (T - t0) = {} + {} x {} / {}",
+            "a + a (D + t0) / (T - t0) = {} + {} x ({}) / ({})",
             rate(q.wire()),
             rate(q.wire()),
-            span(d + T0),
-            span(target - T0)
+            format_args!("{} + {}", span(d), span(T0)),
+            format_args!("{} - {}", span(target), span(T0))
         );
         let share = needed.and_then(|needed| {
             assume(needed <= q.line, || {
