@@ -146,8 +146,8 @@ pub(super) fn expectations(out: &mut String, result: &RunResult, series: Option<
     }
     close(out);
     out.push_str(
-        "<p class=\"faint\">Margin: how far the value is on the right side of its limit, as a share of the limit. Theory: what a closed \
-         form says of the same measure. Quantiles and shares are judged on the samples of all seeds together; everything else \
+        "<p class=\"faint\">Margin: how far the value is on the right side of its limit, as a share of the limit. Theory: what is \
+         possible at best, or what a closed form says of the same measure. Quantiles and shares are judged on the samples of all seeds together; everything else \
          must hold in each seed.</p>\n",
     );
 }

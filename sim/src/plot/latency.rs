@@ -38,14 +38,25 @@ pub(crate) struct Samples {
     values: Vec<(f64, u64)>,
 }
 
+/// The samples of one metric in this seed, with the names of metric and plot.
+pub(super) type Seen = (&'static str, &'static str, Vec<Timed>);
+
+/// The samples of all of them, computed once: those of telemetry are millions of items, sorted out one by one.
+pub(super) fn all(log: &SeedLog<'_>) -> Vec<Seen> {
+    METRICS
+        .iter()
+        .filter_map(|(name, title)| match metric(log, name) {
+            Series::Samples(samples) => Some((*name, *title, samples)),
+            _ => None,
+        })
+        .collect()
+}
+
 /// A plot for each latency of which there are samples.
-pub(super) fn plots(log: &SeedLog<'_>) -> Vec<Plot> {
+pub(super) fn plots(log: &SeedLog<'_>, all: &[Seen]) -> Vec<Plot> {
     let mut out = Vec::new();
-    for (name, title) in METRICS {
-        let Series::Samples(all) = metric(log, name) else {
-            continue;
-        };
-        let [middle, largest] = bins::quantiles(log, &all, 0.5);
+    for (name, title, samples) in all {
+        let [middle, largest] = bins::quantiles(log, samples, 0.5);
         if middle.is_empty() {
             continue;
         }
@@ -65,20 +76,17 @@ pub(super) fn plots(log: &SeedLog<'_>) -> Vec<Plot> {
 }
 
 /// Samples by phase, after the warm-up.
-pub(super) fn samples(log: &SeedLog<'_>) -> Vec<Samples> {
+pub(super) fn samples(log: &SeedLog<'_>, all: &[Seen]) -> Vec<Samples> {
     let mut out = Vec::new();
-    for (name, _) in METRICS {
-        let Series::Samples(all) = metric(log, name) else {
-            continue;
-        };
+    for (name, _, of_metric) in all {
         for phase in [Phase::During, Phase::After, Phase::Outside] {
             let judged = |s: &&Timed| {
                 s.start >= log.scenario.warmup && phase_at(log.scenario, s.start) == phase
             };
-            let values = all.iter().filter(judged);
+            let values = of_metric.iter().filter(judged);
             let values = values.map(|s| (bucket(s.value), s.weight));
             out.push(Samples {
-                metric: name.into(),
+                metric: (*name).into(),
                 phase,
                 values: sorted(values),
             });
@@ -184,11 +192,12 @@ mod tests {
             let at = 700.0 + 100.0 * f64::from(n);
             paper = paper.order(u64::from(n), at, at + 0.2, at + 2.0);
         }
-        let samples = samples(&paper.log(&scenario));
-        let mut all = Vec::new();
-        add(&mut all, samples.clone());
-        add(&mut all, samples);
-        let table = table(&all);
+        let log = paper.log(&scenario);
+        let samples = samples(&log, &super::all(&log));
+        let mut sum = Vec::new();
+        add(&mut sum, samples.clone());
+        add(&mut sum, samples);
+        let table = table(&sum);
         let outside = table
             .iter()
             .find(|l| l.metric == "order.to_kds" && l.phase == Phase::Outside)

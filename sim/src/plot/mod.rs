@@ -50,10 +50,11 @@ pub struct SeedPlots {
 pub fn of(log: &SeedLog<'_>, oracles: &[OracleSample]) -> SeedPlots {
     let scenario = log.scenario;
     let (bands, bands_left_out) = bands(scenario);
+    let latencies = latency::all(log);
     let mut plots = Vec::new();
     plots.extend(theory::backlog(log, oracles));
     plots.extend(lines::drain(log, oracles));
-    plots.extend(latency::plots(log));
+    plots.extend(latency::plots(log, &latencies));
     plots.extend(lines::plots(log));
     plots.extend(active_line(log));
     plots.extend(sales(log));
@@ -72,7 +73,7 @@ pub fn of(log: &SeedLog<'_>, oracles: &[OracleSample]) -> SeedPlots {
                 .collect(),
             plots,
         },
-        latencies: latency::samples(log),
+        latencies: latency::samples(log, &latencies),
         links: lines::uses(log),
         allowances: lines::allowance(log).into_iter().collect(),
     }
