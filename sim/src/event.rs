@@ -3,10 +3,14 @@
 //! Machines know their own [`Recorder`]; who reads the log is decided in `run`. Events are kept small: a two-week run
 //! records millions.
 
+mod shop;
+
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
+
+pub use shop::{CouponId, ItemId, OfferAnswer, Set, ShopEvent};
 
 /// Index of a machine in its world, in start order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -152,6 +156,8 @@ pub enum Event {
         /// When that one had failed.
         failed_at: Duration,
     },
+    /// Something that happened to items, menus, receipts and offers.
+    Shop(ShopEvent),
 }
 
 impl Event {

@@ -62,6 +62,7 @@ fn node(role: Role, count: u32) -> Node {
             max_each: 5_000,
             max_total: 200_000,
         }),
+        printer: None,
     }
 }
 
@@ -194,6 +195,7 @@ fn small_store(duration: Duration) -> Scenario {
             class: "telemetry".into(),
         }),
         media: None,
+        shop: Default::default(),
         collector: Config {
             destinations: Vec::new(),
             listen: Listen {

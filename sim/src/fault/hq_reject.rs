@@ -40,15 +40,18 @@ pub enum Service {
     Sync,
     /// The OTLP sink.
     Telemetry,
+    /// Menus, reference data, media, rewards.
+    Catalog,
 }
 
 impl Service {
     /// Its word in the language.
-    pub const ALL: [(&str, Option<Self>); 4] = [
+    pub const ALL: [(&str, Option<Self>); 5] = [
         ("all", None),
         ("payment", Some(Self::Payment)),
         ("sync", Some(Self::Sync)),
         ("telemetry", Some(Self::Telemetry)),
+        ("catalog", Some(Self::Catalog)),
     ];
 }
 

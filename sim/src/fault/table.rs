@@ -192,7 +192,7 @@ pub static FAULTS: &[Kind] = &[
         Key::or("status", Ty::Integer(400, 599), "503", "The HTTP status of its refusals."),
         Key::need("share", Ty::Word(&PROPORTION), "\"100%\"", "Share of requests that it refuses."),
         Key::may("retry_after", Ty::Word(&DURATION), "\"30s\"", "What its Retry-After says."),
-        Key::or("service", Ty::Choice(&["all", "payment", "sync", "telemetry"]), "\"all\"", "Which of its services refuses."),
+        Key::or("service", Ty::Choice(&["all", "payment", "sync", "telemetry", "catalog"]), "\"all\"", "Which of its services refuses."),
     ] },
     Kind { name: "hq.slow", doc: "Head office is slow.", on: Target::Hq, lasts: Lasts::Needed, settings: &[
         Key::need("set", Ty::Table(&SLOW_HQ), "{ auth = \"lognormal(p50=2s, p99=9s)\" }", "What is different while it lasts."),

@@ -76,6 +76,7 @@ mod tests {
             disk: None,
             service: None,
             offline_payments: None,
+            printer: None,
         };
         scenario.nodes.insert("kds".into(), display);
         scenario.orders = Some(Orders {

@@ -5,13 +5,19 @@
 //! an id, says its source, and is tested with a trace that holds and one that violates it. A new one is a file and a line
 //! in [`INVARIANTS`].
 
+mod bounds;
 mod convergence;
 mod delivery;
 mod device_order;
 mod effects;
 mod kitchen;
+mod menu;
+mod offers;
 mod orders;
 mod payments;
+mod publishing;
+mod receipts;
+mod sold_out;
 mod telemetry;
 
 use backroom_reports::{Invariant as Judged, Verdict};
@@ -40,6 +46,12 @@ pub static INVARIANTS: &[Invariant] = &[
     delivery::DELIVERY_1,
     convergence::CONVERGENCE_1,
     kitchen::KITCHEN_1,
+    bounds::BOUND_1,
+    menu::MENU_1,
+    publishing::CATALOG_1,
+    sold_out::STOCK_1,
+    offers::OFFER_1,
+    receipts::RECEIPT_1,
 ];
 
 /// What an invariant found in one seed.

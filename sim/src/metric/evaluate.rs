@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::{
     Sample, SeedLog, catalogue, freshness, links, office, orders,
     series::{Series, Timed, gauge_at, gauge_stretches},
-    telemetry, windows,
+    shop, telemetry, windows,
     windows::Stretch,
 };
 use crate::scenario::{
@@ -84,6 +84,7 @@ pub fn series(log: &SeedLog<'_>, metric: &MetricRef) -> Series {
         .or_else(|| freshness::series(log, metric))
         .or_else(|| links::series(log, metric))
         .or_else(|| office::series(log, &metric.name))
+        .or_else(|| shop::series(log, &metric.name))
         .unwrap_or(Series::Unrecorded)
 }
 

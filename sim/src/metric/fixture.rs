@@ -85,6 +85,7 @@ pub(crate) fn scenario() -> Scenario {
             class: "telemetry".into(),
         }),
         media: None,
+        shop: Default::default(),
         collector,
         hq: Hq {
             ingest_bytes_per_second: 20e6,

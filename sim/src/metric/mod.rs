@@ -2,7 +2,7 @@
 //!
 //! A metric is computed from what was recorded ([`SeedLog`]) and nothing else, first as a [`Series`](series::Series), then by the
 //! function and window of the expectation as a [`Sample`] of one seed. Seeds are run in different processes: samples are
-//! serialised, and [`judge`] sees those of all seeds. Next to read: `catalogue`, the table; `orders`, `telemetry`, `links`, `office`, the
+//! serialised, and [`judge`] sees those of all seeds. Next to read: `catalogue`, the table; `orders`, `telemetry`, `links`, `office`, `shop`, the
 //! families; `windows`; `evaluate`; `judge`.
 
 pub mod catalogue;
@@ -17,6 +17,7 @@ mod office;
 pub(crate) mod orders;
 pub(crate) mod ranges;
 pub mod series;
+pub(crate) mod shop;
 pub mod telemetry;
 pub mod timeline;
 pub mod windows;

@@ -1,7 +1,5 @@
 //! The result of all seeds: verdicts, exit code, and nothing that differs from one run of them to the next.
 
-use std::time::Duration;
-
 use backroom_reports::{Expectation, Invariant, Physics, RunResult, SeedTrace, Verdict, exit};
 
 use super::outcome::SeedOutcome;
@@ -103,7 +101,7 @@ pub fn merge(
                 hash: o.trace_hash.clone(),
             })
             .collect(),
-        notes: notes(scenario, asked, outcomes, differences),
+        notes: notes(asked, outcomes, differences),
         exit_code: exit::OK,
         exit_reason: String::new(),
     };
@@ -131,21 +129,6 @@ fn physics(judged: &Expectation, i: usize, outcomes: &[SeedOutcome]) -> Option<P
     Some(mean.shown())
 }
 
-/// Whether bulk media is scheduled while the scenario runs.
-fn media_falls_into(scenario: &Scenario) -> bool {
-    let Some(media) = &scenario.media else {
-        return false;
-    };
-    let day = Duration::from_secs(24 * 3600);
-    let time = scenario.start.time();
-    let seconds = i64::from(time.hour()) * 3600 + i64::from(time.minute()) * 60;
-    let since_midnight = Duration::from_secs((seconds + i64::from(time.second())).unsigned_abs());
-    media.at.iter().any(|at| {
-        let wait = (day + *at - since_midnight).as_secs() % day.as_secs();
-        Duration::from_secs(wait) < scenario.duration
-    })
-}
-
 /// The exit code in words.
 fn reason(result: &RunResult) -> String {
     match result.exit_code {
@@ -160,15 +143,11 @@ fn reason(result: &RunResult) -> String {
 
 /// What a reader should know although no verdict says it.
 fn notes(
-    scenario: &Scenario,
     asked: &Asked,
     outcomes: &[SeedOutcome],
     differences: &[Difference],
 ) -> Vec<String> {
     let mut notes = Vec::new();
-    if media_falls_into(scenario) {
-        notes.push("traffic.media is due in this run and is not played in this version".into());
-    }
     match outcomes {
         [one] if asked.verified && differences.is_empty() => notes.push(format!(
             "trace {} in both of two processes (seed {})",

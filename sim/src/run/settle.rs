@@ -3,15 +3,18 @@
 //! Without it, an order placed in the last second would look lost. It ends when everything accepted has arrived, or after
 //! [`SETTLE_MAX`], and then says what is still pending.
 
+mod shop;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
+use self::shop::Shop;
 use super::one::Director;
 use crate::{
     event::{Event, MachineId, OrderId, Stamped},
-    metric::ranges::RangeSet,
+    metric::{ranges::RangeSet, shop::prints},
 };
 
 /// 15 min: a batch may wait for a retry of a minute, a router for its fail-back, TCP for a retransmission of two minutes.
@@ -31,10 +34,12 @@ struct Tally {
     /// Items that were received or discarded: a second time counts for nothing, or something else would not be waited for.
     told: BTreeMap<MachineId, RangeSet>,
     dropped: i64,
+    shop: Shop,
 }
 
 impl Tally {
     fn add(&mut self, event: &Event) {
+        self.shop.add(event);
         match *event {
             Event::OrderAccepted { order } if !self.early.remove(&order) => {
                 self.orders.insert(order);
@@ -84,6 +89,7 @@ impl Tally {
                 self.items()
             ));
         }
+        pending.extend(self.shop.pending());
         pending
     }
 }
@@ -91,7 +97,11 @@ impl Tally {
 /// Waits until everything has arrived; gives all events and what is still pending.
 pub(super) async fn wait(director: &Director) -> (Vec<Stamped>, Vec<String>) {
     let deadline = director.scenario.duration + SETTLE_MAX;
-    let (mut events, mut tally) = (Vec::new(), Tally::default());
+    let mut tally = Tally {
+        shop: Shop::new(prints(&director.scenario)),
+        ..Tally::default()
+    };
+    let mut events = Vec::new();
     loop {
         let new = director.recorder.take();
         new.iter().for_each(|e| tally.add(&e.event));

@@ -19,6 +19,8 @@ mod replay;
 mod resolve;
 mod schema;
 pub mod shapes;
+pub mod shop;
+mod shop_shapes;
 pub mod time;
 mod warn;
 pub mod words;

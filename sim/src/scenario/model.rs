@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 use super::{
     expr::{Comparison, Measure, Window},
     occur::Plan,
+    shop::{Printer, Shop},
 };
 use crate::{
     dist::Dist,
@@ -53,6 +54,8 @@ pub struct Scenario {
     pub telemetry: Option<Telemetry>,
     /// Bulk media to the store.
     pub media: Option<Media>,
+    /// Menu, stock and offers; empty in a store whose orders are mere numbers.
+    pub shop: Shop,
     /// The collector's own configuration.
     pub collector: Config,
     /// Head office.
@@ -91,6 +94,8 @@ pub struct Node {
     pub service: Option<Dist>,
     /// Offline card payments (POS only).
     pub offline_payments: Option<OfflinePayments>,
+    /// How it prints (printers only); `None` on others.
+    pub printer: Option<Printer>,
 }
 
 /// What a machine does.
@@ -108,6 +113,14 @@ pub enum Role {
     Signage,
     /// The telemetry collector.
     Collector,
+    /// Receipt printer.
+    Printer,
+    /// Counts what is left of each item.
+    Stock,
+    /// Keeps what head office publishes, and answers for offers.
+    Catalog,
+    /// Phones of customers, which show offers.
+    Mobile,
 }
 
 /// Limits of offline card payments.
@@ -321,7 +334,7 @@ pub struct Profile {
 /// One message of an order's flow.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FlowStep {
-    /// `order.placed`, `ticket.fire`, `payment.auth` or `order.sync`.
+    /// `order.placed`, `ticket.fire`, `payment.auth`, `order.sync` or `receipt.print`.
     pub msg: String,
     /// Node group or `hq`.
     pub to: String,

@@ -90,6 +90,24 @@ impl Arrivals {
         }
     }
 
+    /// A plain Poisson process at a rate per hour at the profile's peak.
+    pub(crate) fn of(
+        scenario: &Scenario,
+        peak_per_hour: f64,
+        profile: Option<Profile>,
+        rng: ChaCha8Rng,
+    ) -> Self {
+        Self {
+            peak: peak_per_hour / 3600.0,
+            profile,
+            start: scenario.start.clone(),
+            end: scenario.duration,
+            rng,
+            hour: (Duration::ZERO, Duration::ZERO, 0.0),
+            how: How::Poisson,
+        }
+    }
+
     /// The first arrival after `from`; `None` if none comes before the end. Ask with growing times.
     pub(crate) fn next(&mut self, from: Duration) -> Option<Duration> {
         // Time change: this much of expected customers has to pass.

@@ -39,6 +39,7 @@ use super::{
     http::{self, Road, answer, read_body},
     orders::Order,
     pace::TokenBucket,
+    publisher,
     telemetry::{Runs, Signal, visit_items},
 };
 use crate::{
@@ -99,9 +100,14 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
         env.clone(),
         listener,
         Road::Http2,
-        gate,
+        gate.clone(),
         handler,
     ));
+    let refuse = {
+        let office = Arc::clone(&office);
+        Arc::new(move || office.refuse(Service::Catalog))
+    };
+    publisher::start(&office.ctx, &gate, refuse).await?;
     pending().await
 }
 
@@ -133,6 +139,7 @@ impl<E: Env> Office<E> {
             Service::Payment => self.payment(request).await,
             Service::Sync => self.book(request).await,
             Service::Telemetry => self.export(request).await,
+            Service::Catalog => answer(StatusCode::NOT_FOUND, Bytes::new()),
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use backroom_collector::env::{Env, Executor, Listener as _, Target};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
     Request, Response, StatusCode,
@@ -21,7 +21,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::pace::TokenBucket;
 use crate::event::{Event, Recorder};
@@ -135,6 +135,65 @@ impl<E: Env> Client<E> {
         .map_err(|_| io::ErrorKind::TimedOut)?
     }
 
+    /// Gets what stands at `path`: its status and body, of at most `limit_bytes`.
+    ///
+    /// `silence` is how long nothing may come: a large answer over a thin line takes long, and from a dead line nothing comes.
+    /// A kept connection that turns out to be closed is replaced at once.
+    ///
+    /// # Errors
+    /// When nothing comes for too long, the body is too long or breaks off, or there is no connection.
+    pub(crate) async fn get(
+        &mut self,
+        path: &str,
+        limit_bytes: usize,
+        silence: Duration,
+    ) -> io::Result<(StatusCode, Bytes)> {
+        let kept = self.open.take();
+        let reused = kept.is_some();
+        match self.attempt_get(kept, path, limit_bytes, silence).await {
+            Err(error) if reused && error.kind() != io::ErrorKind::TimedOut => {
+                self.attempt_get(None, path, limit_bytes, silence).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn attempt_get(
+        &mut self,
+        kept: Option<SendRequest<Full<Bytes>>>,
+        path: &str,
+        limit_bytes: usize,
+        silence: Duration,
+    ) -> io::Result<(StatusCode, Bytes)> {
+        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+        let asked = async {
+            let mut sender = match kept {
+                Some(sender) => sender,
+                None => self.connect().await?,
+            };
+            sender.ready().await.map_err(io::Error::other)?;
+            let request = Request::get(path)
+                .header(HOST, &self.authority)
+                .body(Full::default())
+                .map_err(io::Error::other)?;
+            let answer = sender.send_request(request).await;
+            Ok::<_, io::Error>((sender, answer.map_err(io::Error::other)?))
+        };
+        let (sender, answer) = timeout(silence, asked).await.map_err(late)??;
+        let (parts, mut body) = answer.into_parts();
+        let mut bytes = BytesMut::new();
+        while let Some(frame) = timeout(silence, body.frame()).await.map_err(late)? {
+            if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
+                if bytes.len() + data.len() > limit_bytes {
+                    return Err(io::Error::other("the answer is too long"));
+                }
+                bytes.extend_from_slice(&data);
+            }
+        }
+        self.open = Some(sender);
+        Ok((parts.status, bytes.freeze()))
+    }
+
     async fn connect(&self) -> io::Result<SendRequest<Full<Bytes>>> {
         let stream = self
             .env
@@ -161,11 +220,11 @@ pub(crate) enum Road {
     Http2,
 }
 
-/// Admits new sessions at a bounded rate, and records each.
+/// Admits new sessions at a bounded rate; head office's records each.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
     bucket: Arc<Mutex<TokenBucket>>,
-    recorder: Recorder,
+    recorder: Option<Recorder>,
 }
 
 impl Gate {
@@ -174,7 +233,16 @@ impl Gate {
         let bucket = TokenBucket::new(per_second, Instant::now());
         Self {
             bucket: Arc::new(Mutex::new(bucket)),
-            recorder,
+            recorder: Some(recorder),
+        }
+    }
+
+    /// The same, of a service inside the store.
+    pub(crate) fn within(per_second: f64) -> Self {
+        let bucket = TokenBucket::new(per_second, Instant::now());
+        Self {
+            bucket: Arc::new(Mutex::new(bucket)),
+            recorder: None,
         }
     }
 
@@ -184,7 +252,9 @@ impl Gate {
 
     fn admit(&self) {
         self.bucket().take(1.0, Instant::now());
-        self.recorder.record(Event::SessionOpened);
+        if let Some(recorder) = &self.recorder {
+            recorder.record(Event::SessionOpened);
+        }
     }
 }
 

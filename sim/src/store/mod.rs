@@ -4,22 +4,30 @@
 //! engine. The engine starts [`run`] for every machine of the [`Directory`] and [`run_hq`] for head office, aborts them when
 //! they crash, and calls them again when they boot. What crosses between machines goes over sockets.
 //!
-//! The flow of an order: `orders` (kiosk and POS take it) -> [`broker`] -> [`pos`] -> [`kds`] and [`hq`].
+//! The flow of an order: `orders` (kiosk and POS take it) -> [`broker`] -> [`pos`] -> [`kds`], [`printer`], [`stock`] and [`hq`].
+//! What customers see: [`publisher`] (head office) -> [`catalog`] -> broker -> `front` (boards, kiosks, tills); [`stock`] -> broker
+//! -> `front`. Coupons: [`mobile`] -> [`catalog`] -> [`publisher`].
 //! What every machine shares: `boot` (a counter that survives), `journal` (records that survive), [`mqtt`], `http`, `pace`
 //! (backoff and token bucket), [`telemetry`].
 
 pub mod broker;
+pub mod catalog;
 pub mod collector;
 pub mod hq;
 pub mod kds;
 pub mod kiosk;
+pub mod mobile;
 pub mod mqtt;
 pub mod pos;
+pub mod printer;
+pub mod publisher;
 pub mod signage;
+pub mod stock;
 pub mod telemetry;
 
 mod arrivals;
 mod boot;
+mod front;
 mod http;
 mod journal;
 mod orders;
@@ -47,6 +55,10 @@ pub const HQ_OTLP_PORT: u16 = 4318;
 pub const HQ_OTLP_GRPC_PORT: u16 = 4317;
 /// Head office serves bulk media here (HTTP).
 pub const HQ_MEDIA_PORT: u16 = 8080;
+/// Head office serves menus and reference data here (HTTP).
+pub const HQ_CATALOG_PORT: u16 = 8081;
+/// Head office settles rewards here (HTTP).
+pub const HQ_REWARDS_PORT: u16 = 8445;
 /// The broker (MQTT 3.1.1).
 pub const BROKER_PORT: u16 = 1883;
 /// The store's collector (OTLP/HTTP).
@@ -208,6 +220,12 @@ pub fn classes_by_port(scenario: &Scenario) -> Vec<(u16, String)> {
     if let Some(media) = &scenario.media {
         classes.push((HQ_MEDIA_PORT, media.class.clone()));
     }
+    if let Some(catalog) = &scenario.shop.catalog {
+        classes.push((HQ_CATALOG_PORT, catalog.class.clone()));
+    }
+    if let Some(offers) = &scenario.shop.offers {
+        classes.push((HQ_REWARDS_PORT, offers.class.clone()));
+    }
     classes
 }
 
@@ -233,6 +251,10 @@ pub async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
         Role::Kds => kds::run(ctx).await,
         Role::Signage => signage::run(ctx).await,
         Role::Collector => collector::run(ctx).await,
+        Role::Printer => printer::run(ctx).await,
+        Role::Stock => stock::run(ctx).await,
+        Role::Catalog => catalog::run(ctx).await,
+        Role::Mobile => mobile::run(ctx).await,
     }
 }
 

@@ -14,11 +14,12 @@ use tokio::{sync::Semaphore, time::sleep};
 use super::{
     Context,
     arrivals::{Arrivals, Place},
+    front::{Front, Lines},
     mqtt,
     telemetry::{Telemetry, TraceParent},
 };
 use crate::{
-    event::{Event, OrderId},
+    event::{Event, OrderId, ShopEvent},
     scenario::Role,
 };
 
@@ -37,7 +38,8 @@ pub(crate) fn order_id(machine: u16, boot: u16, count: u32) -> OrderId {
 /// An order as it travels: from kiosk to POS, as a ticket, and as a sale.
 ///
 /// ```text
-/// order u64le, cents u32le, items u16le, kind u8, trace [16], span [8], zeros up to the declared size
+/// order u64le, cents u32le, items u16le, kind u8, trace [16], span [8], lines, zeros up to the declared size
+/// lines := nothing, or count u8 (1 to 12), item u16le * count
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Order {
@@ -47,6 +49,8 @@ pub(crate) struct Order {
     /// How it was paid; 0 until that is known (see `pos::book`).
     pub(crate) paid: u8,
     pub(crate) trace: TraceParent,
+    /// Which items of the menu; none where the store has no stock.
+    pub(crate) lines: Lines,
 }
 
 const ORDER_BYTES: usize = 8 + 4 + 2 + 1 + 16 + 8;
@@ -62,6 +66,7 @@ impl Order {
         out.put_u8(self.paid);
         out.put_slice(&self.trace.trace);
         out.put_slice(&self.trace.span);
+        self.lines.encode(&mut out);
         if out.len() < bytes {
             out.resize(bytes, 0);
         }
@@ -86,6 +91,7 @@ impl Order {
             items,
             paid,
             trace,
+            lines: Lines::decode(bytes),
         })
     }
 }
@@ -103,6 +109,7 @@ pub(crate) async fn take<E: Env>(
     boot: u16,
     mqtt: &mqtt::Client,
     telemetry: &Telemetry,
+    front: &Front,
 ) {
     let Some(orders) = &ctx.scenario.orders else {
         return;
@@ -139,6 +146,8 @@ pub(crate) async fn take<E: Env>(
         ctx.rng("arrivals/bursts", boot),
     );
     let mut rng = ctx.rng("baskets", boot);
+    // A stream of its own: what is on the menu does not change who comes, and for how many items.
+    let mut tastes = ctx.rng("tastes", boot);
     let places = Arc::new(Semaphore::new(WAITING_MAX));
     let mut count = 0_u32;
     while let Some(at) = arrivals.next(ctx.recorder.now()) {
@@ -172,12 +181,21 @@ pub(crate) async fn take<E: Env>(
             at: ctx.id,
         });
         telemetry.count("store.orders.placed", 1);
+        let lines = front.choose(items, &mut tastes);
+        for item in lines.iter() {
+            ctx.recorder.record(Event::Shop(ShopEvent::ItemOrdered {
+                order: id,
+                item,
+                at: ctx.id,
+            }));
+        }
         let order = Order {
             id,
             cents,
             items,
             paid: 0,
             trace: span.parent(),
+            lines,
         };
         let mqtt = mqtt.clone();
         let recorder = ctx.recorder.clone();
@@ -210,11 +228,19 @@ mod tests {
                 trace: [7; 16],
                 span: [9; 8],
             },
+            lines: Lines::default(),
         };
         let bytes = order.encode(1200);
         assert_eq!(bytes.len(), 1200);
         assert_eq!(Order::decode(&bytes), Some(order));
         assert_eq!(Order::decode(&order.encode(0)), Some(order));
         assert_eq!(Order::decode(&bytes[..ORDER_BYTES - 1]), None);
+        let order = Order {
+            lines: [7, 0, 299].into_iter().collect(),
+            ..order
+        };
+        assert_eq!(order.encode(1200).len(), 1200);
+        assert_eq!(Order::decode(&order.encode(1200)), Some(order));
+        assert_eq!(Order::decode(&order.encode(0)), Some(order));
     }
 }

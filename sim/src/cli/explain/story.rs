@@ -153,6 +153,12 @@ fn role(role: Role, n: u32) -> &'static str {
         (Role::Signage, _) => "menu boards",
         (Role::Collector, 1) => "collector",
         (Role::Collector, _) => "collectors",
+        (Role::Printer, 1) => "receipt printer",
+        (Role::Printer, _) => "receipt printers",
+        (Role::Stock, _) => "stock",
+        (Role::Catalog, _) => "catalog",
+        (Role::Mobile, 1) => "customer's phone",
+        (Role::Mobile, _) => "customers' phones",
     }
 }
 

@@ -6,6 +6,7 @@
 mod faults;
 mod judged;
 mod kinds;
+mod shop;
 mod store;
 
 use std::{cell::RefCell, path::Path, time::Duration};
@@ -134,6 +135,7 @@ pub(super) fn resolve(
     let stores = cx.fleet();
     let hq = cx.hq();
     let traffic = cx.traffic();
+    let shop = cx.shop(&nodes, traffic.orders.as_ref());
     let collector = cx
         .top
         .node("collector")
@@ -168,6 +170,7 @@ pub(super) fn resolve(
         orders: traffic.orders,
         telemetry: traffic.telemetry,
         media: traffic.media,
+        shop,
         collector,
         hq,
         faults,

@@ -16,6 +16,7 @@ use indexmap::IndexMap;
 use super::{ByName, Cx};
 use crate::{
     dist::Dist,
+    world::MACHINES_MAX,
     scenario::{
         ClassSpec, DataCap, Discipline, DiskSpec, Failover, FlowStep, Hq, LinkSpec, Loss, Media,
         Node as Group, OfflinePayments, OnPowerCut, OrderArrivals, Orders, Profile, QueueSpec,
@@ -42,8 +43,13 @@ impl Cx<'_> {
             ("kds", Role::Kds),
             ("signage", Role::Signage),
             ("collector", Role::Collector),
+            ("printer", Role::Printer),
+            ("stock", Role::Stock),
+            ("catalog", Role::Catalog),
+            ("mobile", Role::Mobile),
         ];
         let mut nodes = IndexMap::new();
+        let mut total = 0_u64;
         for (name, key, f) in self.top.named("node") {
             if matches!(name.as_str(), "store" | "router" | "hq") {
                 self.sink.push(
@@ -65,8 +71,9 @@ impl Cx<'_> {
                     max_total: f.text("max_total", words::money)?,
                 })
             });
+            let role = f.choice("role", &roles).unwrap_or(Role::Kiosk);
             let node = Group {
-                role: f.choice("role", &roles).unwrap_or(Role::Kiosk),
+                role,
                 count: f
                     .integer("count")
                     .and_then(|n| u32::try_from(n).ok())
@@ -75,11 +82,20 @@ impl Cx<'_> {
                 disk,
                 service: f.text("service", words::dist_time),
                 offline_payments,
+                printer: self.printer(&f, role),
             };
             if node.offline_payments.is_some() && node.role != Role::Pos {
                 self.sink.push(
                     Diagnostic::error(&E0107, "only a POS takes payments")
                         .at(f.key_span("offline_payments"), "this is no POS"),
+                );
+            }
+            total += u64::from(node.count);
+            // The router is none of a world's machines, head office is.
+            if total >= MACHINES_MAX as u64 && total - u64::from(node.count) < MACHINES_MAX as u64 {
+                self.refuse(
+                    f.node("count").map_or(key, |n| n.span),
+                    format!("has {total} machines or more; a store has at most {}", MACHINES_MAX - 1),
                 );
             }
             nodes.insert(name, node);
@@ -549,6 +565,7 @@ impl Cx<'_> {
             ("ticket.fire", "ticket.fire"),
             ("payment.auth", "payment.auth"),
             ("order.sync", "order.sync"),
+            ("receipt.print", "receipt.print"),
         ];
         let msg = f.choice("msg", &messages);
         let to = f.string("to");

@@ -38,7 +38,7 @@ use super::{
     journal::{Journal, Synced},
     kds,
     mqtt::{Packet, Publish, decode},
-    orders,
+    orders, printer, stock,
     telemetry::Telemetry,
 };
 use crate::{dist::Dist, scenario::Role};
@@ -121,6 +121,8 @@ fn provision<E: Env>(ctx: &Context<E>, core: &mut Core) -> Vec<Record> {
         .filter_map(|machine| match machine.role {
             Role::Pos => Some((machine, orders::order_topic(&machine.name))),
             Role::Kds => Some((machine, kds::topic(&machine.name))),
+            Role::Printer => Some((machine, printer::topic(&machine.name))),
+            Role::Stock => Some((machine, stock::SOLD_TOPIC.to_owned())),
             _ => None,
         })
         .filter_map(|(machine, filter)| core.subscribe(&machine.name.as_str().into(), &filter))

@@ -290,6 +290,7 @@ mod tests {
             items: 2,
             paid: 1,
             trace: Default::default(),
+            lines: Default::default(),
         }
     }
 

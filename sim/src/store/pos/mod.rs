@@ -35,13 +35,13 @@ use tokio::{
 use self::book::{Book, Stored, paid};
 use super::{
     Context, DATA_DIR, HQ, HQ_PAYMENT_PORT, boot,
+    front::{BOARD_BYTES, Front, MENU_TOPIC},
     http::{self, Answer},
     journal::Journal,
     kds,
     mqtt::{self, Delivery},
     orders::{self, Order},
-    signage::MENU_TOPIC,
-    target,
+    printer, stock, target,
     telemetry::{ActiveSpan, Telemetry, TraceParent},
 };
 use crate::{
@@ -60,9 +60,6 @@ const PAYMENT_CLIENTS_MAX: usize = 2;
 
 /// The journal is rewritten when it is longer than this and four times what is still needed.
 const COMPACT_BYTES: u64 = 1 << 20;
-
-/// The menu that the first till publishes, retained, when it starts.
-const MENU_BYTES: usize = 6_000;
 
 /// Runs a POS until it is aborted.
 pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
@@ -86,9 +83,9 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     );
     drop(records);
 
-    let options = mqtt::Options {
-        subscriptions: vec![orders::order_topic(&ctx.name)],
-    };
+    let mut subscriptions = vec![orders::order_topic(&ctx.name)];
+    subscriptions.extend(Front::topics(&ctx));
+    let options = mqtt::Options { subscriptions };
     let (client, mut deliveries) = mqtt::Client::start(&ctx, boot, broker, options);
     let offline = ctx.scenario.nodes[&ctx.group].offline_payments.clone();
     let till = Arc::new(Till {
@@ -107,6 +104,13 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
             .of_role(Role::Kds)
             .map(|kds| kds::topic(&kds.name).into())
             .collect(),
+        printers: ctx
+            .machines
+            .of_role(Role::Printer)
+            .map(|printer| printer::topic(&printer.name).into())
+            .collect(),
+        has_stock: ctx.host_of(Role::Stock).is_some(),
+        front: Front::new(&ctx),
         ctx,
     });
     let env = &till.ctx.env;
@@ -115,7 +119,7 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     let own = Arc::clone(&till);
     till.ctx.env.spawn(async move {
         own.publish_menu().await;
-        orders::take(&own.ctx, own.boot, &own.mqtt, &own.telemetry).await;
+        orders::take(&own.ctx, own.boot, &own.mqtt, &own.telemetry, &own.front).await;
     });
     let orders = async {
         while let Some(delivery) = deliveries.recv().await {
@@ -164,6 +168,12 @@ struct Till<E> {
     under_way: Mutex<BTreeMap<OrderId, Vec<Delivery>>>,
     /// Topics of the kitchen displays.
     displays: Vec<Arc<str>>,
+    /// Topics of the receipt printers.
+    printers: Vec<Arc<str>>,
+    /// Whether somebody counts what is left.
+    has_stock: bool,
+    /// What its counter shows.
+    front: Front,
 }
 
 impl<E: Env> Till<E> {
@@ -177,17 +187,27 @@ impl<E: Env> Till<E> {
             .expect("nobody panics while holding it")
     }
 
+    /// The menu of a store whose head office publishes none: retained, from the first till, when it starts.
     async fn publish_menu(&self) {
+        let catalog = self.ctx.scenario.shop.catalog.as_ref();
+        if catalog.is_some_and(|catalog| catalog.menu.is_some()) {
+            return;
+        }
         let first = self.ctx.machines.of_role(Role::Pos).next();
         if first.is_some_and(|pos| pos.name == self.ctx.name) {
-            let menu = Bytes::from(vec![b'm'; MENU_BYTES]);
+            let menu = Bytes::from(vec![b'm'; BOARD_BYTES]);
             // A client that has stopped has nobody to show a menu to.
             let _ = self.mqtt.publish(MENU_TOPIC, menu, true).await;
         }
     }
 
-    /// An order came from the broker.
+    /// An order came from the broker, or what its counter shows.
     fn take(self: &Arc<Self>, delivery: Delivery) {
+        if Front::is_for(&delivery.topic) {
+            self.front.hear(&delivery.topic, &delivery.payload);
+            delivery.ack();
+            return;
+        }
         let Some(order) = Order::decode(&delivery.payload) else {
             self.telemetry.log(
                 "order.unreadable",
@@ -213,7 +233,8 @@ impl<E: Env> Till<E> {
     }
 
     async fn fire_again(self: Arc<Self>, order: Order, delivery: Delivery) {
-        if self.fire(order, order.trace).await {
+        let fired = Arc::clone(&self).fire(order, order.trace).await;
+        if fired && self.announce(&order).await {
             delivery.ack();
         }
     }
@@ -236,12 +257,13 @@ impl<E: Env> Till<E> {
         let how = self.pay(&order, &span).await;
         order.paid = paid(how);
         let stored = self.store(order).await;
+        let told = stored.is_ok() && self.announce(&order).await;
         let fired = ticket.await.unwrap_or(false);
         self.telemetry.count("store.orders.handled", 1);
         span.end();
         let deliveries = self.under_way().remove(&order.id).unwrap_or_default();
-        // Without both, the broker must deliver it again.
-        if stored.is_ok() && fired {
+        // Without all of it, the broker must deliver it again.
+        if told && fired {
             for delivery in deliveries {
                 delivery.ack();
             }
@@ -253,11 +275,9 @@ impl<E: Env> Till<E> {
         let Some(step) = self.ctx.step("ticket.fire") else {
             return true;
         };
-        if self.displays.is_empty() {
+        let Some(topic) = one_of(&self.displays, order.id) else {
             return true;
-        }
-        let at = usize::try_from(mix(order.id) % self.displays.len() as u64)
-            .expect("less than the number of displays");
+        };
         let span = self.telemetry.span(
             "ticket.fire",
             SpanKind::Producer,
@@ -268,13 +288,33 @@ impl<E: Env> Till<E> {
             trace: span.parent(),
             ..order
         };
-        let topic = Arc::clone(&self.displays[at]);
         let fired = self
             .mqtt
             .publish(topic, ticket.encode(step.bytes.0), false)
             .await;
         span.end();
         fired.is_ok()
+    }
+
+    /// Tells the stock of a sale, and prints its receipt; `true` when the broker has both, or there is nobody to tell.
+    async fn announce(&self, order: &Order) -> bool {
+        if self.has_stock && !order.lines.is_empty() {
+            let sold = stock::encode_sold(order);
+            if self
+                .mqtt
+                .publish(stock::SOLD_TOPIC, sold, false)
+                .await
+                .is_err()
+            {
+                return false;
+            }
+        }
+        let step = self.ctx.step("receipt.print");
+        let (Some(step), Some(topic)) = (step, one_of(&self.printers, order.id)) else {
+            return true;
+        };
+        let receipt = order.encode(step.bytes.0);
+        self.mqtt.publish(topic, receipt, false).await.is_ok()
     }
 
     /// Puts the sale into the outbox; durable on return.
@@ -431,6 +471,13 @@ impl<E: Env> Till<E> {
         self.stored.notify_one();
         true
     }
+}
+
+/// The topic that an order goes to: always the same one.
+fn one_of(topics: &[Arc<str>], order: OrderId) -> Option<Arc<str>> {
+    let count = u64::try_from(topics.len()).ok().filter(|n| *n > 0)?;
+    let at = usize::try_from(mix(order) % count).ok()?;
+    topics.get(at).cloned()
 }
 
 /// Spreads ids evenly (the finaliser of SplitMix64): orders of one source count up in steps of one.

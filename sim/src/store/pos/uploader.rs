@@ -99,6 +99,7 @@ pub(super) async fn settle_payments<E: Env>(till: Arc<Till<E>>) -> io::Result<()
                 items: 0,
                 paid: super::paid(Payment::Offline),
                 trace: Default::default(),
+                lines: Default::default(),
             };
             let answer = till.ask("/settle", order.encode(step.bytes.0), limit).await;
             if !is_success(&answer) {
