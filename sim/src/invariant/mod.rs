@@ -6,6 +6,7 @@
 //! in [`INVARIANTS`].
 
 mod bounds;
+mod conservation;
 mod convergence;
 mod delivery;
 mod device_order;
@@ -46,6 +47,7 @@ pub static INVARIANTS: &[Invariant] = &[
     delivery::DELIVERY_1,
     convergence::CONVERGENCE_1,
     kitchen::KITCHEN_1,
+    conservation::TELEMETRY_2,
     bounds::BOUND_1,
     menu::MENU_1,
     publishing::CATALOG_1,

@@ -1,12 +1,12 @@
-//! A till: fires the ticket, takes the payment, keeps the sale until head office has booked it.
+//! A till: fires the ticket, tells the stock, takes the payment, keeps the sale until head office has booked it, prints the receipt.
 //!
 //! An order that the broker delivers is acknowledged only when its ticket is with the broker and its sale is in the outbox
 //! and synced; a crash before that means that the broker delivers it again. So every step may happen twice, and every
 //! step is told apart by the order's id: the display shows it once, head office authorises and books it once.
 //!
 //! ```text
-//! order -> ticket to a display            -> broker's acknowledgement ┐
-//!       -> authorisation (or offline)     -> outbox, fsync            ┴-> acknowledge the order
+//! order -> ticket to a display, stock         -> broker's acknowledgement ┐
+//!       -> authorisation (or offline)         -> outbox, fsync, receipt   ┴-> acknowledge the order
 //! outbox -> ledger, oldest first (`uploader`)      offline payments -> settlement, oldest first (`uploader`)
 //! ```
 //! The tills also take counter orders of their own (`orders`), which go through the broker like all others.
@@ -233,8 +233,8 @@ impl<E: Env> Till<E> {
     }
 
     async fn fire_again(self: Arc<Self>, order: Order, delivery: Delivery) {
-        let fired = Arc::clone(&self).fire(order, order.trace).await;
-        if fired && self.announce(&order).await {
+        let begun = Arc::clone(&self).begin(order, order.trace).await;
+        if begun && self.print(&order).await {
             delivery.ack();
         }
     }
@@ -253,21 +253,35 @@ impl<E: Env> Till<E> {
         let ticket = self
             .ctx
             .env
-            .spawn(Arc::clone(&self).fire(order, span.parent()));
+            .spawn(Arc::clone(&self).begin(order, span.parent()));
         let how = self.pay(&order, &span).await;
         order.paid = paid(how);
         let stored = self.store(order).await;
-        let told = stored.is_ok() && self.announce(&order).await;
-        let fired = ticket.await.unwrap_or(false);
+        let printed = stored.is_ok() && self.print(&order).await;
+        let begun = ticket.await.unwrap_or(false);
         self.telemetry.count("store.orders.handled", 1);
         span.end();
         let deliveries = self.under_way().remove(&order.id).unwrap_or_default();
         // Without all of it, the broker must deliver it again.
-        if told && fired {
+        if printed && begun {
             for delivery in deliveries {
                 delivery.ack();
             }
         }
+    }
+
+    /// What happens before the payment: the kitchen begins, and what it takes is counted down. A payment may wait for seconds, and
+    /// in them others would order what is gone. `true` when the broker has both.
+    async fn begin(self: Arc<Self>, order: Order, parent: TraceParent) -> bool {
+        if !Arc::clone(&self).fire(order, parent).await {
+            return false;
+        }
+        if !self.has_stock || order.lines.is_empty() {
+            return true;
+        }
+        let sold = stock::encode_sold(&order);
+        let told = self.mqtt.publish(stock::SOLD_TOPIC, sold, false).await;
+        told.is_ok()
     }
 
     /// Sends the ticket to its display; `true` when the broker has it.
@@ -296,19 +310,8 @@ impl<E: Env> Till<E> {
         fired.is_ok()
     }
 
-    /// Tells the stock of a sale, and prints its receipt; `true` when the broker has both, or there is nobody to tell.
-    async fn announce(&self, order: &Order) -> bool {
-        if self.has_stock && !order.lines.is_empty() {
-            let sold = stock::encode_sold(order);
-            if self
-                .mqtt
-                .publish(stock::SOLD_TOPIC, sold, false)
-                .await
-                .is_err()
-            {
-                return false;
-            }
-        }
+    /// Sends the receipt to its printer; `true` when the broker has it, or nobody prints.
+    async fn print(&self, order: &Order) -> bool {
         let step = self.ctx.step("receipt.print");
         let (Some(step), Some(topic)) = (step, one_of(&self.printers, order.id)) else {
             return true;
