@@ -158,6 +158,13 @@ pub enum Event {
     },
     /// Something that happened to items, menus, receipts and offers.
     Shop(ShopEvent),
+    /// A custom service has done something.
+    Did {
+        /// Which machine.
+        at: MachineId,
+        /// When it began.
+        began: Duration,
+    },
 }
 
 impl Event {

@@ -4,12 +4,15 @@
 //! machines ([`store`]), real asynchronous programs over simulated sockets and disks, under scripted faults ([`fault`]);
 //! what they did is recorded as events ([`event`]), judged by metrics ([`metric`]), invariants ([`invariant`]) and
 //! closed forms ([`oracle`]), and told by the `reports` crate.
+//!
+//! As a library: [`lab`] runs scenarios in your tests, [`service`] lets programs of yours join a store. See `docs/library.md`.
 
 pub mod cli;
 pub mod dist;
 pub mod event;
 pub mod fault;
 pub mod invariant;
+pub mod lab;
 pub mod link;
 pub mod metric;
 pub mod oracle;
@@ -17,5 +20,6 @@ pub mod plan;
 pub mod plot;
 pub mod run;
 pub mod scenario;
+pub mod service;
 pub mod store;
 pub mod world;

@@ -113,6 +113,7 @@ fn links_lead_somewhere() {
         "docs/command-line.md",
         "docs/disk-format.md",
         "docs/glossary.md",
+        "docs/library.md",
         "docs/metrics.md",
         "docs/operating.md",
         "docs/scenarios.md",

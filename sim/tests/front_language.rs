@@ -50,10 +50,23 @@ fn the_day_itself_is_read() {
 #[test]
 fn sets_have_bounds() {
     let set = "catalog.reference.bytes=10TB";
-    refused("", &[set], "E0107", "`catalog.reference.bytes` is out of range");
+    refused(
+        "",
+        &[set],
+        "E0107",
+        "`catalog.reference.bytes` is out of range",
+    );
     // 4 GB in chunks of 4 KiB are a million chunks.
-    let sets = ["catalog.reference.bytes=4GB", "catalog.reference.chunk=4KiB"];
-    refused("", &sets, "E0107", "`catalog.reference.bytes` is out of range");
+    let sets = [
+        "catalog.reference.bytes=4GB",
+        "catalog.reference.chunk=4KiB",
+    ];
+    refused(
+        "",
+        &sets,
+        "E0107",
+        "`catalog.reference.bytes` is out of range",
+    );
     let set = "catalog.menu.chunk=1B";
     refused("", &[set], "E0107", "`catalog.menu.chunk` is out of range");
     let set = "catalog.menu.bytes=0B";
@@ -63,7 +76,10 @@ fn sets_have_bounds() {
     let set = "catalog.poll=10ms";
     refused("", &[set], "E0107", "`poll` is out of range");
     // Twice 3 GB do not fit into the 3 GiB that are free.
-    let sets = ["catalog.reference.bytes=3GB", "catalog.reference.chunk=1MiB"];
+    let sets = [
+        "catalog.reference.bytes=3GB",
+        "catalog.reference.chunk=1MiB",
+    ];
     refused("", &sets, "E0107", "the catalog does not fit on its disk");
 }
 
@@ -81,7 +97,12 @@ fn tables_need_machines_and_machines_tables() {
     refused("", &[set], "E0204", "there is no class `nobody`");
     let set = "offers.reused=120%";
     let errors = read("", &[set]).expect_err("more than all");
-    assert!(errors.iter().any(|(code, _)| code == "E0107" || code == "E0105"), "{errors:?}");
+    assert!(
+        errors
+            .iter()
+            .any(|(code, _)| code == "E0107" || code == "E0105"),
+        "{errors:?}"
+    );
 }
 
 #[test]

@@ -159,7 +159,9 @@ fn a_quiet_day_in_front() {
     // Half of 25 chunks; four standard deviations are ten.
     assert!((3..=22).contains(&menu) && again == 0, "{menu}, {again}");
 
-    let gone = count(&run, |e| matches!(e, ShopEvent::Stocked { some: false, .. }));
+    let gone = count(&run, |e| {
+        matches!(e, ShopEvent::Stocked { some: false, .. })
+    });
     let back = count(&run, |e| matches!(e, ShopEvent::Stocked { some: true, .. }));
     assert!(gone >= 5 && back >= 2, "{gone} gone, {back} back");
     assert!(slowest_to_learn(&run) < Duration::from_secs(1));
@@ -170,12 +172,18 @@ fn a_quiet_day_in_front() {
         .count();
     let receipts = count(&run, |e| matches!(e, ShopEvent::ReceiptPrinted { .. }));
     assert_eq!(receipts, sales);
-    assert!(count(&run, |e| matches!(e, ShopEvent::Paper { loaded: false, .. })) > 0);
+    assert!(
+        count(&run, |e| matches!(
+            e,
+            ShopEvent::Paper { loaded: false, .. }
+        )) > 0
+    );
 
     let answers = |wanted: OfferAnswer| {
-        count(&run, |e| {
-            matches!(e, ShopEvent::OfferAnswered { answer, .. } if *answer == wanted)
-        })
+        count(
+            &run,
+            |e| matches!(e, ShopEvent::OfferAnswered { answer, .. } if *answer == wanted),
+        )
     };
     assert!(answers(OfferAnswer::Redeemed) > 30);
     assert!(answers(OfferAnswer::Used) > 3);
@@ -208,14 +216,26 @@ fn a_dead_line_delays_the_menu_and_nothing_in_the_store() {
     let (here, again) = chunks(&run, Set::Reference);
     assert_eq!((here, again), (92, 0));
     let before = shop(&run).into_iter().filter(|(at, event)| {
-        let is_chunk = matches!(event, ShopEvent::ChunkStored { set: Set::Reference, .. });
+        let is_chunk = matches!(
+            event,
+            ShopEvent::ChunkStored {
+                set: Set::Reference,
+                ..
+            }
+        );
         is_chunk && *at < Duration::from_secs(127)
     });
     let before = before.count();
     assert!((1..92).contains(&before), "{before} came before the cut");
 
     let unknown = count(&run, |e| {
-        matches!(e, ShopEvent::OfferAnswered { answer: OfferAnswer::Unknown, .. })
+        matches!(
+            e,
+            ShopEvent::OfferAnswered {
+                answer: OfferAnswer::Unknown,
+                ..
+            }
+        )
     });
     assert!(unknown > 3, "{unknown} coupons of offers that came later");
     let during = shop(&run).into_iter().filter(|(at, event)| {
@@ -245,9 +265,10 @@ fn crashes_in_the_middle_lose_nothing() {
     let scenario = day_with(&faults.concat());
     let run = play::run(&scenario, 5);
     holds(&scenario, &run);
-    let died = run.events.iter().filter(|s| {
-        matches!(s.event, Event::Fault { begins: false, effects, .. } if effects > 0)
-    });
+    let died = run
+        .events
+        .iter()
+        .filter(|s| matches!(s.event, Event::Fault { begins: false, effects, .. } if effects > 0));
     assert_eq!(died.count(), 5, "each fault met something");
     for set in Set::ALL {
         let (_, again) = chunks(&run, set);

@@ -63,6 +63,7 @@ fn node(role: Role, count: u32) -> Node {
             max_total: 200_000,
         }),
         printer: None,
+        custom: None,
     }
 }
 

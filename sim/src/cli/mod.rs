@@ -99,6 +99,18 @@ impl Terminal {
     }
 }
 
+/// The whole command line, for a program of yours whose scenarios may name these services; gives the exit code.
+///
+/// Call it in `main`, first thing and once: a run starts the same program again for its workers. The determinism kit needs nothing
+/// else of you.
+///
+/// # Panics
+/// If services were installed before.
+pub fn main_with(services: crate::service::Services) -> i32 {
+    services.install();
+    main()
+}
+
 /// Parses the command line of this process and does what it asks; gives the exit code.
 pub fn main() -> i32 {
     let cli = match Cli::try_parse() {

@@ -20,7 +20,10 @@ fn check(log: &SeedLog<'_>) -> Finding {
         )),
         _ => None,
     });
-    finding("backlogs are larger than allowed", &beyond.collect::<Vec<_>>())
+    finding(
+        "backlogs are larger than allowed",
+        &beyond.collect::<Vec<_>>(),
+    )
 }
 
 #[cfg(test)]

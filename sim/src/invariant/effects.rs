@@ -93,8 +93,7 @@ mod tests {
         });
         let good = || Log::default().at(700.0, counted).at(700.0, printed);
         assert_eq!(message(&EFFECT_1, good()), None);
-        let text =
-            "1 effects happened twice; first: order 1 was counted down again at 800.000s";
+        let text = "1 effects happened twice; first: order 1 was counted down again at 800.000s";
         let twice = message(&EFFECT_1, good().at(800.0, counted));
         assert_eq!(twice.as_deref(), Some(text));
         assert!(message(&EFFECT_1, good().at(800.0, printed)).is_some());

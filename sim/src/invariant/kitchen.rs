@@ -77,6 +77,7 @@ mod tests {
             service: None,
             offline_payments: None,
             printer: None,
+            custom: None,
         };
         scenario.nodes.insert("kds".into(), display);
         scenario.orders = Some(Orders {

@@ -114,8 +114,7 @@ mod tests {
         };
         assert_eq!(message(&MENU_1, good()), None);
         let back = message(&MENU_1, good().at(900.0, shown(1)));
-        let text =
-            "1 versions are wrong; first: machine 1 showed menu 2 and then 1 at 900.000s";
+        let text = "1 versions are wrong; first: machine 1 showed menu 2 and then 1 at 900.000s";
         assert_eq!(back.as_deref(), Some(text));
         assert!(message(&MENU_1, good().at(900.0, applied(1))).is_some());
         assert!(message(&MENU_1, good().at(900.0, applied(3))).is_some());

@@ -113,7 +113,8 @@ mod tests {
     #[test]
     fn a_reward_that_is_never_settled_violates() {
         let open = |at| Log::default().at(at, redeemed(1, 1));
-        let text = "1 rewards do not add up; first: coupon 1, redeemed at 2200.000s, was never settled";
+        let text =
+            "1 rewards do not add up; first: coupon 1, redeemed at 2200.000s, was never settled";
         assert_eq!(message(&OFFER_1, open(2_200.0)).as_deref(), Some(text));
         // There was no time.
         assert_eq!(message(&OFFER_1, open(5_900.0)), None);

@@ -96,6 +96,7 @@ mod tests {
             service: None,
             offline_payments: None,
             printer: None,
+            custom: None,
         };
         scenario.nodes.insert("catalog".into(), node);
         scenario.shop.catalog = Some(Catalog {

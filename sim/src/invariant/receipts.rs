@@ -90,6 +90,7 @@ mod tests {
             service: None,
             offline_payments: None,
             printer: None,
+            custom: None,
         };
         scenario.nodes.insert("printer".into(), printer);
         let size = backroom_collector::config::ByteSize(700);

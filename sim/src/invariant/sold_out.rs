@@ -92,10 +92,8 @@ fn check(log: &SeedLog<'_>) -> Finding {
 
 /// Whether no fault was in force in between.
 fn is_quiet(log: &SeedLog<'_>, from: Duration, to: Duration) -> bool {
-    let windows = log.scenario.faults.iter().flat_map(|fault| &fault.windows);
-    windows
-        .into_iter()
-        .all(|w| w.start > to || w.end.is_some_and(|end| end < from))
+    let mut windows = log.scenario.faults.iter().flat_map(|fault| &fault.windows);
+    windows.all(|w| w.start > to || w.end.is_some_and(|end| end < from))
 }
 
 #[cfg(test)]
@@ -156,8 +154,14 @@ mod tests {
         let text = "1 sales of what was sold out; first: machine 2 sold item 7 in order 2a at 761.000s, gone since 700.000s";
         assert_eq!(bad.as_deref(), Some(text));
         // The uplink is down from 2100 s to 3000 s, and for all that this knows it may have been the broker.
-        assert_eq!(message(&STOCK_1, gone(2_000.0).at(2_400.0, ordered(2))), None);
-        assert_eq!(message(&STOCK_1, gone(3_100.0).at(3_200.0, ordered(2))), None);
+        assert_eq!(
+            message(&STOCK_1, gone(2_000.0).at(2_400.0, ordered(2))),
+            None
+        );
+        assert_eq!(
+            message(&STOCK_1, gone(3_100.0).at(3_200.0, ordered(2))),
+            None
+        );
         assert!(message(&STOCK_1, gone(3_400.0).at(3_500.0, ordered(2))).is_some());
     }
 }

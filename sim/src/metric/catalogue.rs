@@ -132,6 +132,7 @@ pub static METRICS: &[Metric] = &[
     Metric { name: "offer.unanswered", unit: Unit::Count, kind: Kind::Counter, dimensions: &[], doc: "Customers who put the phone away without an answer.", starts: "the customer gives up", stops: "" },
     Metric { name: "offer.duplicated", unit: Unit::Count, kind: Kind::Counter, dimensions: &[], doc: "Coupons that gave a reward to two scans, or were settled twice.", starts: "the second effect", stops: "" },
     Metric { name: "reward.settle", unit: Unit::Time, kind: Kind::Samples, dimensions: &[], doc: "How long a reward waits until head office has settled it; what waits at the end counts with its age.", starts: "the redemption is durable", stops: "head office settles it for the first time" },
+    Metric { name: "custom.done", unit: Unit::Time, kind: Kind::Samples, dimensions: &[], doc: "What custom services say they did, and how long each took.", starts: "the time that the service tells as its beginning", stops: "the service tells it" },
     Metric { name: "event.out_of_order", unit: Unit::Count, kind: Kind::Counter, dimensions: &["by"], doc: "Events that reached head office before an older one of the same device.", starts: "an older event arrives late", stops: "" },
 ];
 

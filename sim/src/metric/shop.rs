@@ -26,9 +26,9 @@ pub(super) fn series(log: &SeedLog<'_>, name: &str) -> Option<Series> {
         "menu.staleness" => Series::Samples(staleness(log)),
         "catalog.sync" => Series::Samples(synced(log, &[Set::Menu, Set::Reference])),
         "media.done" => Series::Samples(synced(log, &[Set::Media])),
-        "catalog.chunks" => count(
-            |e| matches!(e, ShopEvent::ChunkStored { set, .. } if *set != Set::Media),
-        ),
+        "catalog.chunks" => {
+            count(|e| matches!(e, ShopEvent::ChunkStored { set, .. } if *set != Set::Media))
+        }
         "media.chunks" => {
             count(|e| matches!(e, ShopEvent::ChunkStored { set, .. } if *set == Set::Media))
         }
@@ -74,6 +74,7 @@ pub(super) fn series(log: &SeedLog<'_>, name: &str) -> Option<Series> {
                 .collect(),
         ),
         "reward.settle" => Series::Samples(settled(log)),
+        "custom.done" => Series::Samples(did(log)),
         _ => return None,
     })
 }
@@ -130,11 +131,7 @@ fn arrive(waits: &mut Vec<(u32, Duration)>, version: u32, at: Duration, samples:
 }
 
 /// What still waits at the end of the run.
-fn rest(
-    log: &SeedLog<'_>,
-    waits: impl Iterator<Item = (u32, Duration)>,
-    samples: &mut Vec<Timed>,
-) {
+fn rest(log: &SeedLog<'_>, waits: impl Iterator<Item = (u32, Duration)>, samples: &mut Vec<Timed>) {
     samples.extend(waits.map(|(_, since)| Timed::latency(since, log.ended_at.max(since), 1)));
     samples.sort_by_key(|s| s.start);
 }
@@ -320,9 +317,7 @@ pub(crate) fn duplicated(log: &SeedLog<'_>) -> Vec<(Duration, u64)> {
             let first = *by.entry(coupon).or_insert(scan);
             (first != scan).then_some((at, coupon))
         }
-        ShopEvent::RewardSettled { coupon } => {
-            (!settled.insert(coupon)).then_some((at, coupon))
-        }
+        ShopEvent::RewardSettled { coupon } => (!settled.insert(coupon)).then_some((at, coupon)),
         _ => None,
     });
     second.collect()
@@ -352,6 +347,15 @@ fn settled(log: &SeedLog<'_>) -> Vec<Timed> {
     samples
 }
 
+/// What custom services say they did.
+fn did(log: &SeedLog<'_>) -> Vec<Timed> {
+    let done = log.events.iter().filter_map(|s| match s.event {
+        Event::Did { began, .. } => Some(Timed::latency(began, s.at, 1)),
+        _ => None,
+    });
+    done.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -375,6 +379,7 @@ mod tests {
             service: None,
             offline_payments: None,
             printer: None,
+            custom: None,
         };
         scenario.nodes.insert("kiosk".into(), node(Role::Kiosk, 2));
         scenario
@@ -456,7 +461,16 @@ mod tests {
             at: MachineId(2),
             version: 2,
         };
-        let log = || at(Log { events: log.events.clone(), links: Vec::new() }, 160.0, applied);
+        let log = || {
+            at(
+                Log {
+                    events: log.events.clone(),
+                    links: Vec::new(),
+                },
+                160.0,
+                applied,
+            )
+        };
         check("catalog.sync", log(), &[(100.0, 60.0)]);
         check("catalog.refetched", log(), &[(120.0, 1.0)]);
         check("media.done", log(), &[]);
@@ -474,7 +488,10 @@ mod tests {
         let log = at(log, 100.5, known(0, 7, false));
         let log = at(log, 200.0, stocked(7, true));
         let log = at(log, 201.0, known(0, 7, true));
-        let log = || Log { events: log.events.clone(), links: Vec::new() };
+        let log = || Log {
+            events: log.events.clone(),
+            links: Vec::new(),
+        };
         check("soldout.lag", log(), &[(100.0, 0.5)]);
         check("restock.lag", log(), &[(200.0, 1.0), (200.0, 5_800.0)]);
     }
@@ -494,7 +511,10 @@ mod tests {
         // The service started again and tells what it has.
         let log = at(log, 60.0, redeemed(1, 1));
         let log = at(log, 90.0, ShopEvent::RewardSettled { coupon: 1 });
-        let log = || Log { events: log.events.clone(), links: Vec::new() };
+        let log = || Log {
+            events: log.events.clone(),
+            links: Vec::new(),
+        };
         check("offer.redeemed", log(), &[(10.2, 1.0)]);
         check("offer.duplicated", log(), &[]);
         check("offer.refused", log(), &[]);

@@ -142,11 +142,7 @@ fn reason(result: &RunResult) -> String {
 }
 
 /// What a reader should know although no verdict says it.
-fn notes(
-    asked: &Asked,
-    outcomes: &[SeedOutcome],
-    differences: &[Difference],
-) -> Vec<String> {
+fn notes(asked: &Asked, outcomes: &[SeedOutcome], differences: &[Difference]) -> Vec<String> {
     let mut notes = Vec::new();
     match outcomes {
         [one] if asked.verified && differences.is_empty() => notes.push(format!(

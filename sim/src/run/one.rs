@@ -215,8 +215,13 @@ impl Director {
         let context = self.context(name, &machine.group, machine.id);
         let (name, supervisor) = (name.to_owned(), self.supervisor.clone());
         let disk = self.world.disk(&name);
+        let custom = self.scenario.nodes[&machine.group].custom.clone();
         self.world.start(&name.clone(), |env| async move {
-            let Err(error) = store::run(context(env)).await else {
+            let ended = match custom {
+                Some(service) => service.start(context(env)).await,
+                None => store::run(context(env)).await,
+            };
+            let Err(error) = ended else {
                 return;
             };
             // Its disk fails because a fault says so: then it is the supervisor's. Anything else is a mistake of ours, and a

@@ -22,6 +22,7 @@ pub mod shapes;
 pub mod shop;
 mod shop_shapes;
 pub mod time;
+pub(crate) mod value;
 mod warn;
 pub mod words;
 
@@ -39,6 +40,8 @@ use indexmap::IndexMap;
 
 pub use model::*;
 pub use schema::schema;
+
+use crate::service::Services;
 
 /// A scenario that was read without errors, with all that is known about where its values come from.
 #[derive(Debug)]
@@ -113,7 +116,15 @@ impl Loaded {
 /// # Errors
 /// Everything that is wrong, in one go. A template is refused: it cannot be run.
 pub fn load(path: &Path, sets: &[String]) -> Result<Loaded, Report> {
-    match check(path, sets)? {
+    load_with(path, sets, &Services::installed())
+}
+
+/// As [`load`], with these custom services and no others.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with(path: &Path, sets: &[String], services: &Services) -> Result<Loaded, Report> {
+    match check_with(path, sets, services)? {
         Checked::Scenario(loaded) => Ok(*loaded),
         Checked::Template(report) => Err(Report {
             list: vec![
@@ -130,6 +141,14 @@ pub fn load(path: &Path, sets: &[String]) -> Result<Loaded, Report> {
 /// # Errors
 /// Everything that is wrong, in one go.
 pub fn check(path: &Path, sets: &[String]) -> Result<Checked, Report> {
+    check_with(path, sets, &Services::installed())
+}
+
+/// As [`check`], with these custom services and no others.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_with(path: &Path, sets: &[String], services: &Services) -> Result<Checked, Report> {
     let mut sources = Sources::default();
     let sink = Sink::default();
     let merged = merge::load(path, sets, &mut sources, &sink)
@@ -137,7 +156,7 @@ pub fn check(path: &Path, sets: &[String]) -> Result<Checked, Report> {
     // A file that is not TOML has nothing more to tell: all that it declares would be missing.
     let resolved = match sink.error_count() > 0 && merged.table.entries.is_empty() {
         true => None,
-        false => resolve::resolve(&merged, path, &sources, &sink),
+        false => resolve::resolve(&merged, path, &sources, &sink, services),
     };
     if sink.error_count() == 0
         && let Some(resolved) = &resolved

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     dist::Dist,
     fault::{hq_reject, hq_slow},
+    service::Configured,
     world::{DiskOp, NamesFail, SlowDisk},
 };
 
@@ -96,6 +97,8 @@ pub struct Node {
     pub offline_payments: Option<OfflinePayments>,
     /// How it prints (printers only); `None` on others.
     pub printer: Option<Printer>,
+    /// Its program (custom machines only).
+    pub custom: Option<Configured>,
 }
 
 /// What a machine does.
@@ -121,6 +124,8 @@ pub enum Role {
     Catalog,
     /// Phones of customers, which show offers.
     Mobile,
+    /// A program of the user's.
+    Custom,
 }
 
 /// Limits of offline card payments.

@@ -27,6 +27,7 @@ pub fn schema() -> Value {
             forget_required(section);
         }
     }
+    custom(&mut schema);
     let known: Vec<&str> = models::MODELS.iter().map(|m| m.name).collect();
     let model = &mut schema["properties"]["oracle"]["items"]["properties"]["model"];
     model["enum"] = json!(known);
@@ -46,6 +47,20 @@ pub fn schema() -> Value {
             .unwrap_or_default(),
     ));
     schema
+}
+
+/// What the services of this process take.
+fn custom(schema: &mut Value) {
+    let services = crate::service::Services::installed();
+    let configs: Vec<Value> = services.schemas().map(|(_, schema)| schema).collect();
+    let place = "/properties/node/additionalProperties/properties/config";
+    if let (Some(config), false) = (schema.pointer_mut(place), configs.is_empty()) {
+        let names: Vec<&str> = services.names().collect();
+        *config = json!({
+            "description": format!("What the program of a custom machine is told: {}.", names.join(", ")),
+            "anyOf": configs,
+        });
+    }
 }
 
 fn forget_required(schema: &mut Value) {

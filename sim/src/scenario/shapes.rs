@@ -13,8 +13,8 @@ use super::{
     parse::{OBSERVE, THAT, WINDOW},
     shop_shapes,
     words::{
-        ARRIVALS, CONFIDENCE, DIST_COUNT, DIST_TIME, LOSS, MONEY, NAME, PROPORTION, SEEDS, START,
-        TRAFFIC_RATE,
+        ARRIVALS, CONFIDENCE, DIST_COUNT, DIST_TIME, LOSS, MONEY, NAME, PROPORTION, SEEDS, SERVICE,
+        START, TRAFFIC_RATE,
     },
 };
 
@@ -43,9 +43,9 @@ pub static TOP: Shape = Shape {
         Key::may("failover", Ty::Table(&FAILOVER), "{ primary = \"uplink\", backup = \"lte\" }", "How the router chooses its line."),
         Key::may("fleet", Ty::Table(&FLEET), "{ stores = 2000 }", "Many stores."),
         Key::may("hq", Ty::Table(&HQ), "{ ingest = \"20MB/s\" }", "Head office."),
-        Key::may("catalog", Ty::Table(&shop_shapes::CATALOG), "{ menu = { bytes = \"2MB\", publish = \"schedule(10:30)\" } }", "What head office publishes and the store keeps: the menu, and a large set of reference data."),
+        Key::may("catalog", Ty::Table(&shop_shapes::CATALOG), "{ class = \"media\", menu = { bytes = \"2MB\", publish = \"schedule(10:30)\" } }", "What head office publishes and the store keeps: the menu, and a large set of reference data."),
         Key::may("stock", Ty::Table(&shop_shapes::STOCK), "{ items = 40, start = \"uniform(20, 80)\" }", "What the store has of each item of its menu."),
-        Key::may("offers", Ty::Table(&shop_shapes::OFFERS), "{ scans = \"30/h\" }", "Offers that customers show on their phones."),
+        Key::may("offers", Ty::Table(&shop_shapes::OFFERS), "{ scans = \"30/h\", class = \"order\" }", "Offers that customers show on their phones."),
         Key::may("traffic", Ty::Named(&TRAFFIC), "{ telemetry = { from = [\"store/*\"], arrivals = \"constant\", rate = \"48KB/s\", class = \"telemetry\" } }", "What the store does: orders, telemetry, media."),
         Key::may("profile", Ty::Named(&PROFILE), "{ lunch-peak = { hours = { 12 = 1.0 } } }", "How traffic changes over hours and days."),
         Key::may("collector", Ty::Table(&COLLECTOR), "{ buffer = { disk = \"512MiB\" } }", "The collector's own configuration."),
@@ -71,11 +71,12 @@ static LIMITS: Shape = Shape {
 static NODE: Shape = Shape {
     doc: "A group of equal machines, called NAME-1, NAME-2, …, or NAME where there is one.",
     keys: &[
-        Key::need("role", Ty::Choice(&["kiosk", "pos", "broker", "kds", "signage", "collector", "printer", "stock", "catalog", "mobile"]), "\"kiosk\"", "What they do."),
+        Key::need("role", Ty::Choice(&["kiosk", "pos", "broker", "kds", "signage", "collector", "printer", "stock", "catalog", "mobile", "custom"]), "\"kiosk\"", "What they do."),
         Key::or("count", Ty::Integer(1, 1000), "1", "How many."),
         Key::or("boot", Ty::Word(&DIST_TIME), "\"const(30s)\"", "Time from power-on to running."),
         Key::may("disk", Ty::Text, "\"emmc\"", "Its kind of disk, from [disk.NAME]."),
-        Key::may("service", Ty::Word(&DIST_TIME), "\"lognormal(p50=2ms, p99=18ms)\"", "Time to serve one message."),
+        Key::may("service", Ty::Word(&SERVICE), "\"lognormal(p50=2ms, p99=18ms)\"", "Time to serve one message; of a custom machine the name of its program."),
+        Key::may("config", Ty::Map(&Ty::Any), "{ every = \"10s\" }", "Custom machines only: what their program is told."),
         Key::may("offline_payments", Ty::Table(&OFFLINE), "{ max_age = \"24h\", max_each = \"50 USD\", max_total = \"2000 USD\" }", "Limits of offline card payments (POS only)."),
         Key::may("printer", Ty::Table(&shop_shapes::PRINTER), "{ line = \"60ms\", roll = 1500 }", "How it prints (printers only)."),
     ],

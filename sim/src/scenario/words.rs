@@ -30,6 +30,19 @@ pub static DIST_TIME: Grammar = Grammar {
     check: |text| dist_time(text).map(drop),
 };
 
+/// What a machine does with a message: how long it takes, or the program that decides it.
+pub static SERVICE: Grammar = Grammar {
+    name: "a distribution of times, or the name of a service",
+    doc: "a duration, or const(d), uniform(a, b), exp(mean=d), lognormal(p50=d, p99=d); the name of a custom service",
+    pattern: "",
+    examples: &["lognormal(p50=2ms, p99=18ms)", "fridge"],
+    units: &["ms", "s", "m"],
+    check: |text| match name(text) {
+        Ok(()) if !text.starts_with(|c: char| c.is_ascii_digit()) => Ok(()),
+        _ => dist_time(text).map(drop),
+    },
+};
+
 /// A distribution of counts.
 pub static DIST_COUNT: Grammar = Grammar {
     name: "a distribution of counts",

@@ -209,8 +209,8 @@ impl Front {
                     return Some(item);
                 }
             }
-            let all = 0..self.popularity.len() as ItemId;
-            all.into_iter().find(|item| !out_of.contains(item))
+            let mut all = 0..self.popularity.len() as ItemId;
+            all.find(|item| !out_of.contains(item))
         };
         let lines = usize::from(items).min(LINES_MAX);
         (0..lines).filter_map(|_| one()).collect()

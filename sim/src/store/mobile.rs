@@ -45,8 +45,7 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     let telemetry = Telemetry::start(&ctx, boot);
     let shop = &ctx.scenario.shop;
     let menu = shop.catalog.as_ref().and_then(|c| c.menu.as_ref());
-    let (Some(offers), Some(menu), Some(desk)) =
-        (&shop.offers, menu, ctx.host_of(Role::Catalog))
+    let (Some(offers), Some(menu), Some(desk)) = (&shop.offers, menu, ctx.host_of(Role::Catalog))
     else {
         return pending().await;
     };

@@ -33,12 +33,12 @@ mod journal;
 mod orders;
 mod pace;
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use backroom_collector::env::{Env, Target};
 
 use crate::{
-    event::{MachineId, Recorder},
+    event::{Event, MachineId, Recorder},
     fault::hq_reject::Refusals,
     scenario::{FlowStep, Role, Scenario},
 };
@@ -98,15 +98,29 @@ impl<E: Env> Context<E> {
     }
 
     /// The host that runs `role`: the first one where there are several.
-    pub(crate) fn host_of(&self, role: Role) -> Option<&str> {
+    pub fn host_of(&self, role: Role) -> Option<&str> {
         self.machines
             .of_role(role)
             .next()
             .map(|machine| machine.name.as_str())
     }
 
+    /// Counts this start of the machine: 1 for the first, over crashes and power cuts. Durable on return.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub async fn boot(&self) -> io::Result<u16> {
+        boot::next(self).await
+    }
+
+    /// Records that a custom service has done something which it began at a virtual time ([`Recorder::now`]): one sample of
+    /// the metric `custom.done`.
+    pub fn did(&self, began: Duration) {
+        self.recorder.record(Event::Did { at: self.id, began });
+    }
+
     /// A stream of random numbers for one purpose of this boot.
-    pub(crate) fn rng(&self, purpose: &str, boot: u16) -> rand_chacha::ChaCha8Rng {
+    pub fn rng(&self, purpose: &str, boot: u16) -> rand_chacha::ChaCha8Rng {
         use rand::SeedableRng as _;
         // A machine that boots again must not repeat its last life.
         rand_chacha::ChaCha8Rng::from_seed(self.env.seed(&format!("{purpose}/{boot}")))
@@ -255,6 +269,9 @@ pub async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
         Role::Stock => stock::run(ctx).await,
         Role::Catalog => catalog::run(ctx).await,
         Role::Mobile => mobile::run(ctx).await,
+        Role::Custom => Err(io::Error::other(
+            "a custom service is started with its own program",
+        )),
     }
 }
 

@@ -11,11 +11,7 @@ use bytes::{Buf as _, Bytes};
 use tokio::time::sleep;
 
 use super::{
-    Context, DATA_DIR, boot,
-    journal::Journal,
-    kds::Recent,
-    mqtt,
-    orders::Order,
+    Context, DATA_DIR, boot, journal::Journal, kds::Recent, mqtt, orders::Order,
     telemetry::Telemetry,
 };
 use crate::{

@@ -156,7 +156,7 @@ impl<E: Env> House<E> {
     /// Settles rewards, each coupon once.
     async fn settle(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let body = read_body(request.into_body(), REWARDS_BYTES_MAX).await;
-        let Some(mut body) = body.filter(|body| body.len() % 8 == 0) else {
+        let Some(mut body) = body.filter(|body| body.len().is_multiple_of(8)) else {
             return answer(StatusCode::BAD_REQUEST, Bytes::new());
         };
         let mut rewards = self.rewards.lock().expect("nobody panics inside");

@@ -6,13 +6,7 @@ use std::{future::pending, io};
 
 use backroom_collector::env::Env;
 
-use super::{
-    Context, boot,
-    catalog::media,
-    front::Front,
-    mqtt,
-    telemetry::Telemetry,
-};
+use super::{Context, boot, catalog::media, front::Front, mqtt, telemetry::Telemetry};
 use crate::scenario::Role;
 
 /// Runs a menu board until it is aborted.

@@ -159,6 +159,8 @@ fn role(role: Role, n: u32) -> &'static str {
         (Role::Catalog, _) => "catalog",
         (Role::Mobile, 1) => "customer's phone",
         (Role::Mobile, _) => "customers' phones",
+        (Role::Custom, 1) => "custom service",
+        (Role::Custom, _) => "custom services",
     }
 }
 

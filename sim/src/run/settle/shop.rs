@@ -65,7 +65,10 @@ impl Shop {
             pending.push(format!("{} rewards are not settled", self.rewards.len()));
         }
         for (set, version) in &self.published {
-            let behind = self.in_use.iter().filter(|((of, _), has)| of == set && *has < version);
+            let behind = self
+                .in_use
+                .iter()
+                .filter(|((of, _), has)| of == set && *has < version);
             let behind = behind.count();
             if behind > 0 {
                 let set = set.as_str();

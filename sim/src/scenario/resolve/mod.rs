@@ -3,6 +3,7 @@
 //! A part that is wrong is reported and filled with a placeholder, so that the rest can be checked too; a scenario is handed
 //! out only if nothing was reported. Next: `store` (machines and lines), `faults` and `kinds`, `judged` (expectations, oracles, sweeps).
 
+mod custom;
 mod faults;
 mod judged;
 mod kinds;
@@ -27,7 +28,7 @@ use super::{
     time::Clock,
     words,
 };
-use crate::dist::Dist;
+use crate::{dist::Dist, service::Services};
 
 /// What resolution yields besides findings.
 #[derive(Debug)]
@@ -49,6 +50,7 @@ const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 86_400);
 struct Cx<'a> {
     sources: &'a Sources,
     sink: &'a Sink,
+    services: &'a Services,
     root: &'a Table,
     top: Fields<'a>,
     is_template: bool,
@@ -70,6 +72,7 @@ pub(super) fn resolve(
     path: &Path,
     sources: &Sources,
     sink: &Sink,
+    services: &Services,
 ) -> Option<Resolved> {
     let root_node = Node {
         span: Span {
@@ -92,6 +95,7 @@ pub(super) fn resolve(
     let mut cx = Cx {
         sources,
         sink,
+        services,
         root,
         top,
         is_template: merged.is_template,

@@ -114,12 +114,11 @@ impl Cx<'_> {
             }
         }
         if shop.offers.is_some() && shop.catalog.as_ref().is_some_and(|c| c.menu.is_none()) {
-            self.sink.push(
-                Diagnostic::error(&E0101, "offers come with the menu").at(
+            self.sink
+                .push(Diagnostic::error(&E0101, "offers come with the menu").at(
                     self.top.key_span("offers"),
                     "there is no [catalog.menu] to bring them",
-                ),
-            );
+                ));
         }
         if let Some(catalog) = &shop.catalog {
             self.catalog_fits(catalog, nodes);

@@ -16,7 +16,6 @@ use indexmap::IndexMap;
 use super::{ByName, Cx};
 use crate::{
     dist::Dist,
-    world::MACHINES_MAX,
     scenario::{
         ClassSpec, DataCap, Discipline, DiskSpec, Failover, FlowStep, Hq, LinkSpec, Loss, Media,
         Node as Group, OfflinePayments, OnPowerCut, OrderArrivals, Orders, Profile, QueueSpec,
@@ -24,6 +23,7 @@ use crate::{
         time::Clock,
         words::{self, Arrivals},
     },
+    world::MACHINES_MAX,
 };
 
 /// What the three kinds of traffic resolve to.
@@ -47,6 +47,7 @@ impl Cx<'_> {
             ("stock", Role::Stock),
             ("catalog", Role::Catalog),
             ("mobile", Role::Mobile),
+            ("custom", Role::Custom),
         ];
         let mut nodes = IndexMap::new();
         let mut total = 0_u64;
@@ -72,6 +73,7 @@ impl Cx<'_> {
                 })
             });
             let role = f.choice("role", &roles).unwrap_or(Role::Kiosk);
+            let (service, custom) = self.service(&f, role);
             let node = Group {
                 role,
                 count: f
@@ -80,9 +82,10 @@ impl Cx<'_> {
                     .unwrap_or(1),
                 boot: self.dist_time(&f, "boot", Dist::Const(30.0)),
                 disk,
-                service: f.text("service", words::dist_time),
+                service,
                 offline_payments,
                 printer: self.printer(&f, role),
+                custom,
             };
             if node.offline_payments.is_some() && node.role != Role::Pos {
                 self.sink.push(
@@ -95,7 +98,10 @@ impl Cx<'_> {
             if total >= MACHINES_MAX as u64 && total - u64::from(node.count) < MACHINES_MAX as u64 {
                 self.refuse(
                     f.node("count").map_or(key, |n| n.span),
-                    format!("has {total} machines or more; a store has at most {}", MACHINES_MAX - 1),
+                    format!(
+                        "has {total} machines or more; a store has at most {}",
+                        MACHINES_MAX - 1
+                    ),
                 );
             }
             nodes.insert(name, node);

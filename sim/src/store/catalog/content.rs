@@ -1,8 +1,8 @@
 //! What a published set consists of: the bytes of its chunks, and the list of their checksums.
 //!
 //! Bytes are made from their place (set, chunk, the version that last changed it) and never kept: a set of hundreds of megabytes
-//! costs a page of memory. A chunk is one page of 4 KiB over and over, so the checksum of all of it follows from the page's by
-//! arithmetic, and whoever receives it computes it over what really came.
+//! costs a page of memory. A chunk is one page of 4 KiB over and over, so head office computes its checksum without making it; whoever
+//! receives it computes it over what really came.
 //!
 //! ```text
 //! manifest := magic[8], version u32le, bytes u64le, chunk_bytes u32le, crc32c u32le * chunks
@@ -121,10 +121,7 @@ pub(in crate::store) fn chunk(
 fn checksum(set: Set, publication: &Publication, version: u32, index: u32) -> u32 {
     let bytes = usize::try_from(publication.chunk_bytes(index)).unwrap_or(0);
     let page = page(set, changed_in(set, publication, version, index), index);
-    let of_page = crc32c::crc32c(&page);
-    let whole = (0..bytes / PAGE_BYTES).fold(0, |sum, _| {
-        crc32c::crc32c_combine(sum, of_page, PAGE_BYTES)
-    });
+    let whole = (0..bytes / PAGE_BYTES).fold(0, |sum, _| crc32c::crc32c_append(sum, &page));
     crc32c::crc32c_append(whole, &page[..bytes % PAGE_BYTES])
 }
 

@@ -78,7 +78,11 @@ async fn pull<E: Env, F: Future<Output = ()>>(
 }
 
 /// Brings each menu in use to the broker, which keeps it for whoever asks.
-async fn show<E: Env>(ctx: &Context<E>, boot: u16, mut menu: watch::Receiver<u32>) -> io::Result<()> {
+async fn show<E: Env>(
+    ctx: &Context<E>,
+    boot: u16,
+    mut menu: watch::Receiver<u32>,
+) -> io::Result<()> {
     let Some(broker) = ctx.host_of(Role::Broker) else {
         return pending().await;
     };

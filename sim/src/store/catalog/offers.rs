@@ -34,10 +34,7 @@ use crate::{
     event::{CouponId, Event, OfferAnswer, ShopEvent},
     scenario::shop::Offers,
     store::{
-        Context, DATA_DIR, HQ, HQ_REWARDS_PORT, http,
-        journal::Journal,
-        pace::FullJitter,
-        target,
+        Context, DATA_DIR, HQ, HQ_REWARDS_PORT, http, journal::Journal, pace::FullJitter, target,
         telemetry::Telemetry,
     },
 };
@@ -249,13 +246,8 @@ pub(super) async fn run<E: Env>(
         move |request| Arc::clone(&desk).serve(request)
     };
     let env = ctx.env.clone();
-    ctx.env.spawn(http::serve(
-        env,
-        listener,
-        http::Road::Http1,
-        gate,
-        handler,
-    ));
+    ctx.env
+        .spawn(http::serve(env, listener, http::Road::Http1, gate, handler));
     desk.settle(boot).await
 }
 

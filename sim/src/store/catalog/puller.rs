@@ -23,7 +23,9 @@ use super::{
 use crate::{
     event::{Event, Set, ShopEvent},
     scenario::shop::{CHUNK_BYTES, Publication, instants},
-    store::{Context, DATA_DIR, HQ, HQ_MEDIA_PORT, http, journal::Journal, pace::FullJitter, target},
+    store::{
+        Context, DATA_DIR, HQ, HQ_MEDIA_PORT, http, journal::Journal, pace::FullJitter, target,
+    },
 };
 
 /// Longest silence of head office in the middle of an answer.
@@ -251,10 +253,9 @@ pub(in crate::store) async fn media<E: Env>(
     boot: u16,
 ) -> io::Result<Option<Puller<E>>> {
     let scenario = &ctx.scenario;
-    let (Some(media), Some(publication)) = (
-        &scenario.media,
-        content::publication(scenario, Set::Media),
-    ) else {
+    let (Some(media), Some(publication)) =
+        (&scenario.media, content::publication(scenario, Set::Media))
+    else {
         return Ok(None);
     };
     let is_for = |to: &String| *to == ctx.group || *to == ctx.name || to == "store/*";

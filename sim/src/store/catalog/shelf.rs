@@ -54,7 +54,7 @@ impl Shelf {
             }
             IN_USE => {
                 let version = record.try_get_u32_le().ok()?;
-                if record.len() % 4 != 0 || record.len() as u64 > 4 * CHUNKS_MAX {
+                if !record.len().is_multiple_of(4) || record.len() as u64 > 4 * CHUNKS_MAX {
                     return None;
                 }
                 let chunks = record.len() / 4;
