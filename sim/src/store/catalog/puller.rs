@@ -37,6 +37,9 @@ const MANIFEST_BYTES_MAX: usize = 300 << 10;
 /// Longest pause after a failure; shorter where the store asks more often.
 const BACKOFF_CAP: Duration = Duration::from_secs(60);
 
+/// The same for what comes by a timetable: it is for tomorrow morning, and a line that has been dead for days is not asked each minute.
+const FILM_BACKOFF_CAP: Duration = Duration::from_secs(600);
+
 /// One set on one machine.
 pub(in crate::store) struct Puller<E: Env> {
     ctx: Context<E>,
@@ -78,7 +81,7 @@ impl Pace {
     fn cap(&self) -> Duration {
         match self {
             Self::Every(poll) => BACKOFF_CAP.min(*poll),
-            Self::From(_) => BACKOFF_CAP,
+            Self::From(_) => FILM_BACKOFF_CAP,
         }
     }
 }
