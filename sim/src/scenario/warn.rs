@@ -224,6 +224,7 @@ fn sets(kind: &FaultKind) -> Option<(&'static str, &str)> {
                 Some(hq_reject::Service::Payment) => "payment",
                 Some(hq_reject::Service::Sync) => "sync",
                 Some(hq_reject::Service::Telemetry) => "telemetry",
+                Some(hq_reject::Service::Catalog) => "catalog",
             },
         )),
         FaultKind::HqSlow(_) => Some(("slow head office", "hq")),
