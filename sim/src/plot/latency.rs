@@ -29,6 +29,9 @@ const METRICS: [(&str, &str); 4] = [
 /// Fractions that the table of a report has.
 const QUANTILES: [f64; 5] = [0.5, 0.9, 0.95, 0.99, 0.999];
 
+/// The phases, in the order of their numbers.
+const PHASES: [Phase; 3] = [Phase::During, Phase::After, Phase::Outside];
+
 /// One metric's samples in one phase.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Samples {
@@ -77,14 +80,15 @@ pub(super) fn plots(log: &SeedLog<'_>, all: &[Seen]) -> Vec<Plot> {
 
 /// Samples by phase, after the warm-up.
 pub(super) fn samples(log: &SeedLog<'_>, all: &[Seen]) -> Vec<Samples> {
+    let phases = Phases::of(log.scenario);
     let mut out = Vec::new();
     for (name, _, of_metric) in all {
-        for phase in [Phase::During, Phase::After, Phase::Outside] {
-            let judged = |s: &&Timed| {
-                s.start >= log.scenario.warmup && phase_at(log.scenario, s.start) == phase
-            };
-            let values = of_metric.iter().filter(judged);
-            let values = values.map(|s| (bucket(s.value), s.weight));
+        let mut by_phase: [Vec<(f64, u64)>; 3] = Default::default();
+        for sample in of_metric.iter().filter(|s| s.start >= log.scenario.warmup) {
+            let phase = phases.at(sample.start) as usize;
+            by_phase[phase].push((bucket(sample.value), sample.weight));
+        }
+        for (phase, values) in PHASES.into_iter().zip(by_phase) {
             out.push(Samples {
                 metric: (*name).into(),
                 phase,
@@ -114,7 +118,7 @@ pub(super) fn add(all: &mut Vec<Samples>, more: Vec<Samples>) {
 pub(super) fn table(all: &[Samples]) -> Vec<Latency> {
     let mut out = Vec::new();
     for (name, _) in METRICS {
-        for phase in [Phase::During, Phase::After, Phase::Outside] {
+        for phase in PHASES {
             let found = all.iter().find(|s| s.metric == name && s.phase == phase);
             let Some(found) = found else { continue };
             let count: u64 = found.values.iter().map(|(_, n)| n).sum();
@@ -145,18 +149,51 @@ fn bucket(value: f64) -> f64 {
     f64::from_bits((value.to_bits() & !LOW) | (1 << 44))
 }
 
-/// The phase of an instant. After a fault: as long as it had lasted, until the next one begins.
-fn phase_at(scenario: &Scenario, at: Duration) -> Phase {
-    let windows = scenario.faults.iter().flat_map(|f| &f.windows);
-    let mut after = false;
-    for window in windows {
-        let end = window.end.unwrap_or(Duration::MAX);
-        if window.start <= at && at < end {
-            return Phase::During;
+/// The stretches of a seed's phases. A line that flaps for months has a hundred thousand of them, and there are millions of samples.
+struct Phases {
+    during: Vec<(Duration, Duration)>,
+    after: Vec<(Duration, Duration)>,
+}
+
+impl Phases {
+    /// After a fault: as long as it had lasted, until the next one begins.
+    fn of(scenario: &Scenario) -> Self {
+        let windows = || scenario.faults.iter().flat_map(|f| &f.windows);
+        let during = windows().map(|w| (w.start, w.end.unwrap_or(Duration::MAX)));
+        let after = windows().filter_map(|w| {
+            let end = w.end?;
+            Some((end, end.saturating_add(end.saturating_sub(w.start))))
+        });
+        Self {
+            during: merged(during.collect()),
+            after: merged(after.collect()),
         }
-        after |= end <= at && at < end + (end - window.start);
     }
-    if after { Phase::After } else { Phase::Outside }
+
+    fn at(&self, at: Duration) -> Phase {
+        let inside = |all: &[(Duration, Duration)]| {
+            let next = all.partition_point(|(start, _)| *start <= at);
+            next > 0 && at < all[next - 1].1
+        };
+        match () {
+            () if inside(&self.during) => Phase::During,
+            () if inside(&self.after) => Phase::After,
+            () => Phase::Outside,
+        }
+    }
+}
+
+/// Stretches in time order, those that touch put together.
+fn merged(mut all: Vec<(Duration, Duration)>) -> Vec<(Duration, Duration)> {
+    all.sort_unstable();
+    let mut out: Vec<(Duration, Duration)> = Vec::new();
+    for (start, end) in all {
+        match out.last_mut() {
+            Some(last) if start <= last.1 => last.1 = last.1.max(end),
+            _ => out.push((start, end)),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -175,8 +212,22 @@ mod tests {
 
     #[test]
     fn phases_follow_the_faults() {
-        let scenario = scenario();
-        let check = |at: f64, expect| assert_eq!(phase_at(&scenario, s(at)), expect, "{at}");
+        let mut scenario = scenario();
+        // Another one that overlaps it, and one that outlasts the run.
+        let mut other = scenario.faults[0].clone();
+        for (start, end) in [(2900.0, Some(2950.0)), (5000.0, None)] {
+            other.windows.push(crate::scenario::FaultWindow {
+                start: s(start),
+                end: end.map(s),
+            });
+        }
+        other.windows.remove(0);
+        scenario.faults.push(other);
+        let phases = Phases::of(&scenario);
+        let check = |at: f64, expect| assert_eq!(phases.at(s(at)), expect, "{at}");
+        check(2949.0, Phase::During);
+        check(2960.0, Phase::During);
+        check(5399.0, Phase::During);
         check(2099.0, Phase::Outside);
         check(2100.0, Phase::During);
         check(3000.0, Phase::After);
