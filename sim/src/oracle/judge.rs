@@ -231,9 +231,11 @@ fn inputs(samples: &[(u64, OracleSample)]) -> Vec<OracleInput> {
     first.inputs.iter().map(average).collect()
 }
 
-/// What T1 says of a recovery, with the figures of the run. Seconds.
-pub(super) fn fluid_theory(log: &SeedLog<'_>, question: &Oracle) -> Result<f64, Refusal> {
-    fluid_figures(log, question).map(|figures| figures.theory)
+/// What T1 says of a recovery, with the figures of the run, and how much of it is the time to the first accepted export. Seconds.
+pub(super) fn fluid_theory(log: &SeedLog<'_>, question: &Oracle) -> Result<(f64, f64), Refusal> {
+    let figures = fluid_figures(log, question)?;
+    let reconnect = figures.inputs.iter().find(|input| input.name == "t0");
+    Ok((figures.theory, reconnect.map_or(0.0, |input| input.value)))
 }
 
 /// Takes T1's figures from a run.

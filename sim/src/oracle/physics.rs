@@ -30,6 +30,9 @@ pub struct Permitted {
     pub form: Form,
     /// Seconds.
     pub seconds: f64,
+    /// Of these, seconds until the first export was accepted: detection, fail-back, back-off. 0 where there is no such wait.
+    #[serde(default)]
+    pub reconnect: f64,
 }
 
 /// Forms of what is possible.
@@ -53,7 +56,10 @@ impl Permitted {
         let (model, text) = match self.form {
             Form::FluidRecovery => (
                 "fluid_recovery",
-                format!("the line needs {time} for that backlog"),
+                format!(
+                    "the line needs {time} for that backlog, {} of it until the first export gets through",
+                    human::seconds_fine(self.reconnect)
+                ),
             ),
             Form::FailoverDetection => (
                 "failover_detection",
@@ -61,11 +67,11 @@ impl Permitted {
             ),
             Form::PaymentRoundTrip => (
                 "payment_round_trip",
-                format!("the line and head office alone take {time}"),
+                format!("the line and head office alone take about {time}"),
             ),
             Form::StoreMessages => (
                 "store_messages",
-                format!("the store's network and the broker alone take {time}"),
+                format!("the store's network and the broker alone take about {time}"),
             ),
         };
         Physics {
@@ -81,8 +87,13 @@ pub fn permitted(log: &SeedLog<'_>, expect: &Expect) -> Option<Permitted> {
     let measure = &expect.that.measure;
     let scenario = log.scenario;
     let name = measure.metric.name.as_str();
+    let mut wait = 0.0;
     let (form, seconds) = match (measure.function, name) {
-        (Function::Recovery, "telemetry.backlog") => (Form::FluidRecovery, recovery(log, expect)?),
+        (Function::Recovery, "telemetry.backlog") => {
+            let (seconds, reconnect) = recovery(log, expect)?;
+            wait = reconnect;
+            (Form::FluidRecovery, seconds)
+        }
         (Function::TimeTo, "failover.active") => {
             (Form::FailoverDetection, detection(scenario, expect)?)
         }
@@ -96,11 +107,15 @@ pub fn permitted(log: &SeedLog<'_>, expect: &Expect) -> Option<Permitted> {
         }
         _ => return None,
     };
-    Some(Permitted { form, seconds })
+    Some(Permitted {
+        form,
+        seconds,
+        reconnect: wait,
+    })
 }
 
 /// T1 with the figures of the run: arrival, drain, reconnect, what waited before.
-fn recovery(log: &SeedLog<'_>, expect: &Expect) -> Option<f64> {
+fn recovery(log: &SeedLog<'_>, expect: &Expect) -> Option<(f64, f64)> {
     let Window::After { fault, .. } = &expect.window else {
         return None;
     };
@@ -281,7 +296,7 @@ mod tests {
         near(found.seconds, 0.158, 1e-9);
         assert_eq!(
             found.shown().text,
-            "the line and head office alone take 158ms"
+            "the line and head office alone take about 158ms"
         );
         // While the uplink is down it goes over the backup, which is half as fast.
         let found = of(&scenario, &expect(p99, during())).expect("a form");

@@ -120,9 +120,10 @@ fn physics(judged: &Expectation, i: usize, outcomes: &[SeedOutcome]) -> Option<P
         .filter(|outcome| of_all || Some(outcome.seed) == worst);
     let all: Vec<Permitted> = shown.filter_map(of).collect();
     let first = all.first()?;
-    let mean = all.iter().map(|p| p.seconds).sum::<f64>() / all.len() as f64;
+    let mean = |of: fn(&Permitted) -> f64| all.iter().map(of).sum::<f64>() / all.len() as f64;
     let mean = Permitted {
-        seconds: mean,
+        seconds: mean(|p| p.seconds),
+        reconnect: mean(|p| p.reconnect),
         ..first.clone()
     };
     judged.value?;
