@@ -93,7 +93,9 @@ pub fn of_run(result: &RunResult, inconclusive: Inconclusive) -> i32 {
             Verdict::Fail => SUSPECT,
             Verdict::Inconclusive => unsure,
         });
-    first(expectations.chain(checks))
+    // A seed without an end is judged by nobody: the others cannot make up for it.
+    let failures = result.failures.iter().map(|_| INTERNAL);
+    first(expectations.chain(checks).chain(failures))
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ pub fn manifest_schema() -> String {
     pretty(&schemars::schema_for!(Manifest))
 }
 
-fn pretty(value: &impl serde::Serialize) -> String {
+pub(crate) fn pretty(value: &impl serde::Serialize) -> String {
     let mut text =
         serde_json::to_string_pretty(value).expect("plain data has no key that is not text");
     text.push('\n');

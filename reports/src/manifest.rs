@@ -16,6 +16,12 @@ pub struct Manifest {
     pub started_at: String,
     /// Operating system and architecture.
     pub platform: String,
+    /// The kind of processor and how many there are: times of different ones are not compared. Empty where nobody knows.
+    #[serde(default)]
+    pub machine: String,
+    /// Commit of the repository in which it was run; `None` where there is none.
+    #[serde(default)]
+    pub git: Option<String>,
     /// The files that it read.
     pub inputs: Vec<Input>,
     /// How fast it was.

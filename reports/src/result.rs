@@ -28,6 +28,9 @@ pub struct RunResult {
     pub seeds: Vec<u64>,
     /// Seeds that were asked for. Fewer were run when it was interrupted or one of them failed to run.
     pub seeds_planned: usize,
+    /// Seeds that did not run to their end, in order.
+    #[serde(default)]
+    pub failures: Vec<SeedFailure>,
     /// Simulated seconds of each seed.
     pub simulated_seconds: f64,
     /// What happened, in order.
@@ -327,6 +330,27 @@ pub struct Invariant {
     pub message: String,
     /// Seeds that violate it.
     pub seeds_violated: usize,
+}
+
+/// A seed that did not run to its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SeedFailure {
+    /// The seed.
+    pub seed: u64,
+    /// What became of it.
+    pub kind: SeedFailureKind,
+    /// How.
+    pub message: String,
+}
+
+/// What became of a seed that did not run to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SeedFailureKind {
+    /// Its process ended early: an error of ours.
+    Crashed,
+    /// It took longer than it may.
+    TimedOut,
 }
 
 /// What a seed did, in one number.

@@ -7,7 +7,8 @@ use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::{
-    Expectation, Interval, Oracle, RunResult, Severity, Timing, Unit, Verdict, exit, human,
+    Expectation, Interval, Oracle, RunResult, SeedFailureKind, Severity, Timing, Unit, Verdict,
+    exit, human,
 };
 
 /// The styles of the parts.
@@ -75,6 +76,7 @@ pub fn render(result: &RunResult, screen: &Screen<'_>) -> String {
             .for_each(&mut line);
     }
     invariants(result, screen).into_iter().for_each(&mut line);
+    failures(result, screen).into_iter().for_each(&mut line);
     for note in &result.notes {
         line(paint(screen.styles.faint, &format!("  note: {note}")));
     }
@@ -348,6 +350,34 @@ fn invariants(result: &RunResult, screen: &Screen<'_>) -> Vec<String> {
     lines
 }
 
+/// 5 seeds that did not run to their end: a crash of one is mostly a crash of all.
+const FAILURES_MAX: usize = 5;
+
+fn failures(result: &RunResult, screen: &Screen<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for failure in result.failures.iter().take(FAILURES_MAX) {
+        let what = match failure.kind {
+            SeedFailureKind::Crashed => "crashed",
+            SeedFailureKind::TimedOut => "timed out",
+        };
+        lines.push(format!(
+            "  {} seed {} {what}: {}",
+            paint(screen.styles.bad, "✗"),
+            failure.seed,
+            failure.message
+        ));
+        lines.push(format!(
+            "      reproduce: {}",
+            reproduce(result, failure.seed)
+        ));
+    }
+    let more = result.failures.len().saturating_sub(FAILURES_MAX);
+    if more > 0 {
+        lines.push(format!("      and {} more", plural(more, "seed")));
+    }
+    lines
+}
+
 fn footer(result: &RunResult, screen: &Screen<'_>) -> String {
     let (word, style) = match result.exit_code {
         exit::OK => ("PASS", screen.styles.good),
@@ -432,4 +462,4 @@ fn cut(text: &str, width: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -10,17 +10,20 @@ use std::{
     time::Duration,
 };
 
+use serde::Serialize;
+
 pub use shop::{CouponId, ItemId, OfferAnswer, Set, ShopEvent};
 
 /// Index of a machine in its world, in start order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct MachineId(pub u16);
 
 /// An order's number: unique in a run, carried from kiosk to ledger.
 pub type OrderId = u64;
 
 /// Something that happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A customer confirmed an order at a kiosk or POS.
     OrderPlaced {
@@ -179,7 +182,8 @@ impl Event {
 }
 
 /// How a payment ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Payment {
     /// Authorised by head office.
     Online,
@@ -194,7 +198,8 @@ pub enum Payment {
 }
 
 /// Why telemetry was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DropReason {
     /// The buffer was full.
     BufferFull,
@@ -211,7 +216,8 @@ pub enum DropReason {
 }
 
 /// What became of a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum MachineChange {
     /// Its program runs.
     Started,

@@ -14,8 +14,7 @@ use std::{path::Path, sync::Arc};
 
 use backroom_collector::config::{Format, Report};
 use backroom_reports::{
-    RunResult,
-    exit::{self, Inconclusive},
+    RunResult, exit,
     terminal::{self, Screen, Styles},
 };
 
@@ -95,11 +94,10 @@ impl Lab {
         outcomes.sort_by_key(|outcome| outcome.seed);
         let asked = Asked {
             overrides: self.sets.clone(),
-            inconclusive: Inconclusive::Tell,
             seeds_planned: outcomes.len(),
-            verified: false,
+            ..Asked::default()
         };
-        merge(&self.scenario, &asked, &outcomes, &[])
+        merge(&self.scenario, &asked, &outcomes, &[], &[])
     }
 
     /// Runs seeds one after the other and judges them.

@@ -18,6 +18,7 @@ pub(crate) fn result(name: &str) -> RunResult {
         overrides: vec![],
         seeds: vec![1, 7],
         seeds_planned: 2,
+        failures: vec![],
         simulated_seconds: 5400.0,
         timeline: vec![],
         expectations: vec![Expectation {
@@ -151,6 +152,8 @@ fn manifest(name: &str) -> Manifest {
         tool_version: "0.1.0".into(),
         argv: vec!["backroom".into(), "run".into(), name.into()],
         started_at: "2026-06-11T10:15:00Z".into(),
+        machine: String::new(),
+        git: None,
         platform: "x86_64-linux".into(),
         inputs: vec![Input {
             file: name.into(),

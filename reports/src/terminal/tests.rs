@@ -44,7 +44,7 @@ fn expectation(
     }
 }
 
-fn passing() -> RunResult {
+pub(crate) fn passing() -> RunResult {
     let moment = |at_seconds, clock: &str, symbol: &str, text: &str, seed| Moment {
         at_seconds,
         clock: clock.into(),
@@ -60,6 +60,7 @@ fn passing() -> RunResult {
         overrides: vec![],
         seeds: (1..=20).collect(),
         seeds_planned: 20,
+        failures: vec![],
         simulated_seconds: 5400.0,
         timeline: vec![
             moment(
@@ -177,7 +178,7 @@ fn passing() -> RunResult {
     }
 }
 
-fn failing() -> RunResult {
+pub(crate) fn failing() -> RunResult {
     let mut result = passing();
     result.overrides = vec![
         "fault.uplink-cut.for=40m".into(),

@@ -4,11 +4,24 @@
 //! output, diagnostics and progress to standard error. Exit codes are `backroom_reports::exit`'s.
 
 pub mod check;
+mod diff;
+mod events;
 pub mod explain;
+mod init;
+mod kept;
+mod list;
+mod merge;
+mod outputs;
 mod plan;
+mod progress;
 mod report;
+mod repro;
 mod run;
+mod run_dir;
 pub mod schema;
+mod shell;
+mod signals;
+mod sweep;
 mod worker;
 
 use std::io::IsTerminal as _;
@@ -23,7 +36,7 @@ use clap::{Parser, Subcommand, ValueEnum};
     propagate_version = true,
     max_term_width = 100,
     after_help = "Exit codes: 0 all holds, 1 an expectation failed, 2 inconclusive, 3 an oracle or invariant failed,\n\
-                  64 usage, 65 bad scenario, 66 missing input, 70 internal error, 73 cannot write."
+                  4 a regression against a baseline, 64 usage, 65 bad scenario, 66 missing input, 70 internal error, 73 cannot write, 130 interrupted."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -36,18 +49,34 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run a scenario with its seeds, judge it, and exit with the verdict.
+    /// Run scenarios with their seeds, judge them, and exit with the verdict.
     Run(run::Args),
     /// Show a kept run as one HTML file, as Markdown or as CSV.
     Report(report::Args),
     /// Plan capacity: what a store needs for an outage, or which outage it survives.
     Plan(plan::Args),
+    /// Judge the parts of a sharded run as one run.
+    Merge(merge::Args),
+    /// Run every point of a scenario's grid, and show what came of it as a table.
+    Sweep(sweep::Args),
+    /// Run a seed of a kept run again, exactly; tell every event of it.
+    Repro(repro::Args),
+    /// Compare two runs; exit with 4 on a regression if asked to.
+    Diff(diff::Args),
+    /// Write a scenario to start from, with the store that it uses.
+    Init(init::Args),
+    /// List scenarios with their questions, and what is kept of their runs.
+    List(list::Args),
     /// Check scenarios and templates without running them.
     Check(check::Args),
     /// Tell a scenario in words, or what a code, a metric or a fault is.
     Explain(explain::Args),
     /// Print a JSON Schema: of scenario files, of the collector's configuration, or of results.
     Schema(schema::Args),
+    /// Print the completions of a shell.
+    Completions(shell::Completions),
+    /// Print the manual page, or write all of them to a folder.
+    Man(shell::Man),
     /// Answer seeds from standard input: what `run` starts.
     #[command(hide = true)]
     Worker(worker::Args),
@@ -135,6 +164,14 @@ pub fn main() -> i32 {
         Verb::Run(args) => run::run(&args, terminal),
         Verb::Report(args) => report::run(&args),
         Verb::Plan(args) => plan::run(&args),
+        Verb::Merge(args) => merge::run(&args, terminal),
+        Verb::Sweep(args) => sweep::run(&args, terminal),
+        Verb::Repro(args) => repro::run(&args, terminal),
+        Verb::Diff(args) => diff::run(&args),
+        Verb::Init(args) => init::run(&args),
+        Verb::List(args) => list::run(&args),
+        Verb::Completions(args) => shell::completions(&args),
+        Verb::Man(args) => shell::man(&args),
         Verb::Check(args) => check::run(&args).into(),
         Verb::Explain(args) => explain::run(&args).into(),
         Verb::Schema(args) => schema::run(&args).into(),

@@ -1,39 +1,54 @@
-//! `backroom run`: a scenario, its seeds, the verdict.
+//! `backroom run`: scenarios, their seeds, the verdicts.
+//!
+//! All files are read before anything runs: with one bad file among many, every finding is told and nothing is run. Then one
+//! queue of (scenario, seed) goes over the workers, and the scenarios are judged in the order in which they were named. Next:
+//! `run::pool`, the queue; `outputs`, what is kept and shown; `signals`, what stops it.
 
 use std::{
-    fs,
-    io::{self, Write as _},
     num::NonZeroUsize,
-    path::{Path, PathBuf},
-    sync::Mutex,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
-use backroom_collector::config::Format;
+use backroom_collector::config::{Format, Report, quantity};
 use backroom_reports::{
-    self as reports, Input, Manifest, RunResult, RunSeries, Timing, exit,
-    html::Report,
-    terminal::{Screen, Styles},
+    RunResult, SeedFailure, Timing, exit,
+    messages::{Message, Planned},
 };
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::Terminal;
+use super::{
+    Terminal,
+    events::Events,
+    outputs::{self, Judged, MessageFormat},
+    progress::{Progress, Shown},
+    run_dir::{RunDir, crc_of},
+    signals::{self, Status},
+};
 use crate::{
     plot::keep::Kept,
     run::{
         merge::{self, Asked, Difference},
+        ndjson::Log,
         one::Options,
         outcome::SeedOutcome,
-        pool::{self, Job},
+        outcome_log::{Header, Line, Places},
+        pool::{self, Control, End, Job, PoolError, Task},
+        seeds,
+        shard::Shard,
     },
-    scenario::{self, Loaded, Scenario},
+    scenario::{self, Checked, Loaded},
 };
 
-/// Run a scenario with its seeds, judge it, and exit with the verdict.
+/// Run scenarios with their seeds, judge them, and exit with the verdict.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The scenario.
-    file: PathBuf,
+    /// Scenarios; a folder stands for the scenarios in it.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
 
     /// Change a value of the scenario: `fault.uplink-cut.for=40m`, `link.uplink.up=1Mbit/s`. May be repeated.
     #[arg(long = "set", value_name = "PATH=VALUE")]
@@ -47,9 +62,25 @@ pub(super) struct Args {
     #[arg(long, value_name = "SEEDS", value_parser = parse_seeds)]
     seeds: Option<Seeds>,
 
+    /// Run one part of the seeds: `2/8`, or `auto` for what the CI engine says. `backroom merge` puts parts together.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<String>,
+
     /// Worker processes; one for each processor unless told otherwise.
     #[arg(long, short, value_name = "N")]
     jobs: Option<NonZeroUsize>,
+
+    /// Start no further seed after the first that fails; the same as `--max-failures 1`.
+    #[arg(long, conflicts_with = "max_failures")]
+    fail_fast: bool,
+
+    /// Start no further seed after so many that fail: by an expectation that has to hold in every seed, an invariant, a crash.
+    #[arg(long, value_name = "N")]
+    max_failures: Option<NonZeroUsize>,
+
+    /// Stop a seed that takes longer, by the wall clock: `90s`. It is told as failed, and the exit code is 70.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    timeout_per_seed: Option<Duration>,
 
     /// Run every seed a second time in another process and compare traces, contents of packets included, and results; a
     /// difference is exit code 3.
@@ -69,392 +100,533 @@ pub(super) struct Args {
           value_parser = clap::value_parser!(u32).range(576..=65_535))]
     mtu: u32,
 
-    /// Print the result as JSON.
-    #[arg(long)]
-    json: bool,
-
-    /// What an expectation counts as that could not be judged.
-    #[arg(long, value_name = "VERDICT", default_value = "tell")]
-    inconclusive: Inconclusive,
-
-    /// Show progress: a bar on a terminal, nothing elsewhere, unless told otherwise.
+    /// How progress is shown.
     #[arg(long, value_name = "HOW", default_value = "auto")]
     progress: Progress,
 
-    /// Folder in which the run is kept: `DIR/<scenario>/<time>-<id>/`, and `latest` beside it.
-    #[arg(long, value_name = "DIR", default_value = "runs")]
-    runs: PathBuf,
+    /// Seeds of which events, timeline and histograms are kept. They are run once more for it.
+    #[arg(long, value_name = "SEEDS", default_value = "failing")]
+    events: Events,
 
-    /// Keep nothing on disk.
-    #[arg(long)]
-    no_save: bool,
+    #[command(flatten)]
+    outputs: outputs::Args,
 }
 
 /// Seeds of the command line.
 #[derive(Clone, Debug)]
-struct Seeds(Vec<u64>);
+pub(super) struct Seeds(pub(super) Vec<u64>);
 
-/// A run of a million seeds is a typing error, or a job for a sweep.
-const SEEDS_MAX: u64 = 1_000_000;
+pub(super) fn parse_seeds(text: &str) -> Result<Seeds, String> {
+    seeds::parse(text).map(Seeds)
+}
 
-fn parse_seeds(text: &str) -> Result<Seeds, String> {
-    let number = |t: &str| {
-        t.trim()
-            .parse::<u64>()
-            .map_err(|_| format!("`{t}` is not a seed; write `7`, `1,5,9` or `1..=20`"))
-    };
-    let mut seeds = Vec::new();
-    for part in text.split(',') {
-        let (first, last) = match (part.split_once("..="), part.split_once("..")) {
-            (Some((a, b)), _) => (number(a)?, number(b)?),
-            (None, Some((a, b))) => (
-                number(a)?,
-                number(b)?
-                    .checked_sub(1)
-                    .ok_or_else(|| format!("`{part}` is empty"))?,
-            ),
-            (None, None) => (number(part)?, number(part)?),
-        };
-        if first > last {
-            return Err(format!("`{part}` is empty"));
-        }
-        if last - first >= SEEDS_MAX || seeds.len() as u64 >= SEEDS_MAX {
-            return Err(format!("`{part}` is more than {SEEDS_MAX} seeds"));
-        }
-        seeds.extend(first..=last);
+pub(super) fn parse_time(text: &str) -> Result<Duration, String> {
+    match quantity::duration(text) {
+        Ok(time) if time > Duration::ZERO => Ok(time),
+        Ok(_) => Err("no time at all".into()),
+        Err(_) => Err(format!("`{text}` is not a time; write 90s or 5m")),
     }
-    seeds.sort_unstable();
-    seeds.dedup();
-    Ok(Seeds(seeds))
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Inconclusive {
-    /// Exit code 2.
-    Tell,
-    /// As if it held.
-    Pass,
-    /// As if it had failed.
-    Fail,
+/// A scenario with the seeds that are to be run here.
+struct Plan {
+    loaded: Loaded,
+    /// Of this shard.
+    seeds: Vec<u64>,
+    /// Of all shards.
+    all_seeds: Vec<u64>,
+    job: Job,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Progress {
-    /// A bar on a terminal.
-    Auto,
-    /// A bar.
-    Bar,
-    /// A line for each seed.
-    Plain,
-    /// Nothing.
-    None,
+/// What came of it.
+#[derive(Default)]
+struct Ended {
+    outcomes: Vec<SeedOutcome>,
+    failures: Vec<SeedFailure>,
+    differences: Vec<Difference>,
+    plots: Kept,
 }
+
+/// Where outcomes are written as they come; the first error is kept.
+type Journal = Mutex<(Option<Log>, Option<std::io::Error>)>;
 
 pub(super) fn run(args: &Args, terminal: Terminal) -> i32 {
-    let loaded = match scenario::load(&args.file, &args.sets) {
-        Ok(loaded) => loaded,
-        Err(report) => {
-            eprint!("{}", report.render(Format::Human, terminal.stderr_colors));
-            return i32::from(report.exit_code());
-        }
-    };
-    if !loaded.warnings.is_empty() {
-        let text = loaded
-            .warnings
-            .render(Format::Human, terminal.stderr_colors);
-        eprint!("{text}");
-    }
-    if let Some(report) = loaded.refusals() {
-        eprint!("{}", report.render(Format::Human, terminal.stderr_colors));
-        return i32::from(report.exit_code());
-    }
-    match run_loaded(args, terminal, &loaded) {
-        Ok(code) => code,
+    match prepare(args, terminal) {
+        Ok((plans, shard)) => play(args, terminal, &plans, shard).unwrap_or_else(|code| code),
         Err(code) => code,
     }
 }
 
-fn run_loaded(args: &Args, terminal: Terminal, loaded: &Loaded) -> Result<i32, i32> {
-    let scenario = &loaded.scenario;
-    let seeds = match (&args.seed, &args.seeds) {
-        (Some(seed), _) => vec![*seed],
-        (None, Some(seeds)) => seeds.0.clone(),
-        (None, None) => scenario.seeds.clone(),
+/// Reads everything, tells everything that is wrong, and says what is to be run.
+fn prepare(args: &Args, terminal: Terminal) -> Result<(Vec<Plan>, Option<Shard>), i32> {
+    let shard = match &args.shard {
+        None => None,
+        Some(text) => {
+            let shard = Shard::parse(text, &|name| std::env::var(name).ok());
+            Some(shard.map_err(|why| {
+                eprintln!("error: --shard {why}");
+                exit::USAGE
+            })?)
+        }
     };
-    let job = Job {
-        file: args.file.clone(),
-        sets: args.sets.clone(),
-        options: Options {
-            mtu: args.mtu,
-            hash_payloads: args.hash_payloads || args.verify,
-        },
-        strict: args.strict,
+    let files = outputs::files_of(&args.files).map_err(|(why, code)| {
+        eprintln!("error: {why}");
+        code
+    })?;
+    let loaded = load_all(&files, &args.sets, &args.files, terminal)?;
+    let plans = loaded.into_iter().map(|(file, loaded)| {
+        let all_seeds = match (&args.seed, &args.seeds) {
+            (Some(seed), _) => vec![*seed],
+            (None, Some(seeds)) => seeds.0.clone(),
+            (None, None) => loaded.scenario.seeds.clone(),
+        };
+        let name = &loaded.scenario.name;
+        let mine = |seed: &&u64| shard.is_none_or(|shard| shard.owns(name, &seed.to_string()));
+        Plan {
+            seeds: all_seeds.iter().filter(mine).copied().collect(),
+            all_seeds,
+            job: Job {
+                file,
+                sets: args.sets.clone(),
+                options: Options {
+                    mtu: args.mtu,
+                    hash_payloads: args.hash_payloads || args.verify,
+                },
+                strict: args.strict,
+                timeout: args.timeout_per_seed,
+            },
+            loaded,
+        }
+    });
+    Ok((plans.collect(), shard))
+}
+
+/// Loads scenarios. Templates that a folder holds are left out; those that were named are an error, as is whatever else
+/// keeps one from running.
+pub(super) fn load_all(
+    files: &[PathBuf],
+    sets: &[String],
+    named: &[PathBuf],
+    terminal: Terminal,
+) -> Result<Vec<(PathBuf, Loaded)>, i32> {
+    let mut all: Vec<(PathBuf, Loaded)> = Vec::new();
+    let mut codes = Vec::new();
+    let mut tell = |report: &Report| {
+        eprint!("{}", report.render(Format::Human, terminal.stderr_colors));
+        codes.push(i32::from(report.exit_code()));
     };
+    for file in files {
+        let loaded = match named.contains(file) {
+            true => scenario::load(file, sets).map(Some),
+            false => scenario::check(file, sets).map(|checked| match checked {
+                Checked::Scenario(loaded) => Some(*loaded),
+                Checked::Template(_) => None,
+            }),
+        };
+        match loaded {
+            Ok(None) => {}
+            Err(report) => tell(&report),
+            Ok(Some(loaded)) => {
+                if !loaded.warnings.is_empty() {
+                    let warnings = &loaded.warnings;
+                    eprint!("{}", warnings.render(Format::Human, terminal.stderr_colors));
+                }
+                match loaded.refusals() {
+                    Some(report) => tell(&report),
+                    None => all.push((file.clone(), loaded)),
+                }
+            }
+        }
+    }
+    let mut names: Vec<(&str, &PathBuf)> = Vec::new();
+    for (file, loaded) in &all {
+        let name = loaded.scenario.name.as_str();
+        match names.iter().find(|(other, _)| *other == name) {
+            Some((_, other)) => {
+                eprintln!(
+                    "error: {} and {} are both called `{name}`; their results would mix",
+                    other.display(),
+                    file.display()
+                );
+                codes.push(exit::BAD_SCENARIO);
+            }
+            None => names.push((name, file)),
+        }
+    }
+    if codes.is_empty() && all.is_empty() {
+        eprintln!("error: there are templates only, and nothing to run");
+        codes.push(exit::NO_INPUT);
+    }
+    match codes.is_empty() {
+        true => Ok(all),
+        false => Err(exit::first(codes)),
+    }
+}
+
+fn play(args: &Args, terminal: Terminal, plans: &[Plan], shard: Option<Shard>) -> Result<i32, i32> {
+    let (mut folders, mut journals) = (Vec::new(), Vec::new());
+    for plan in plans {
+        let (folder, log) = match args.outputs.no_save {
+            true => (None, None),
+            false => {
+                let begun = begin(args, plan, shard);
+                let (folder, log) = begun.map_err(|error| outputs::cannot_write(&error))?;
+                (Some(folder), Some(log))
+            }
+        };
+        folders.push(folder);
+        journals.push(Journal::new((log, None)));
+    }
     let jobs = args.jobs.map_or_else(
         || std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
         NonZeroUsize::get,
     );
-
-    #[expect(clippy::disallowed_methods, reason = "how long the run takes for real")]
-    let began = std::time::Instant::now();
+    let names: Vec<String> = plans
+        .iter()
+        .map(|p| p.loaded.scenario.name.clone())
+        .collect();
+    let status = Arc::new(Status {
+        control: Control::default(),
+        names: names.clone(),
+    });
+    // Without signals a run can still be run; it only cannot be stopped gently.
+    let _ears = signals::listen(&status)
+        .inspect_err(|error| eprintln!("note: Ctrl-C keeps nothing: {error}"))
+        .ok();
+    if args.outputs.message_format == MessageFormat::Json {
+        outputs::say(&Message::RunStarted {
+            schema_version: backroom_reports::SCHEMA_VERSION,
+            tool_version: env!("CARGO_PKG_VERSION").into(),
+            scenarios: plans.iter().map(planned).collect(),
+        });
+    }
+    let tasks: usize = plans.iter().map(|p| p.seeds.len()).sum();
     let times = if args.verify { 2 } else { 1 };
-    let bar = progress(args, terminal, scenario, seeds.len() * times);
-    let seen = Mutex::new((0.0, 0.0));
-    let kept = Mutex::new(Some(Kept::default()));
-    let each = |outcome: &mut SeedOutcome| {
-        match kept.lock().expect("no panic while it is held").as_mut() {
-            Some(kept) => kept.take(scenario, outcome),
-            None => outcome.plots = None,
-        }
-        let mut seen = seen.lock().expect("no panic while it is held");
-        seen.0 += outcome.cost.virtual_seconds;
-        seen.1 += outcome.cost.cpu_seconds;
-        bar.told(outcome, scenario.duration, began.elapsed(), seen.0);
-    };
-    let ran = |job: &Job| {
-        pool::run(job, &seeds, jobs, each).map_err(|error| {
-            bar.clear();
-            eprintln!("error: {}: {error}", args.file.display());
-            match error {
-                pool::PoolError::Failed { .. } => exit::BAD_SCENARIO,
-                _ => exit::INTERNAL,
-            }
-        })
-    };
-    let outcomes = ran(&job)?;
-    // A second run of the same seeds has the same series.
-    let series = kept.lock().expect("no panic while it is held").take();
-    let differences = match args.verify {
-        // New workers: a second run in the same process would share what the first one left there.
-        true => differences(&outcomes, &ran(&job)?),
-        false => Vec::new(),
-    };
-    bar.clear();
+    let shown = Shown::new(args.progress, terminal, &names, tasks * times);
+    let (mut ended, stopped) = all_seeds(args, plans, &status.control, jobs, &shown, &journals)?;
+    shown.clear();
 
-    let asked = Asked {
-        overrides: args.sets.clone(),
-        inconclusive: match args.inconclusive {
-            Inconclusive::Tell => exit::Inconclusive::Tell,
-            Inconclusive::Pass => exit::Inconclusive::Pass,
-            Inconclusive::Fail => exit::Inconclusive::Fail,
-        },
-        seeds_planned: seeds.len(),
-        verified: args.verify,
-    };
-    let result = merge::merge(scenario, &asked, &outcomes, &differences);
-    let series = series.unwrap_or_default().finish(scenario, &result);
-    let timing = Timing {
-        wall_seconds: began.elapsed().as_secs_f64(),
-        cpu_seconds: Some(seen.lock().expect("no panic while it is held").1),
-        simulated_seconds: result.simulated_seconds * (seeds.len() * times) as f64,
-        jobs: jobs.min(seeds.len().max(1)) as u32,
-        memory_bytes_peak: outcomes.iter().map(|o| o.cost.memory_bytes_peak).max(),
-    };
-    let mut code = result.exit_code;
-    let saved = match args.no_save {
-        true => None,
-        false => match save(args, loaded, &result, &series, &timing) {
-            Ok(folder) => Some(folder),
-            Err((path, error)) => {
-                eprintln!("error: write {}: {error}", path.display());
-                code = exit::first([code, exit::CANNOT_WRITE]);
-                None
-            }
-        },
-    };
-    if args.json {
-        print(&reports::json::render(&result));
-        print("\n");
-    } else {
-        let report = saved.as_ref().map(|f| f.join("report.html"));
-        let report = report.as_ref().map(|s| s.display().to_string());
-        let screen = Screen {
-            styles: match terminal.stdout_colors {
-                true => Styles::colored(),
-                false => Styles::plain(),
-            },
-            width: width(),
-            timing: Some(&timing),
-            report: report.as_deref(),
+    let mut codes = Vec::new();
+    let mut judged = Vec::new();
+    let interrupted = status.control.is_interrupted();
+    for (((plan, ended), folder), journal) in
+        plans.iter().zip(&mut ended).zip(folders).zip(journals)
+    {
+        let asked = Asked {
+            overrides: args.sets.clone(),
+            inconclusive: args.outputs.inconclusive.into(),
+            seeds_planned: plan.seeds.len(),
+            verified: args.verify,
+            stopped: stopped.clone().filter(|_| is_partial(plan, ended)),
+            interrupted,
         };
-        print(&reports::terminal::render(&result, &screen));
+        let result = judge(plan, ended, &asked, shard);
+        let plots = std::mem::take(&mut ended.plots);
+        let mut one = Judged {
+            series: Some(plots.finish(&plan.loaded.scenario, &result)),
+            result,
+            timing: timing(plan, ended, &shown, jobs, times),
+            loaded: &plan.loaded,
+            folder,
+            part: shard.filter(|s| s.count > 1).map(|s| s.to_string()),
+            inconclusive: args.outputs.inconclusive.into(),
+        };
+        codes.push(one.result.exit_code);
+        codes.push(close(journal));
+        codes.push(one.save());
+        judged.push(one);
+    }
+    codes.extend(kept_seeds(args, plans, &mut judged, &status.control, jobs));
+    let list = outputs::is_list(&args.files);
+    codes.push(outputs::show(&args.outputs, terminal, &judged, list));
+    let code = exit::first(codes);
+    if args.outputs.message_format == MessageFormat::Json {
+        outputs::say(&Message::RunFinished { exit_code: code });
     }
     Ok(code)
 }
 
-/// Writes to standard output; whoever has closed it has seen enough, and the verdict stands all the same.
-fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
+/// Runs the seeds again whose events are to be kept, now that it is known which these are.
+fn kept_seeds(
+    args: &Args,
+    plans: &[Plan],
+    judged: &mut [Judged<'_>],
+    control: &Control,
+    jobs: usize,
+) -> Option<i32> {
+    let mut tasks = Vec::new();
+    for (job, one) in judged.iter().enumerate() {
+        let Some(folder) = &one.folder else { continue };
+        for seed in args.events.of(&one.result) {
+            let keep_in = folder.folder.join("seeds").join(seed.to_string());
+            // Workers may stand elsewhere one day; a whole path means the same everywhere.
+            let keep_in = std::path::absolute(&keep_in).unwrap_or(keep_in);
+            tasks.push(Task {
+                job,
+                seed,
+                keep_in: Some(keep_in),
+            });
+        }
+    }
+    if tasks.is_empty() || control.is_interrupted() {
+        return None;
+    }
+    let work: Vec<Job> = plans.iter().map(|plan| plan.job.clone()).collect();
+    match pool::run(&work, &tasks, jobs, &Control::default(), &|_, _| {}) {
+        Ok(_) => None,
+        Err(PoolError::Refused { seed, why, .. }) => {
+            eprintln!("error: keep the events of seed {seed}: {why}");
+            Some(exit::CANNOT_WRITE)
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            Some(exit::INTERNAL)
+        }
+    }
+}
+
+/// Runs all seeds, and with `--verify` again. Gives what came of each plan, and why not all were run.
+fn all_seeds(
+    args: &Args,
+    plans: &[Plan],
+    control: &Control,
+    jobs: usize,
+    shown: &Shown,
+    journals: &[Journal],
+) -> Result<(Vec<Ended>, Option<String>), i32> {
+    let most = match args.fail_fast {
+        true => Some(1),
+        false => args.max_failures.map(NonZeroUsize::get),
+    };
+    let failing = AtomicUsize::new(0);
+    let plots: Vec<Mutex<Kept>> = plans.iter().map(|_| Mutex::default()).collect();
+    let each = |task: &Task, end: &mut End| {
+        if let End::Ran(outcome) = end {
+            let mut plots = plots[task.job].lock().expect("no panic while it is held");
+            plots.take(&plans[task.job].loaded.scenario, outcome);
+        }
+        let end = &*end;
+        shown.ended(task, end);
+        if args.outputs.message_format == MessageFormat::Json {
+            outputs::say(&seed_message(&plans[task.job], end));
+        }
+        let mut journal = journals[task.job]
+            .lock()
+            .expect("no panic while it is held");
+        let (log, error) = &mut *journal;
+        if let (Some(log), None) = (log, &error) {
+            *error = log.append(&Line::from(end)).err();
+        }
+        let scenario = &plans[task.job].loaded.scenario;
+        let fails = match end {
+            End::Ran(outcome) => merge::decided_by(scenario, outcome) != exit::OK,
+            End::Failed(_) => true,
+        };
+        if fails && most.is_some_and(|most| failing.fetch_add(1, Ordering::SeqCst) + 1 >= most) {
+            control.finish();
+        }
+    };
+    let tasks: Vec<Task> = plans
+        .iter()
+        .enumerate()
+        .flat_map(|(job, plan)| {
+            plan.seeds.iter().map(move |seed| Task {
+                job,
+                seed: *seed,
+                keep_in: None,
+            })
+        })
+        .collect();
+    let work: Vec<Job> = plans.iter().map(|plan| plan.job.clone()).collect();
+    let ran = |tasks: &[Task], each: &(dyn Fn(&Task, &mut End) + Sync)| {
+        pool::run(&work, tasks, jobs, control, each).map_err(|error| {
+            shown.clear();
+            match error {
+                PoolError::Start(_) => {
+                    eprintln!("error: {error}");
+                    exit::INTERNAL
+                }
+                PoolError::Refused { job, .. } => {
+                    eprintln!("error: {}: {error}", work[job].file.display());
+                    exit::BAD_SCENARIO
+                }
+            }
+        })
+    };
+    let first = ran(&tasks, &each)?;
+    let mut all: Vec<Ended> = plans.iter().map(|_| Ended::default()).collect();
+    if args.verify {
+        // New workers: a second run in the same process would share what the first one left there.
+        let again: Vec<Task> = first.iter().map(|(task, _)| task.clone()).collect();
+        let second = ran(&again, &|task, end| {
+            // A second run of the same seeds has the same series.
+            if let End::Ran(outcome) = end {
+                outcome.plots = None;
+            }
+            shown.ended(task, end);
+        })?;
+        for (task, difference) in differences(&first, &second) {
+            let mut journal = journals[task.job]
+                .lock()
+                .expect("no panic while it is held");
+            let (log, error) = &mut *journal;
+            if let (Some(log), None) = (log, &error) {
+                *error = log.append(&Line::Differs(difference.clone())).err();
+            }
+            all[task.job].differences.push(difference);
+        }
+    }
+    for (ended, plots) in all.iter_mut().zip(plots) {
+        ended.plots = plots.into_inner().expect("no panic while it was held");
+    }
+    for (task, end) in first {
+        let ended = &mut all[task.job];
+        match end {
+            End::Ran(outcome) => ended.outcomes.push(*outcome),
+            End::Failed(failure) => ended.failures.push(failure),
+        }
+    }
+    let failing = failing.into_inner();
+    let stopped = match most {
+        _ if control.is_interrupted() => Some("interrupted".to_owned()),
+        Some(_) if control.is_stopping() => Some(format!("stopped after {failing} failing seeds")),
+        _ => None,
+    };
+    Ok((all, stopped))
+}
+
+fn planned(plan: &Plan) -> Planned {
+    Planned {
+        scenario: plan.loaded.scenario.name.clone(),
+        file: plan.job.file.display().to_string(),
+        seeds: plan.seeds.len(),
+    }
+}
+
+fn seed_message(plan: &Plan, end: &End) -> Message {
+    let scenario = plan.loaded.scenario.name.clone();
+    match end {
+        End::Ran(outcome) => Message::SeedFinished {
+            scenario,
+            seed: outcome.seed,
+            trace_hash: outcome.trace_hash.clone(),
+            virtual_seconds: outcome.cost.virtual_seconds,
+            cpu_seconds: outcome.cost.cpu_seconds,
+        },
+        End::Failed(failure) => Message::SeedFailed {
+            scenario,
+            failure: failure.clone(),
+        },
+    }
 }
 
 /// Seeds whose two runs differ.
-fn differences(first: &[SeedOutcome], second: &[SeedOutcome]) -> Vec<Difference> {
-    first
-        .iter()
-        .zip(second)
-        .filter(|(a, b)| a.trace_hash != b.trace_hash || !a.says_the_same(b))
-        .map(|(a, b)| Difference {
-            seed: a.seed,
-            hashes: (a.trace_hash.clone(), b.trace_hash.clone()),
-        })
-        .collect()
-}
-
-/// Columns of the screen: what `COLUMNS` says, else the terminal's, else 120, which fits a CI log.
-fn width() -> usize {
-    let asked = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
-    if let Some(columns) = asked {
-        return usize::clamp(columns, 40, 400);
-    }
-    let terminal = terminal_size::terminal_size_of(io::stdout());
-    terminal.map_or(120, |(width, _)| usize::from(width.0).clamp(80, 200))
-}
-
-/// Progress on standard error.
-enum Shown {
-    Bar(ProgressBar),
-    Lines,
-    Nothing,
-}
-
-fn progress(args: &Args, terminal: Terminal, scenario: &Scenario, steps: usize) -> Shown {
-    let how = match args.progress {
-        Progress::Auto if terminal.interactive => Progress::Bar,
-        Progress::Auto => Progress::None,
-        other => other,
-    };
-    match how {
-        Progress::Plain => Shown::Lines,
-        Progress::Bar => {
-            let bar =
-                ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template(
-                "{prefix}  {pos}/{len}  {bar:24}  {elapsed}, about {eta} left  {msg}",
-            );
-            if let Ok(style) = style {
-                bar.set_style(style.progress_chars("━╸ "));
+fn differences(first: &[(Task, End)], second: &[(Task, End)]) -> Vec<(Task, Difference)> {
+    let of_second = |task: &Task| second.iter().find(|(other, _)| other == task);
+    let mut all = Vec::new();
+    for (task, end) in first {
+        let hashes = match (end, of_second(task)) {
+            (End::Ran(a), Some((_, End::Ran(b)))) => {
+                if a.trace_hash == b.trace_hash && a.says_the_same(b) {
+                    continue;
+                }
+                (a.trace_hash.clone(), b.trace_hash.clone())
             }
-            bar.set_prefix(scenario.name.clone());
-            bar.enable_steady_tick(Duration::from_millis(200));
-            Shown::Bar(bar)
-        }
-        Progress::None | Progress::Auto => Shown::Nothing,
-    }
-}
-
-impl Shown {
-    fn told(&self, outcome: &SeedOutcome, duration: Duration, wall: Duration, simulated: f64) {
-        let times = simulated / wall.as_secs_f64().max(1e-9);
-        match self {
-            Self::Bar(bar) => {
-                bar.set_message(format!(
-                    "{}× real time",
-                    reports::human::count(times.round())
-                ));
-                bar.inc(1);
+            (End::Ran(a), Some((_, End::Failed(failure)))) => {
+                (a.trace_hash.clone(), format!("none: {}", failure.message))
             }
-            Self::Lines => eprintln!(
-                "seed {}: {} simulated in {}, trace {}",
-                outcome.seed,
-                reports::human::span(duration.as_secs_f64()),
-                reports::human::span(outcome.cost.cpu_seconds),
-                outcome.trace_hash
-            ),
-            Self::Nothing => {}
-        }
-    }
-
-    fn clear(&self) {
-        if let Self::Bar(bar) = self {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-/// Keeps the run: `manifest.json`, `scenario.lock.toml`, `summary.json`, `series.json`, `report.html`, and `latest` that points at it.
-fn save(
-    args: &Args,
-    loaded: &Loaded,
-    result: &RunResult,
-    series: &RunSeries,
-    timing: &Timing,
-) -> Result<PathBuf, (PathBuf, io::Error)> {
-    let now = jiff::Timestamp::now();
-    let id = format!(
-        "{}-{:04x}",
-        now.strftime("%Y%m%dT%H%M%SZ"),
-        std::process::id() & 0xffff
-    );
-    let of_scenario = args.runs.join(&result.scenario);
-    let folder = of_scenario.join(&id);
-    let at = |path: &Path| {
-        let path = path.to_owned();
-        move |error| (path, error)
-    };
-    fs::create_dir_all(&folder).map_err(at(&folder))?;
-    let manifest = Manifest {
-        schema_version: reports::SCHEMA_VERSION,
-        tool_version: env!("CARGO_PKG_VERSION").into(),
-        argv: std::env::args().collect(),
-        started_at: now.to_string(),
-        platform: format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS),
-        inputs: loaded
-            .sources
-            .iter()
-            .map(|source| Input {
-                file: source.name.clone(),
-                crc32c: format!("{:08x}", crc32c::crc32c(source.text.as_bytes())),
-            })
-            .collect(),
-        timing: timing.clone(),
-    };
-    let report = Report {
-        result,
-        series: Some(series),
-        manifest: Some(&manifest),
-        sweep: None,
-    };
-    let files = [
-        ("manifest.json", reports::json::render_manifest(&manifest)),
-        ("scenario.lock.toml", loaded.lock_toml()),
-        ("summary.json", reports::json::render(result)),
-        ("series.json", reports::json::render_series(series)),
-        ("report.html", reports::html::render(&report)),
-    ];
-    for (name, text) in files {
-        let path = folder.join(name);
-        fs::write(&path, text).map_err(at(&path))?;
-    }
-    let latest = of_scenario.join("latest");
-    // A link that cannot be made (other systems, odd file systems) costs a convenience, not the run.
-    #[cfg(unix)]
-    {
-        let _ = fs::remove_file(&latest);
-        let _ = std::os::unix::fs::symlink(&id, &latest);
-    }
-    Ok(folder)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seeds_are_read_as_lists_and_ranges() {
-        let check = |text: &str, expect: Option<&[u64]>| {
-            assert_eq!(
-                parse_seeds(text).ok().map(|s| s.0).as_deref(),
-                expect,
-                "{text}"
-            );
+            // The first failure is told as such; an interruption says nothing.
+            _ => continue,
         };
-        check("7", Some(&[7]));
-        check("1..=3", Some(&[1, 2, 3]));
-        check("1..3", Some(&[1, 2]));
-        check("5, 1,5", Some(&[1, 5]));
-        check("3..=1", None);
-        check("0..0", None);
-        check("x", None);
-        check("1..=99999999999", None);
+        let seed = task.seed;
+        all.push((task.clone(), Difference { seed, hashes }));
+    }
+    all
+}
+
+fn begin(
+    args: &Args,
+    plan: &Plan,
+    shard: Option<Shard>,
+) -> Result<(RunDir, Log), super::run_dir::Unwritable> {
+    let scenario = &plan.loaded.scenario;
+    let mut folder = RunDir::create(&args.outputs.runs, &scenario.name)?;
+    let lock = plan.loaded.lock_toml();
+    // Now, not at the end: a run whose process is killed can be judged by it and its log.
+    folder.put("scenario.lock.toml", lock.as_bytes())?;
+    let log = folder.log(Header {
+        version: Header::VERSION,
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+        scenario: scenario.name.clone(),
+        lock_crc32c: crc_of(&lock),
+        sets: args.sets.clone(),
+        mtu: args.mtu,
+        hash_payloads: plan.job.options.hash_payloads,
+        verified: args.verify,
+        seeds: seeds::show(&plan.all_seeds),
+        shard,
+        places: Places::of(scenario),
+    })?;
+    Ok((folder, log))
+}
+
+/// Ends a log; what could not be written is told.
+fn close(journal: Journal) -> i32 {
+    let (log, error) = journal.into_inner().expect("no panic while it was held");
+    let Some(log) = log else { return exit::OK };
+    match error.or_else(|| log.sync().err()) {
+        None => exit::OK,
+        Some(error) => {
+            eprintln!("error: write {}: {error}", log.path().display());
+            exit::CANNOT_WRITE
+        }
+    }
+}
+
+fn is_partial(plan: &Plan, ended: &Ended) -> bool {
+    ended.outcomes.len() + ended.failures.len() < plan.seeds.len()
+}
+
+fn judge(plan: &Plan, ended: &Ended, asked: &Asked, shard: Option<Shard>) -> RunResult {
+    let scenario = &plan.loaded.scenario;
+    let Ended {
+        outcomes,
+        failures,
+        differences,
+        ..
+    } = ended;
+    let mut result = merge::merge(scenario, asked, outcomes, failures, differences);
+    if let Some(shard) = shard
+        && shard.count > 1
+    {
+        // What is judged on all seeds together is not this part's to say.
+        let mut codes = vec![exit::OK];
+        codes.extend(outcomes.iter().map(|o| merge::decided_by(scenario, o)));
+        codes.extend(failures.iter().map(|_| exit::INTERNAL));
+        codes.extend(differences.iter().map(|_| exit::SUSPECT));
+        codes.extend(asked.interrupted.then_some(exit::INTERRUPTED));
+        result.exit_code = exit::first(codes);
+        result.exit_reason =
+            format!("shard {shard} alone: `backroom merge` judges all shards together");
+        result.notes.push(format!(
+            "shard {shard} of {} seeds: what is judged on all seeds together is judged by `backroom merge`",
+            plan.all_seeds.len()
+        ));
+    }
+    result
+}
+
+fn timing(plan: &Plan, ended: &Ended, shown: &Shown, jobs: usize, times: usize) -> Timing {
+    let outcomes = ended.outcomes.iter();
+    Timing {
+        wall_seconds: shown.elapsed().as_secs_f64(),
+        cpu_seconds: Some(match times {
+            1 => outcomes.clone().map(|o| o.cost.cpu_seconds).sum(),
+            _ => shown.cpu_seconds(),
+        }),
+        simulated_seconds: plan.loaded.scenario.duration.as_secs_f64()
+            * (ended.outcomes.len() * times) as f64,
+        jobs: jobs.min(plan.seeds.len().max(1)) as u32,
+        memory_bytes_peak: outcomes.map(|o| o.cost.memory_bytes_peak).max(),
     }
 }

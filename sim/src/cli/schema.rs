@@ -32,6 +32,12 @@ pub enum Of {
     Sweep,
     /// What `plan --json` prints.
     Plan,
+    /// The lines of `run --message-format json`.
+    Messages,
+    /// What `sweep --json` prints, and `points.json` of a sweep.
+    Points,
+    /// What `diff --json` prints.
+    Diff,
 }
 
 /// Prints the schema; always 0.
@@ -44,6 +50,9 @@ pub fn run(args: &Args) -> u8 {
 pub fn text(of: Of) -> String {
     let schema = match of {
         Of::Result => return backroom_reports::json::schema() + "\n",
+        Of::Messages => return backroom_reports::messages::schema() + "\n",
+        Of::Points => return backroom_reports::grid::schema() + "\n",
+        Of::Diff => return backroom_reports::diff::schema() + "\n",
         Of::Manifest => return backroom_reports::json::manifest_schema() + "\n",
         Of::Series => return backroom_reports::json::series_schema() + "\n",
         Of::Sweep => return backroom_reports::json::sweep_schema() + "\n",

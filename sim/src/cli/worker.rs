@@ -1,11 +1,11 @@
-//! `backroom worker`: a process that runs seeds for `backroom run`. Next: `run::pool`, both ends of its pipe.
+//! `backroom worker`: a process that runs seeds for `backroom run`. Next: `run::worker`, both ends of its pipe.
 
 use std::{path::PathBuf, sync::Arc};
 
 use backroom_reports::exit;
 
 use crate::{
-    run::{one::Options, pool},
+    run::{one::Options, worker},
     scenario,
     world::det,
 };
@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args) -> i32 {
         mtu: args.mtu,
         hash_payloads: args.hash_payloads,
     };
-    match pool::work(&Arc::new(loaded.scenario), options, args.strict) {
+    match worker::work(&Arc::new(loaded.scenario), options, args.strict) {
         Ok(()) => exit::OK,
         Err(error) => {
             eprintln!("error: answer the run that started this worker: {error}");

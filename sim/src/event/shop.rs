@@ -1,5 +1,7 @@
 //! What happens to items, menus, receipts and offers. A store without these machines records none of it.
 
+use serde::Serialize;
+
 use super::{MachineId, OrderId};
 
 /// Number of an item of the menu, from 0; the smaller, the more popular.
@@ -9,7 +11,8 @@ pub type ItemId = u16;
 pub type CouponId = u64;
 
 /// Something that happened to items, menus, receipts and offers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
 pub enum ShopEvent {
     /// An order that a customer confirmed has this item in it.
     ItemOrdered {
@@ -132,7 +135,8 @@ pub enum ShopEvent {
 }
 
 /// What head office publishes in versions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Set {
     /// Menu and prices.
     Menu,
@@ -157,7 +161,8 @@ impl Set {
 }
 
 /// What the store says to a coupon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum OfferAnswer {
     /// The reward is given.
     Redeemed,

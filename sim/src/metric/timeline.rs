@@ -31,7 +31,7 @@ pub fn moments(log: &SeedLog<'_>) -> Vec<Moment> {
         };
         all.push((at, moment));
     };
-    let any_random = scenario.faults.iter().any(|f| is_random(f));
+    let any_random = scenario.faults.iter().any(is_random);
     for fault in &scenario.faults {
         // A time that a seed decides is told with it.
         let is_fixed = |plan: &Plan| matches!(plan.begins, Begins::At(_));

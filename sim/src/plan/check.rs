@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use backroom_reports::{Oracle, Plan, RunResult, exit::Inconclusive, human};
+use backroom_reports::{Oracle, Plan, RunResult, human};
 
 use super::Question;
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     run::{
         merge::{self, Asked},
         one::Options,
-        pool::{self, Job},
+        pool::{self, Control, End, Job, Task},
     },
     scenario,
     world::seed,
@@ -168,16 +168,31 @@ fn run(file: &Path) -> Result<RunResult, String> {
         sets: Vec::new(),
         options: Options::default(),
         strict: false,
+        timeout: None,
     };
-    let outcomes = pool::run(&job, &[1], 1, |outcome| outcome.plots = None)
-        .map_err(|e| format!("simulate a store: {e}"))?;
+    let task = Task {
+        job: 0,
+        seed: 1,
+        keep_in: None,
+    };
+    let ends = pool::run(&[job], &[task], 1, &Control::default(), &|_, end| {
+        if let End::Ran(outcome) = end {
+            outcome.plots = None;
+        }
+    });
+    let ends = ends.map_err(|e| format!("simulate a store: {e}"))?;
+    let outcome = match ends.into_iter().next() {
+        Some((_, End::Ran(outcome))) => *outcome,
+        Some((_, End::Failed(failure))) => {
+            return Err(format!("simulate a store: {}", failure.message));
+        }
+        None => return Err("simulate a store: it was stopped".into()),
+    };
     let asked = Asked {
-        overrides: Vec::new(),
-        inconclusive: Inconclusive::Tell,
         seeds_planned: 1,
-        verified: false,
+        ..Asked::default()
     };
-    Ok(merge::merge(&loaded.scenario, &asked, &outcomes, &[]))
+    Ok(merge::merge(&loaded.scenario, &asked, &[outcome], &[], &[]))
 }
 
 /// What the run measured, in the place of what was assumed.

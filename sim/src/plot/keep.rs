@@ -277,12 +277,10 @@ mod tests {
         }
         outcomes.sort_by_key(|o| o.seed);
         let asked = crate::run::merge::Asked {
-            overrides: vec![],
-            inconclusive: backroom_reports::exit::Inconclusive::Tell,
-            seeds_planned: values.len(),
-            verified: false,
+            seeds_planned: outcomes.len(),
+            ..crate::run::merge::Asked::default()
         };
-        let result = crate::run::merge::merge(&scenario, &asked, &outcomes, &[]);
+        let result = crate::run::merge::merge(&scenario, &asked, &outcomes, &[], &[]);
         all.finish(&scenario, &result)
     }
 

@@ -1,17 +1,20 @@
 //! The result of all seeds: verdicts, exit code, and nothing that differs from one run of them to the next.
 
-use backroom_reports::{Expectation, Invariant, Physics, RunResult, SeedTrace, Verdict, exit};
+use backroom_reports::{
+    Expectation, Invariant, Physics, RunResult, SeedFailure, SeedTrace, Severity, Verdict, exit,
+};
+use serde::{Deserialize, Serialize};
 
 use super::outcome::SeedOutcome;
 use crate::{
     invariant,
-    metric::judge,
+    metric::{Sample, judge},
     oracle::{judge as oracles, physics::Permitted},
     scenario::{Oracle, Scenario},
 };
 
 /// What the command line says of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Asked {
     /// `--set` values, in order.
     pub overrides: Vec<String>,
@@ -21,10 +24,14 @@ pub struct Asked {
     pub seeds_planned: usize,
     /// Whether every seed was run a second time.
     pub verified: bool,
+    /// Why not all seeds were run, if somebody decided so.
+    pub stopped: Option<String>,
+    /// Whether that was an interruption.
+    pub interrupted: bool,
 }
 
 /// A seed whose two runs differ.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// The seed.
     pub seed: u64,
@@ -32,11 +39,13 @@ pub struct Difference {
     pub hashes: (String, String),
 }
 
-/// Judges a scenario on the outcomes of its seeds, sorted by seed. `differences` is what `--verify` found.
+/// Judges a scenario on the outcomes of its seeds, sorted by seed. `failures` are seeds without one, `differences` is what
+/// `--verify` found.
 pub fn merge(
     scenario: &Scenario,
     asked: &Asked,
     outcomes: &[SeedOutcome],
+    failures: &[SeedFailure],
     differences: &[Difference],
 ) -> RunResult {
     let expectations = scenario
@@ -86,6 +95,7 @@ pub fn merge(
         overrides: asked.overrides.clone(),
         seeds: outcomes.iter().map(|o| o.seed).collect(),
         seeds_planned: asked.seeds_planned,
+        failures: failures.to_vec(),
         simulated_seconds: scenario.duration.as_secs_f64(),
         timeline: outcomes
             .first()
@@ -106,6 +116,9 @@ pub fn merge(
         exit_reason: String::new(),
     };
     result.exit_code = exit::of_run(&result, asked.inconclusive);
+    if asked.interrupted {
+        result.exit_code = exit::first([result.exit_code, exit::INTERRUPTED]);
+    }
     result.exit_reason = reason(&result);
     result
 }
@@ -130,6 +143,27 @@ fn physics(judged: &Expectation, i: usize, outcomes: &[SeedOutcome]) -> Option<P
     Some(mean.shown())
 }
 
+/// What one seed decides by itself, as an exit code: an invariant that it violates, or an expectation that has to hold in every
+/// seed. Quantiles and shares are judged on all seeds together and decide nothing here.
+pub fn decided_by(scenario: &Scenario, outcome: &SeedOutcome) -> i32 {
+    let expects = scenario.expects.iter().zip(&outcome.samples);
+    let alone =
+        expects.filter(|(_, s)| matches!(s, Sample::Number { .. } | Sample::AtLeast { .. }));
+    let expects = alone.map(|(expect, sample)| {
+        let judged = judge::judge(scenario, expect, &[(outcome.seed, sample.clone())]);
+        match (judged.verdict, judged.severity) {
+            (Verdict::Fail, Severity::Error) => exit::FAILED,
+            _ => exit::OK,
+        }
+    });
+    let invariants = invariant::judge(&[(outcome.seed, outcome.findings.clone())]);
+    let invariants = invariants.iter().map(|i| match i.verdict {
+        Verdict::Fail => exit::SUSPECT,
+        _ => exit::OK,
+    });
+    exit::first(expects.chain(invariants))
+}
+
 /// The exit code in words.
 fn reason(result: &RunResult) -> String {
     match result.exit_code {
@@ -137,6 +171,8 @@ fn reason(result: &RunResult) -> String {
         exit::FAILED => "an expectation failed",
         exit::INCONCLUSIVE => "something could not be judged",
         exit::SUSPECT => "an oracle or an invariant failed: suspect the model or our code",
+        exit::INTERRUPTED => "interrupted before all seeds were run",
+        exit::INTERNAL => "a seed did not run to its end",
         _ => "see the messages above",
     }
     .into()
@@ -145,6 +181,13 @@ fn reason(result: &RunResult) -> String {
 /// What a reader should know although no verdict says it.
 fn notes(asked: &Asked, outcomes: &[SeedOutcome], differences: &[Difference]) -> Vec<String> {
     let mut notes = Vec::new();
+    if let Some(why) = &asked.stopped {
+        let run = outcomes.len();
+        let planned = asked.seeds_planned;
+        notes.push(format!(
+            "{why}: {run} of {planned} seeds were run to their end"
+        ));
+    }
     match outcomes {
         [one] if asked.verified && differences.is_empty() => notes.push(format!(
             "trace {} in both of two processes (seed {})",

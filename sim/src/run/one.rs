@@ -74,6 +74,9 @@ pub enum RunError {
     /// The scenario asks for what this version does not have.
     #[error("{0}")]
     Unsupported(String),
+    /// What the seed did cannot be written down.
+    #[error(transparent)]
+    NotKept(#[from] super::keep::NotKept),
 }
 
 /// Runs `scenario` with `seed`. Call it on a fresh thread for every seed: hash keys of libraries advance within one.

@@ -1,85 +1,57 @@
-//! Seeds in worker processes: as many as there are jobs, each with one seed at a time.
+//! A queue of (scenario, seed) over worker processes: as many as there are jobs, each with one seed at a time.
 //!
-//! A seed gets a process of its own kind because a world must not share anything with another one: not the address space,
-//! not the hash keys of a thread, not the allocator's mood. A worker is this very program with its `worker` verb; it reads
-//! seeds from its standard input, one a line, and answers each with one line of JSON. The order in which seeds end decides
-//! nothing: results are sorted. Next: `outcome`, what a line holds; `merge`, what is made of them.
+//! Decides who runs what, when a seed has taken too long, and what becomes of a worker that ends early: the seed is told as
+//! failed, and the others go on. The order in which seeds end decides nothing: results are sorted. Knows no terminal and no
+//! signal: whoever has them asks [`Control`]. Next: `worker`, both ends of the pipe; `merge`, what is made of outcomes.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        Condvar, Mutex, MutexGuard,
+        atomic::{AtomicU8, Ordering},
     },
+    time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
+use backroom_reports::{SeedFailure, SeedFailureKind};
 
 use super::{
-    one::{self, Options},
     outcome::SeedOutcome,
+    worker::{self, Handle, Said},
 };
-use crate::{scenario::Scenario, world::det};
 
-/// What a worker process is started with.
+pub use super::worker::Job;
+
+/// One seed of one scenario.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// Index of its job.
+    pub job: usize,
+    /// The seed.
+    pub seed: u64,
+    /// Folder for what the seed leaves behind: its log, its trace. `None`: nothing is kept.
+    pub keep_in: Option<std::path::PathBuf>,
+}
+
+/// How a seed ended.
 #[derive(Clone, Debug)]
-pub struct Job {
-    /// The scenario's file.
-    pub file: PathBuf,
-    /// `--set` values, in order.
-    pub sets: Vec<String>,
-    /// How worlds are computed.
-    pub options: Options,
-    /// Whether a stray socket, thread, sleep or file aborts the worker.
-    pub strict: bool,
-}
-
-impl Job {
-    fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        command.arg("worker").arg(&self.file);
-        for set in &self.sets {
-            command.arg("--set").arg(set);
-        }
-        command.arg("--mtu").arg(self.options.mtu.to_string());
-        if self.options.hash_payloads {
-            command.arg("--hash-payloads");
-        }
-        if self.strict {
-            command.arg("--strict");
-        }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        command
-    }
-}
-
-/// One line of a worker.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Answer {
+pub enum End {
+    /// To its end.
     Ran(Box<SeedOutcome>),
-    Failed(String),
+    /// Early.
+    Failed(SeedFailure),
 }
 
-/// Why a seed has no outcome.
+/// Why there are no results at all.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
     /// A worker could not be started.
     #[error("start a worker process: {0}")]
     Start(std::io::Error),
-    /// A worker ended before it had answered; it said why on standard error.
-    #[error("the worker for seed {seed} ended early ({how}); what it said stands above")]
-    Died {
-        /// The seed.
-        seed: u64,
-        /// Exit status.
-        how: String,
-    },
-    /// The scenario cannot be run.
+    /// A scenario cannot be run.
     #[error("seed {seed}: {why}")]
-    Failed {
+    Refused {
+        /// Index of its job.
+        job: usize,
         /// The seed.
         seed: u64,
         /// Why.
@@ -87,164 +59,247 @@ pub enum PoolError {
     },
 }
 
-/// Runs `seeds` in `jobs` worker processes; `each` is told of every outcome as it arrives, and may take out of it what need not be
-/// held until the end. Gives them sorted by seed.
+/// What is running now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Index of the job.
+    pub job: usize,
+    /// The seed.
+    pub seed: u64,
+    /// For how long, wall clock.
+    pub since: Duration,
+}
+
+/// The hand on the queue: ask what is running, let it run out, or stop it.
+#[derive(Debug, Default)]
+pub struct Control {
+    state: AtomicU8,
+    slots: Mutex<Vec<Option<Slot>>>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Slot {
+    job: usize,
+    seed: u64,
+    began: std::time::Instant,
+    timeout: Option<Duration>,
+    timed_out: bool,
+    worker: Handle,
+}
+
+const RUN: u8 = 0;
+const FINISH: u8 = 1;
+const KILL: u8 = 2;
+
+impl Control {
+    /// Nothing is started any more; what runs goes on to its end.
+    pub fn finish(&self) {
+        let _ = self
+            .state
+            .compare_exchange(RUN, FINISH, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// Everything stops now; the seeds under way have no outcome.
+    pub fn interrupt(&self) {
+        self.state.store(KILL, Ordering::SeqCst);
+        let slots = self.slots();
+        slots.iter().flatten().for_each(|slot| slot.worker.kill());
+    }
+
+    /// Whether it was interrupted.
+    pub fn is_interrupted(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == KILL
+    }
+
+    /// Whether nothing is started any more.
+    pub fn is_stopping(&self) -> bool {
+        self.state.load(Ordering::SeqCst) != RUN
+    }
+
+    /// What is running now, the longest first.
+    pub fn running(&self) -> Vec<Running> {
+        let mut all: Vec<Running> = self
+            .slots()
+            .iter()
+            .flatten()
+            .map(|slot| Running {
+                job: slot.job,
+                seed: slot.seed,
+                since: slot.began.elapsed(),
+            })
+            .collect();
+        all.sort_by_key(|r| (std::cmp::Reverse(r.since), r.job, r.seed));
+        all
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Vec<Option<Slot>>> {
+        self.slots.lock().expect("no panic while it is held")
+    }
+
+    /// Kills what has run for too long, until `done` is set.
+    fn watch(&self, done: &AtomicU8) {
+        let mut slots = self.slots();
+        while done.load(Ordering::SeqCst) == RUN {
+            for slot in slots.iter_mut().flatten() {
+                if slot
+                    .timeout
+                    .is_some_and(|most| slot.began.elapsed() >= most)
+                    && !slot.timed_out
+                {
+                    slot.timed_out = true;
+                    slot.worker.kill();
+                }
+            }
+            // 50 ms: far below any useful limit, and nothing beside a seed.
+            let most = Duration::from_millis(50);
+            slots = match self.changed.wait_timeout(slots, most) {
+                Ok((slots, _)) => slots,
+                Err(_) => return,
+            };
+        }
+    }
+}
+
+/// Runs `tasks` in `parallel` worker processes; `each` is told of every end as it comes, and may take out of it what need not be
+/// held until all have ended. Gives them in the order of `tasks`; what was not run is missing.
 ///
 /// # Errors
-/// The first that happened; seeds that were not started by then are not run.
+/// The first that keeps a whole scenario from running; then what runs is stopped.
 pub fn run(
-    job: &Job,
-    seeds: &[u64],
-    jobs: usize,
-    each: impl Fn(&mut SeedOutcome) + Sync,
-) -> Result<Vec<SeedOutcome>, PoolError> {
+    jobs: &[Job],
+    tasks: &[Task],
+    parallel: usize,
+    control: &Control,
+    each: &(dyn Fn(&Task, &mut End) + Sync),
+) -> Result<Vec<(Task, End)>, PoolError> {
     let program = std::env::current_exe().map_err(PoolError::Start)?;
-    let queue = Mutex::new(seeds.iter().copied());
-    let stop = AtomicBool::new(false);
-    let worker = || {
-        let outcomes = serve(job, &program, &queue, &stop, &each);
-        if outcomes.is_err() {
-            stop.store(true, Ordering::Relaxed);
+    let parallel = parallel.clamp(1, tasks.len().max(1));
+    *control.slots() = (0..parallel).map(|_| None).collect();
+    let queue = Mutex::new(tasks.iter().enumerate());
+    let done = AtomicU8::new(RUN);
+    let serve = |number: usize| {
+        let served = Server {
+            jobs,
+            program: &program,
+            control,
+            number,
         }
-        outcomes
+        .serve(&queue, each);
+        if served.is_err() {
+            control.interrupt();
+        }
+        served
     };
+    let serve = &serve;
     let results: Vec<_> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs.clamp(1, seeds.len().max(1)))
-            .map(|_| scope.spawn(worker))
+        if jobs.iter().any(|job| job.timeout.is_some()) {
+            scope.spawn(|| control.watch(&done));
+        }
+        let workers: Vec<_> = (0..parallel)
+            .map(|number| scope.spawn(move || serve(number)))
             .collect();
-        workers
+        let results = workers
             .into_iter()
             .map(|w| w.join().expect("it hands its errors over"))
-            .collect()
+            .collect();
+        done.store(FINISH, Ordering::SeqCst);
+        control.changed.notify_all();
+        results
     });
-    let mut outcomes = Vec::with_capacity(seeds.len());
+    let mut ends = Vec::with_capacity(tasks.len());
     for result in results {
-        outcomes.extend(result?);
+        ends.extend(result?);
     }
-    outcomes.sort_by_key(|o| o.seed);
-    Ok(outcomes)
+    ends.sort_by_key(|(at, _)| *at);
+    Ok(ends
+        .into_iter()
+        .map(|(at, end)| (tasks[at].clone(), end))
+        .collect())
 }
 
-fn serve(
-    job: &Job,
-    program: &Path,
-    queue: &Mutex<impl Iterator<Item = u64>>,
-    stop: &AtomicBool,
-    each: &(impl Fn(&mut SeedOutcome) + Sync),
-) -> Result<Vec<SeedOutcome>, PoolError> {
-    let mut outcomes = Vec::new();
-    let mut child: Option<Worker> = None;
-    while !stop.load(Ordering::Relaxed) {
-        let Some(seed) = queue.lock().expect("no panic while it is held").next() else {
-            break;
-        };
-        let worker = match &mut child {
-            Some(worker) => worker,
-            None => child.insert(Worker::start(job, program)?),
-        };
-        let mut outcome = worker.run(seed)?;
-        each(&mut outcome);
-        outcomes.push(outcome);
-    }
-    Ok(outcomes)
+struct Server<'a> {
+    jobs: &'a [Job],
+    program: &'a std::path::Path,
+    control: &'a Control,
+    number: usize,
 }
 
-struct Worker {
-    child: Child,
-    answers: BufReader<std::process::ChildStdout>,
-}
-
-impl Worker {
-    fn start(job: &Job, program: &Path) -> Result<Self, PoolError> {
-        let mut child = job.command(program).spawn().map_err(PoolError::Start)?;
-        let answers = BufReader::new(child.stdout.take().expect("it was asked for"));
-        Ok(Self { child, answers })
-    }
-
-    fn run(&mut self, seed: u64) -> Result<SeedOutcome, PoolError> {
-        let mut line = String::new();
-        let asked = match &mut self.child.stdin {
-            Some(stdin) => writeln!(stdin, "{seed}").and_then(|()| stdin.flush()),
-            None => Ok(()),
-        };
-        let read = asked.and_then(|()| self.answers.read_line(&mut line));
-        match (read, serde_json::from_str(&line)) {
-            (Ok(1..), Ok(Answer::Ran(outcome))) => Ok(*outcome),
-            (Ok(1..), Ok(Answer::Failed(why))) => Err(PoolError::Failed { seed, why }),
-            (_, parsed) => {
-                drop(self.child.stdin.take());
-                let how = match (self.child.wait(), parsed) {
-                    (Ok(status), _) if !status.success() => status.to_string(),
-                    (_, Err(error)) => format!("its answer cannot be read: {error}"),
-                    (status, Ok(_)) => format!("{status:?}"),
-                };
-                Err(PoolError::Died { seed, how })
+impl Server<'_> {
+    fn serve<'t>(
+        &self,
+        queue: &Mutex<impl Iterator<Item = (usize, &'t Task)>>,
+        each: &(dyn Fn(&Task, &mut End) + Sync),
+    ) -> Result<Vec<(usize, End)>, PoolError> {
+        let mut ends = Vec::new();
+        let mut worker: Option<(usize, worker::Worker)> = None;
+        while !self.control.is_stopping() {
+            let next = queue.lock().expect("no panic while it is held").next();
+            let Some((at, task)) = next else { break };
+            let ready = match worker.take() {
+                Some((job, ready)) if job == task.job => ready,
+                _ => worker::Worker::start(&self.jobs[task.job], self.program)
+                    .map_err(PoolError::Start)?,
+            };
+            let (end, ready) = self.one(task, ready)?;
+            worker = ready.map(|ready| (task.job, ready));
+            if let Some(mut end) = end {
+                each(task, &mut end);
+                ends.push((at, end));
             }
         }
+        Ok(ends)
     }
-}
 
-impl Drop for Worker {
-    fn drop(&mut self) {
-        // Without input it ends by itself, unless it is in the middle of a seed that nobody waits for.
-        drop(self.child.stdin.take());
-        if !matches!(self.child.try_wait(), Ok(Some(_))) {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+    /// Runs one seed; gives the worker back if it lives. No end: it was interrupted.
+    fn one(
+        &self,
+        task: &Task,
+        mut worker: worker::Worker,
+    ) -> Result<(Option<End>, Option<worker::Worker>), PoolError> {
+        #[expect(clippy::disallowed_methods, reason = "a limit on wall-clock time")]
+        let began = std::time::Instant::now();
+        let timeout = self.jobs[task.job].timeout;
+        self.control.slots()[self.number] = Some(Slot {
+            job: task.job,
+            seed: task.seed,
+            began,
+            timeout,
+            timed_out: false,
+            worker: worker.handle(),
+        });
+        // Between the question whether to stop and the slot above it may have been stopped.
+        if self.control.is_interrupted() {
+            worker.handle().kill();
         }
-    }
-}
-
-/// The worker's side: answers seeds from standard input until it ends.
-///
-/// # Errors
-/// If standard output is gone.
-pub fn work(scenario: &Arc<Scenario>, options: Options, strict: bool) -> std::io::Result<()> {
-    let stdin = std::io::stdin();
-    for line in stdin.lock().lines() {
-        let line = line?;
-        let answer = match line.trim().parse() {
-            Ok(seed) => match on_a_fresh_thread(scenario, seed, options, strict) {
-                Ok(outcome) => Answer::Ran(Box::new(outcome)),
-                Err(error) => Answer::Failed(error.to_string()),
-            },
-            Err(_) => Answer::Failed(format!("`{line}` is not a seed")),
+        let said = worker.run(task.seed, task.keep_in.as_deref());
+        let slot = self.control.slots()[self.number].take();
+        let failed = |kind, message| {
+            End::Failed(SeedFailure {
+                seed: task.seed,
+                kind,
+                message,
+            })
         };
-        let mut text = serde_json::to_string(&answer)?;
-        text.push('\n');
-        let mut stdout = std::io::stdout().lock();
-        stdout.write_all(text.as_bytes())?;
-        stdout.flush()?;
+        Ok(match said {
+            Said::Ran(outcome) => (Some(End::Ran(outcome)), Some(worker)),
+            Said::Refused(why) => {
+                return Err(PoolError::Refused {
+                    job: task.job,
+                    seed: task.seed,
+                    why,
+                });
+            }
+            Said::Died(_) if self.control.is_interrupted() => (None, None),
+            Said::Died(_) if slot.is_some_and(|s| s.timed_out) => {
+                let most = timeout.unwrap_or_default().as_secs_f64();
+                let message = format!(
+                    "stopped after {} of wall-clock time (--timeout-per-seed)",
+                    backroom_reports::human::seconds(most)
+                );
+                (Some(failed(SeedFailureKind::TimedOut, message)), None)
+            }
+            Said::Died(how) => (Some(failed(SeedFailureKind::Crashed, how)), None),
+        })
     }
-    Ok(())
-}
-
-/// Runs one seed in this process.
-///
-/// # Errors
-/// As [`one::run`].
-pub fn on_a_fresh_thread(
-    scenario: &Arc<Scenario>,
-    seed: u64,
-    options: Options,
-    strict: bool,
-) -> Result<SeedOutcome, one::RunError> {
-    let run = || {
-        if strict {
-            det::strict().map_err(one::RunError::Unsupported)?;
-        }
-        let run = one::run(scenario, seed, options)?;
-        Ok(SeedOutcome::of(scenario, &run))
-    };
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .name(format!("seed {seed}"))
-            .spawn_scoped(scope, run)
-            .expect("a process may have a second thread");
-        match thread.join() {
-            Ok(outcome) => outcome,
-            // The panic has told its message; the process ends with the code of an internal error.
-            Err(_) => std::process::exit(backroom_reports::exit::INTERNAL),
-        }
-    })
 }

@@ -119,7 +119,7 @@ pub fn allowance(scenario: &Scenario) -> Option<Allowance> {
     };
     // A backup that is down itself uses up nothing.
     let mut out: Vec<(Duration, Duration)> = cuts.iter().flat_map(|fault| times(fault)).collect();
-    for (from, to) in cutting(scenario, &failover.backup).flat_map(|fault| times(fault)) {
+    for (from, to) in cutting(scenario, &failover.backup).flat_map(times) {
         out = out
             .into_iter()
             .flat_map(|(start, end)| [(start, end.min(from)), (start.max(to), end)])

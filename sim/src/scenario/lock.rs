@@ -21,6 +21,16 @@ pub(super) fn write(tree: &Table, sources: &Sources, defaults: bool) -> String {
     out
 }
 
+/// One value as TOML, at a dotted path.
+pub(super) fn value_text(path: &str, node: &Node, sources: &Sources) -> String {
+    let writer = Writer {
+        sources,
+        defaults: false,
+    };
+    let (above, name) = path.rsplit_once('.').unwrap_or(("", path));
+    writer.value(above, name, node)
+}
+
 struct Writer<'a> {
     sources: &'a Sources,
     defaults: bool,

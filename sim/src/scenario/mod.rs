@@ -21,6 +21,7 @@ mod schema;
 pub mod shapes;
 pub mod shop;
 mod shop_shapes;
+pub mod sweep;
 pub mod time;
 pub(crate) mod value;
 mod warn;
@@ -103,6 +104,11 @@ impl Loaded {
     /// Like [`Loaded::lock_toml`], without the defaults that nobody wrote.
     pub fn resolved_toml(&self) -> String {
         lock::write(&self.tree, &self.sources, false)
+    }
+
+    /// The sweep of the file; `None` if it has none.
+    pub fn sweep(&self) -> Option<sweep::Sweep> {
+        sweep::read(&self.tree, &self.sources)
     }
 
     /// Names of the `[[expect]]` entries, in file order.

@@ -125,7 +125,7 @@ pub struct MachineSpec {
 }
 
 /// What a finished world says of itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct WorldReport {
     /// Hash of the trace.
     pub trace_hash: u64,

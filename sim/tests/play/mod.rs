@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use backroom_reports::{RunResult, exit::Inconclusive};
+use backroom_reports::RunResult;
 use backroom_sim::{
     run::{
         merge::{Asked, merge},
@@ -36,10 +36,8 @@ pub(crate) fn judge(scenario: &Scenario, runs: &[SeedRun]) -> RunResult {
         .map(|run| SeedOutcome::of(scenario, run))
         .collect();
     let asked = Asked {
-        overrides: Vec::new(),
-        inconclusive: Inconclusive::Tell,
         seeds_planned: outcomes.len(),
-        verified: false,
+        ..Asked::default()
     };
-    merge(scenario, &asked, &outcomes, &[])
+    merge(scenario, &asked, &outcomes, &[], &[])
 }

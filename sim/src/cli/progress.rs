@@ -1,0 +1,168 @@
+//! How far a run is, on standard error: a bar on a terminal, a line now and then elsewhere.
+
+use std::{
+    sync::{Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+use backroom_reports::{SeedFailureKind, human};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Terminal;
+use crate::run::pool::{End, Task};
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Progress {
+    /// A bar on a terminal, a line every ten seconds elsewhere.
+    Auto,
+    /// A bar.
+    Bar,
+    /// A line for each seed.
+    Plain,
+    /// Nothing.
+    None,
+}
+
+/// 10 s: a log of an hour gets a screen of lines, not a book.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Progress of one run.
+pub(super) struct Shown {
+    how: How,
+    names: Vec<String>,
+    total: usize,
+    began: Instant,
+    so_far: Mutex<SoFar>,
+}
+
+enum How {
+    Bar(ProgressBar),
+    Lines,
+    Summary,
+    Nothing,
+}
+
+/// What has ended.
+#[derive(Clone, Copy, Debug, Default)]
+struct SoFar {
+    ended: usize,
+    simulated: f64,
+    cpu: f64,
+    told_at: Duration,
+}
+
+impl Shown {
+    /// Progress of `total` seeds of the scenarios called `names`.
+    pub(super) fn new(how: Progress, terminal: Terminal, names: &[String], total: usize) -> Self {
+        let how = match how {
+            Progress::Auto if terminal.interactive => Progress::Bar,
+            other => other,
+        };
+        #[expect(clippy::disallowed_methods, reason = "how long the run takes for real")]
+        let began = Instant::now();
+        Self {
+            how: match how {
+                Progress::Plain => How::Lines,
+                Progress::Bar => How::Bar(bar(names, total)),
+                Progress::None => How::Nothing,
+                Progress::Auto => How::Summary,
+            },
+            names: names.to_vec(),
+            total,
+            began,
+            so_far: Mutex::default(),
+        }
+    }
+
+    /// Wall-clock time since the beginning.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Processor seconds of all seeds that have ended.
+    pub(super) fn cpu_seconds(&self) -> f64 {
+        self.so_far().cpu
+    }
+
+    fn so_far(&self) -> MutexGuard<'_, SoFar> {
+        self.so_far.lock().expect("no panic while it is held")
+    }
+
+    /// A seed has ended.
+    pub(super) fn ended(&self, task: &Task, end: &End) {
+        let name = self.names.get(task.job).map_or("", String::as_str);
+        let elapsed = self.elapsed();
+        let mut so_far = self.so_far();
+        so_far.ended += 1;
+        if let End::Ran(outcome) = end {
+            so_far.simulated += outcome.cost.virtual_seconds;
+            so_far.cpu += outcome.cost.cpu_seconds;
+        }
+        let times = so_far.simulated / elapsed.as_secs_f64().max(1e-9);
+        let speed = format!("{}× real time", human::ratio(times));
+        match &self.how {
+            How::Bar(bar) => {
+                bar.set_prefix(name.to_owned());
+                bar.set_message(speed);
+                bar.inc(1);
+            }
+            How::Lines => eprintln!("{}", line(name, self.names.len(), task, end)),
+            How::Summary if elapsed >= so_far.told_at + LINE_EVERY => {
+                so_far.told_at = elapsed;
+                let left = self.total.saturating_sub(so_far.ended) as f64;
+                let left = elapsed.as_secs_f64() / so_far.ended as f64 * left;
+                eprintln!(
+                    "{name}: {} of {} seeds, {speed}, about {} left",
+                    so_far.ended,
+                    self.total,
+                    human::seconds(left)
+                );
+            }
+            How::Summary | How::Nothing => {}
+        }
+    }
+
+    /// Takes the bar off the screen.
+    pub(super) fn clear(&self) {
+        if let How::Bar(bar) = &self.how {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(names: &[String], total: usize) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template(
+        "{prefix}  {pos}/{len}  {bar:24}  {elapsed}, about {eta} left  {msg}",
+    );
+    if let Ok(style) = style {
+        bar.set_style(style.progress_chars("━╸ "));
+    }
+    bar.set_prefix(names.first().cloned().unwrap_or_default());
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn line(name: &str, names: usize, task: &Task, end: &End) -> String {
+    let whose = match names {
+        0 | 1 => String::new(),
+        _ => format!("{name} "),
+    };
+    let seed = task.seed;
+    match end {
+        End::Ran(outcome) => format!(
+            "{whose}seed {seed}: {} simulated in {}, trace {}",
+            human::span(outcome.cost.virtual_seconds),
+            human::seconds(outcome.cost.cpu_seconds),
+            outcome.trace_hash
+        ),
+        End::Failed(failure) => {
+            let what = match failure.kind {
+                SeedFailureKind::Crashed => "crashed",
+                SeedFailureKind::TimedOut => "timed out",
+            };
+            format!("{whose}seed {seed} {what}: {}", failure.message)
+        }
+    }
+}
