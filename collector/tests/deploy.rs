@@ -224,6 +224,8 @@ fn configurations_are_read() {
     let full = check("deploy/collector.toml, examples", &examples);
     assert!(full.endpoint.is_some());
     assert!(full.telemetry.metrics_interval.is_some());
+    let gateway = check("deploy/gateway.toml", &read("gateway.toml"));
+    assert_eq!(gateway.role, config::Role::Gateway);
     check(
         "deploy/docker/collector.toml",
         &read("docker/collector.toml"),
@@ -308,6 +310,21 @@ async fn the_pod_fits_its_configuration() {
 }
 
 /// The unit is one that systemd takes, and leaves the program little to break.
+/// The drop-in of a gateway changes settings that the unit has.
+#[test]
+fn the_drop_in_fits_the_unit() {
+    let unit = read("systemd/backroom-collector.service");
+    let drop_in = read("systemd/gateway.conf");
+    let settings = drop_in
+        .lines()
+        .filter(|line| line.contains('=') && !line.starts_with('#'));
+    for setting in settings {
+        let (key, _) = setting.split_once('=').unwrap();
+        let is_set = |line: &str| line.starts_with(&format!("{key}="));
+        assert!(unit.lines().any(is_set), "{key}");
+    }
+}
+
 #[test]
 fn the_unit_is_sound() {
     let unit = read("systemd/backroom-collector.service");

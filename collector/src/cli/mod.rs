@@ -4,6 +4,7 @@
 //! output, diagnostics and progress to standard error. Exit codes: [`exit`]. Colours are written always, and taken out by
 //! `anstream` where they are not wanted (no terminal, `NO_COLOR`, `--color never`).
 
+mod ask;
 mod buffer;
 mod check;
 mod doctor;
@@ -13,6 +14,7 @@ mod run;
 mod service;
 mod settings;
 mod show;
+mod stores;
 mod top;
 
 use std::{io::Write as _, net::SocketAddr};
@@ -53,6 +55,8 @@ enum Verb {
     Buffer(buffer::Args),
     /// Watch a collector, from its own metrics.
     Top(top::Args),
+    /// Show what a gateway knows of each store: when it was heard, what waits there, what is missing.
+    Stores(stores::Args),
     /// Look at clock, disk, addresses, destination and buffer, and say what is wrong and what to do.
     Doctor(doctor::Args),
 }
@@ -92,6 +96,7 @@ pub fn main() -> u8 {
         Verb::Check(args) => check::run(&args),
         Verb::Buffer(args) => buffer::run(args),
         Verb::Top(args) => top::run(&args),
+        Verb::Stores(args) => stores::run(&args),
         Verb::Doctor(args) => doctor::run(args),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fmt::Debug;
 
-use super::model::{Batch, Buffer, Compress, Config, Listen, Retry, Send, Telemetry};
+use super::model::{Batch, Buffer, Compress, Config, Gateway, Listen, Retry, Send, Telemetry};
 
 /// Keys that differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +55,14 @@ fn fixed(name: &'static str, value: &dyn Debug) -> Key {
 
 fn keys(config: &Config) -> Vec<Key> {
     let Config {
+        role,
+        gateway:
+            Gateway {
+                horizon,
+                stores_max,
+                stale_after,
+                series_max,
+            },
         listen:
             Listen {
                 http,
@@ -90,12 +98,20 @@ fn keys(config: &Config) -> Vec<Key> {
                 backfill_share,
             },
         retry: Retry { backoff, give_up },
-        telemetry: Telemetry {
-            metrics_interval,
-            resource,
-        },
+        telemetry:
+            Telemetry {
+                metrics_interval,
+                losses,
+                resource,
+            },
     } = config;
     vec![
+        // What it remembers was read, or not, at the start.
+        fixed("role", role),
+        live("gateway.horizon", horizon),
+        live("gateway.stores_max", stores_max),
+        live("gateway.stale_after", stale_after),
+        live("gateway.series_max", series_max),
         // A listener cannot move without refusing somebody, and a typing error would cut off the store.
         fixed("listen.http", http),
         fixed("listen.grpc", grpc),
@@ -126,6 +142,7 @@ fn keys(config: &Config) -> Vec<Key> {
         live("retry.backoff", backoff),
         live("retry.give_up", give_up),
         live("telemetry.metrics_interval", metrics_interval),
+        live("telemetry.losses", losses),
         live("telemetry.resource", resource),
     ]
 }

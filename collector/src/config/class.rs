@@ -14,7 +14,10 @@ use super::{
     shape::{Key, Shape, Ty},
 };
 use crate::{
-    core::class::{ClassName, NAME_BYTES_MAX},
+    core::{
+        class::{ClassName, NAME_BYTES_MAX},
+        losses,
+    },
     otlp::{Rule, Signal},
 };
 
@@ -174,6 +177,14 @@ pub(super) fn read(fields: &Fields<'_>, config: &Config) -> Vec<Class> {
                 key,
                 "not a name",
                 format!("use up to {NAME_BYTES_MAX} of a-z, 0-9, - and _"),
+            );
+        }
+        if text == losses::CLASS {
+            out_of_range(
+                format!("`{text}` is the class of what tells of losses"),
+                key,
+                "a name with a meaning",
+                String::from("give it another name; `telemetry.losses` says whether they are told"),
             );
         }
         let named = Signal::ALL.into_iter().find(|signal| signal.name() == text);

@@ -11,8 +11,8 @@ use std::{
 };
 
 use super::{
-    Backoff, Batch, Buffer, ByteSize, Codec, Compress, Config, Durability, Endpoint, Fields, Late,
-    Listen, OnFull, Order, Protocol, Retry, Send, Start,
+    Backoff, Batch, Buffer, ByteSize, Codec, Compress, Config, Durability, Endpoint, Fields,
+    Gateway, Late, Listen, OnFull, Order, Protocol, Retry, Role, Send, Start, TellLosses,
     class::{self, CLASS, ON_FULL, ORDER},
     codes,
     diagnostic::{Diagnostic, Report, Sink, Sources, Span},
@@ -37,6 +37,18 @@ use crate::{
 pub static COLLECTOR: Shape = Shape {
     doc: "The store-side OpenTelemetry collector.",
     keys: &[
+        Key::or(
+            "role",
+            Ty::Choice(&["collector", "gateway"]),
+            "\"collector\"",
+            "Where it stands: in a store, where it takes what services send; or at head office, where it takes what collectors of stores send, each item once.",
+        ),
+        Key::may(
+            "gateway",
+            Ty::Table(&GATEWAY),
+            "{ horizon = \"30d\" }",
+            "What a gateway remembers of stores. Nothing of it is used in another role.",
+        ),
         Key::may(
             "listen",
             Ty::Table(&LISTEN),
@@ -96,6 +108,36 @@ pub static COLLECTOR: Shape = Shape {
             Ty::Table(&TELEMETRY),
             "{ metrics_interval = \"60s\" }",
             "What the collector tells about itself.",
+        ),
+    ],
+};
+
+static GATEWAY: Shape = Shape {
+    doc: "What a gateway remembers of stores.",
+    keys: &[
+        Key::or(
+            "horizon",
+            Ty::Word(&DURATION),
+            "\"30d\"",
+            "A repeat is known for one so long after its items came: longer than any store is away.",
+        ),
+        Key::or(
+            "stores_max",
+            Ty::Integer(1, 1_000_000),
+            "10000",
+            "Most stores that it remembers. Beyond it the one that has been quiet for longest is forgotten, and its repeats pass.",
+        ),
+        Key::or(
+            "stale_after",
+            Ty::Word(&DURATION),
+            "\"1h\"",
+            "A store that was not heard for longer is shown as stale.",
+        ),
+        Key::or(
+            "series_max",
+            Ty::Integer(0, 10_000),
+            "200",
+            "Stores that have time series of their own on /metrics; where there are more, the page has sums only.",
         ),
     ],
 };
@@ -409,6 +451,12 @@ static TELEMETRY: Shape = Shape {
             "\"off\"",
             "How often its own metrics go into the buffer, to be sent over OTLP; at least 1s. A destination that takes no metrics would answer 404, so they are off.",
         ),
+        Key::or(
+            "losses",
+            Ty::Choice(&["auto", "on", "off"]),
+            "\"auto\"",
+            "Whether what was dropped is told as log records, before everything else; auto is once a destination has taken logs.",
+        ),
         Key::may(
             "resource",
             Ty::Map(&Ty::Text),
@@ -512,6 +560,8 @@ impl Default for Config {
     /// What an empty file says.
     fn default() -> Self {
         Self {
+            role: Role::default(),
+            gateway: Gateway::default(),
             listen: Listen::default(),
             endpoint: None,
             destinations: Vec::new(),
@@ -543,6 +593,17 @@ impl Default for Config {
                 give_up: None,
             },
             telemetry: super::Telemetry::default(),
+        }
+    }
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            horizon: Duration::from_secs(30 * 86_400),
+            stores_max: 10_000,
+            stale_after: Duration::from_secs(3600),
+            series_max: 200,
         }
     }
 }
@@ -693,6 +754,33 @@ pub fn read(node: &Node, place: &str, reader: Reader, sink: &Sink) -> Config {
     let Some(fields) = Fields::open(node, &COLLECTOR, place, sink) else {
         return config;
     };
+    let roles = [("collector", Role::Collector), ("gateway", Role::Gateway)];
+    set(&mut config.role, fields.choice("role", &roles));
+    if let Some(f) = fields.fields("gateway") {
+        let gateway = &mut config.gateway;
+        set(&mut gateway.horizon, f.text("horizon", horizon));
+        set(
+            &mut gateway.stores_max,
+            f.integer("stores_max").map(|n| n as usize),
+        );
+        set(&mut gateway.stale_after, f.text("stale_after", horizon));
+        set(
+            &mut gateway.series_max,
+            f.integer("series_max").map(|n| n as usize),
+        );
+        if config.role != Role::Gateway && config.gateway != Gateway::default() {
+            sink.push(
+                Diagnostic::error(
+                    &codes::E0702,
+                    "`gateway` says nothing to a collector of a store",
+                )
+                .at(fields.key_span("gateway"), "never used")
+                .help(String::from(
+                    "write `role = \"gateway\"` above it, or remove it",
+                )),
+            );
+        }
+    }
     if let Some(f) = fields.fields("listen") {
         set(&mut config.listen.http, f.text("http", address));
         set(&mut config.listen.grpc, f.text("grpc", address));
@@ -766,6 +854,12 @@ pub fn read(node: &Node, place: &str, reader: Reader, sink: &Sink) -> Config {
     }
     if let Some(f) = fields.fields("telemetry") {
         config.telemetry.metrics_interval = f.text("metrics_interval", report_every).flatten();
+        let losses = [
+            ("auto", TellLosses::Auto),
+            ("on", TellLosses::On),
+            ("off", TellLosses::Off),
+        ];
+        set(&mut config.telemetry.losses, f.choice("losses", &losses));
         if let Some(resource) = f.node("resource") {
             f.checked("resource", resource);
             let entries = resource
@@ -779,6 +873,16 @@ pub fn read(node: &Node, place: &str, reader: Reader, sink: &Sink) -> Config {
     }
     // Last, for what a class does not say is what the rest says.
     config.classes = class::read(&fields, &config);
+    let sorts = config.classes.iter().any(|class| !class.rules.is_empty());
+    if config.role == Role::Gateway && sorts {
+        sink.push(
+            Diagnostic::error(&codes::E0702, "a gateway does not sort items by `match`")
+                .at(fields.key_span("class"), "it keeps a request as it came")
+                .help(String::from(
+                    "remove `match`, and let the stores' collectors do it",
+                )),
+        );
+    }
     check_classes(&fields, &config);
     config
 }
@@ -1120,6 +1224,20 @@ fn live_window(text: &str) -> Result<Option<Duration>, TextError> {
         "off" => Ok(None),
         _ => quantity::duration(text).map(Some),
     }
+}
+
+/// A time that clocks in unix seconds can tell, and in which a store can come twice.
+fn horizon(text: &str) -> Result<Duration, TextError> {
+    let time = quantity::duration(text)?;
+    if (Duration::from_secs(60)..=Duration::from_secs(3650 * 86_400)).contains(&time) {
+        return Ok(time);
+    }
+    Err(TextError::new(
+        &codes::E0107,
+        Part::whole(text).range(),
+        "`{key}` is shorter than a minute, or longer than ten years",
+        "at least 1m, at most 3650d",
+    ))
 }
 
 fn yield_delay(text: &str) -> Result<Option<Duration>, TextError> {

@@ -13,6 +13,10 @@ use crate::{
 /// Everything the collector is told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// Whose requests it takes.
+    pub role: Role,
+    /// What it remembers of stores, as a gateway.
+    pub gateway: Gateway,
     /// Where it listens.
     pub listen: Listen,
     /// Where it sends to; `None` keeps everything until a destination is configured.
@@ -33,6 +37,29 @@ pub struct Config {
     pub retry: Retry,
     /// What it tells about itself.
     pub telemetry: Telemetry,
+}
+
+/// Where a collector stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// In a store: takes what its services send.
+    #[default]
+    Collector,
+    /// At head office: takes what collectors of stores send, each item once.
+    Gateway,
+}
+
+/// What a gateway remembers of stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// A repeat is known for one so long after its items came; 30 days.
+    pub horizon: Duration,
+    /// Most stores; 10,000. Beyond it the one that has been quiet for longest is forgotten.
+    pub stores_max: usize,
+    /// A store that was not heard for longer is shown as stale; an hour.
+    pub stale_after: Duration,
+    /// Stores with time series of their own; 200. Beyond it there are sums only.
+    pub series_max: usize,
 }
 
 /// Listeners.
@@ -275,13 +302,27 @@ pub enum Backoff {
     },
 }
 
-/// The collector's own metrics over OTLP.
+/// Whether rows of the loss ledger are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TellLosses {
+    /// Once a destination has taken logs: one that takes none would answer 404, which takes it down for everything.
+    #[default]
+    Auto,
+    /// Always, where there is a destination.
+    On,
+    /// Never.
+    Off,
+}
+
+/// What the collector tells of itself over OTLP.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Telemetry {
     /// How often they go into the buffer; `None` is never.
     ///
     /// Never unless told otherwise: a destination that takes no metrics answers 404, which takes it down for everything.
     pub metrics_interval: Option<Duration>,
+    /// Whether the loss ledger goes there as log records.
+    pub losses: TellLosses,
     /// Attributes of the resource beside `service.name`, `service.version` and `service.instance.id`, or in their place.
     pub resource: Vec<(String, String)>,
 }

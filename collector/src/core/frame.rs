@@ -49,6 +49,10 @@ pub enum Kind {
     Quarantined = 6,
     /// What each of several destinations has.
     Takes = 7,
+    /// A request as it was accepted, with the range that its sender gave it.
+    Relayed = 8,
+    /// What stores have delivered before.
+    Seen = 9,
 }
 
 impl Kind {
@@ -61,6 +65,8 @@ impl Kind {
             5 => Self::Index,
             6 => Self::Quarantined,
             7 => Self::Takes,
+            8 => Self::Relayed,
+            9 => Self::Seen,
             _ => return None,
         })
     }
@@ -112,6 +118,13 @@ impl Place {
 /// Bytes that a frame takes on disk.
 pub fn frame_bytes(payload_bytes: usize) -> u64 {
     (HEADER_BYTES + payload_bytes).next_multiple_of(ALIGN) as u64
+}
+
+impl Kind {
+    /// Whether it holds a request as it was accepted.
+    pub fn is_request(self) -> bool {
+        matches!(self, Self::Request | Self::Relayed)
+    }
 }
 
 impl Header {

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     accounting::{DropReason, Items},
     class::{ClassName, NAME_BYTES_MAX},
+    losses::{self, Untold},
     notes::{put, take, take_u32},
 };
 use crate::otlp::Signal;
@@ -137,6 +138,9 @@ pub struct Ledger {
     rows: BTreeMap<LossKey, Loss>,
     /// Rows that changed since they were written.
     dirty: BTreeSet<LossKey>,
+    /// Items of each row that were told to the back end, where there are any.
+    told: BTreeMap<LossKey, u64>,
+    dirty_told: BTreeSet<LossKey>,
     /// Sums of earlier starts, by signal; `stored` and `recovered` are 0.
     before: [Items; 3],
     /// Whose items each batch segment holds or held.
@@ -172,9 +176,33 @@ impl Ledger {
         count
     }
 
-    /// Whether a loss is not written yet.
+    /// Rows of which something was not told yet, the oldest first, and so many at most.
+    pub fn untold(&self, rows_max: usize) -> Vec<Untold> {
+        let rows = self.rows.iter().filter(|(key, _)| losses::is_told_of(key));
+        let rows = rows.map(|(key, loss)| Untold {
+            key: key.clone(),
+            loss: *loss,
+            told: self.told.get(key).copied().unwrap_or(0),
+        });
+        rows.filter(|row| row.told < row.loss.items)
+            .take(rows_max)
+            .collect()
+    }
+
+    /// These rows were told as they stand here.
+    pub(in crate::core) fn tell(&mut self, rows: &[Untold]) {
+        for Untold { key, loss, .. } in rows {
+            // It may have been added to those of older days meanwhile: then its part is told again.
+            if self.rows.contains_key(key) {
+                self.told.insert(key.clone(), loss.items);
+                self.dirty_told.insert(key.clone());
+            }
+        }
+    }
+
+    /// Whether a loss, or what was told of one, is not written yet.
     pub(in crate::core) fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.dirty.is_empty() || !self.dirty_told.is_empty()
     }
 
     /// Whether anything is not written yet; what segments hold can wait for another reason to write.
@@ -214,10 +242,17 @@ impl Ledger {
             self.dirty.insert(key.clone());
             let rest = LossKey {
                 day: 0,
-                class: key.signal.into(),
+                class: match losses::is_told_of(&key) {
+                    true => key.signal.into(),
+                    false => key.class,
+                },
                 service: OTHER.to_owned(),
-                ..key
+                ..key.clone()
             };
+            if let Some(told) = self.told.remove(&key) {
+                self.dirty_told.extend([key.clone(), rest.clone()]);
+                *self.told.entry(rest.clone()).or_default() += told;
+            }
             self.enter(rest, loss);
         }
     }
@@ -261,6 +296,7 @@ impl Ledger {
     pub(in crate::core) fn encode(&mut self, sums: [Items; 3]) -> Vec<u8> {
         self.dirty = self.rows.keys().cloned().collect();
         self.dirty_segments = self.segments.keys().copied().collect();
+        self.dirty_told = self.told.keys().cloned().collect();
         self.encode_changes(sums)
     }
 
@@ -283,10 +319,7 @@ impl Ledger {
                 last_at: 0,
             };
             let loss = self.rows.get(&key).unwrap_or(&gone);
-            out.extend([key.signal.index() as u8, key.reason as u8]);
-            out.extend(key.day.to_le_bytes());
-            out.extend(key.class.to_bytes());
-            put_text(&mut out, &key.service);
+            put_key(&mut out, &key);
             let Loss {
                 items,
                 born_min,
@@ -305,6 +338,15 @@ impl Ledger {
             for (service, items) in services.0 {
                 put_text(&mut out, &service);
                 put(&mut out, &[items]);
+            }
+        }
+        // Left out where there is none, as before there was such a list.
+        let dirty = std::mem::take(&mut self.dirty_told);
+        if !dirty.is_empty() {
+            out.extend((dirty.len() as u32).to_le_bytes());
+            for key in dirty {
+                put_key(&mut out, &key);
+                put(&mut out, &[self.told.get(&key).copied().unwrap_or(0)]);
             }
         }
         out
@@ -335,19 +377,7 @@ impl Ledger {
         }
         let mut rows = Vec::new();
         for _ in 0..take_u32(&mut at)? {
-            let ([signal, reason], rest) = at.split_first_chunk()?;
-            at = rest;
-            let (signal, reason) = (usize::from(*signal), usize::from(*reason));
-            let day = take_u32(&mut at)?;
-            let (class, rest) = at.split_first_chunk::<NAME_BYTES_MAX>()?;
-            at = rest;
-            let key = LossKey {
-                day,
-                signal: Signal::from_index(signal)?,
-                class: ClassName::from_bytes(*class)?,
-                service: take_text(&mut at)?,
-                reason: *DropReason::ALL.get(reason)?,
-            };
+            let key = take_key(&mut at)?;
             let [items, born_min, born_max, first_at, last_at] = take(&mut at)?;
             let loss = Loss {
                 items,
@@ -369,8 +399,22 @@ impl Ledger {
             }
             segments.push((segment, services));
         }
+        let mut told = Vec::new();
+        if !at.is_empty() {
+            for _ in 0..take_u32(&mut at)? {
+                let key = take_key(&mut at)?;
+                let [items] = take(&mut at)?;
+                told.push((key, items));
+            }
+        }
         if !at.is_empty() {
             return None;
+        }
+        for (key, items) in told {
+            match items {
+                0 => self.told.remove(&key),
+                items => self.told.insert(key, items),
+            };
         }
         self.before = before;
         for (key, loss) in rows {
@@ -383,6 +427,29 @@ impl Ledger {
         self.segments.extend(segments);
         Some(())
     }
+}
+
+fn put_key(out: &mut Vec<u8>, key: &LossKey) {
+    out.extend([key.signal.index() as u8, key.reason as u8]);
+    out.extend(key.day.to_le_bytes());
+    out.extend(key.class.to_bytes());
+    put_text(out, &key.service);
+}
+
+fn take_key(at: &mut &[u8]) -> Option<LossKey> {
+    let ([signal, reason], rest) = at.split_first_chunk()?;
+    *at = rest;
+    let (signal, reason) = (usize::from(*signal), usize::from(*reason));
+    let day = take_u32(at)?;
+    let (class, rest) = at.split_first_chunk::<NAME_BYTES_MAX>()?;
+    *at = rest;
+    Some(LossKey {
+        day,
+        signal: Signal::from_index(signal)?,
+        class: ClassName::from_bytes(*class)?,
+        service: take_text(at)?,
+        reason: *DropReason::ALL.get(reason)?,
+    })
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {
@@ -481,6 +548,52 @@ mod tests {
         copy.read_all(&all).expect("it is one");
         assert_eq!(copy.rows, ledger.rows);
         assert_eq!(copy.losses().map(|(_, loss)| loss.items).sum::<u64>(), 12);
+    }
+
+    #[test]
+    fn what_was_told_is_known_by_the_next_start() {
+        let mut ledger = Ledger::new(10);
+        let mut copy = Ledger::new(10);
+        lose(&mut ledger, "pos", 20_000, 4);
+        let rows = ledger.untold(10);
+        assert_eq!((rows.len(), rows[0].loss.items, rows[0].told), (1, 4, 0));
+        ledger.encode_changes([Items::default(); 3]);
+        ledger.tell(&rows);
+        assert!(ledger.is_dirty() && ledger.untold(10).is_empty());
+        lose(&mut ledger, "pos", 20_000, 3);
+        let payload = ledger.encode([Items::default(); 3]);
+        for end in 0..payload.len() {
+            // Shorter by exactly the list, it is one of before there was such a list.
+            let whole = Ledger::new(10).read_all(&payload[..end]);
+            assert!(whole.is_none() || end < payload.len() - 32, "{end}");
+        }
+        copy.read_all(&payload).expect("it is one");
+        let rows = copy.untold(10);
+        assert_eq!((rows.len(), rows[0].loss.items, rows[0].told), (1, 7, 4));
+        assert_eq!(copy, ledger);
+        // Rows of older days keep what was told of them.
+        for day in 0..40 {
+            lose(&mut copy, &format!("service-{day}"), 20_001 + day, 1);
+        }
+        let untold: u64 = copy
+            .untold(100)
+            .iter()
+            .map(|row| row.loss.items - row.told)
+            .sum();
+        assert_eq!(untold, 43);
+        assert_eq!(copy.untold(2).len(), 2);
+        let mut own = Ledger::new(10);
+        let services = Services::default();
+        own.record(&Drop {
+            signal: Signal::Logs,
+            class: losses::class(),
+            reason: DropReason::Refused,
+            items: 1,
+            services: &services,
+            born: (1, 1),
+            at: 1,
+        });
+        assert_eq!(own.untold(10), [], "of its own records nothing is told");
     }
 
     #[test]

@@ -7,8 +7,10 @@
 //! - [`spool`]: journal, open batches, sealed batches, quota, and which batch goes next.
 //! - [`lane`]: what is fresh, what is backlog.
 //! - [`takes`]: which of several destinations has which batch.
+//! - [`seen`]: what stores have delivered to a gateway, so that it takes each item once.
 //! - [`accounting`]: accepted = delivered + stored + quarantined + dropped with a reason, per signal, at every instant.
 //! - [`ledger`]: what was lost, by service and day; durable, with the account over all starts.
+//! - [`losses`]: its rows as log records.
 //! - [`verdict`]: what an answer means; [`destination`], [`backoff`]: when to try again.
 //! - [`pacing`], [`yielding`]: the share of the line; [`fit`]: how much goes into one request.
 //! - [`metrics`]: what is counted, and how that is written for Prometheus and as OTLP.
@@ -25,6 +27,7 @@ pub mod fit;
 pub mod frame;
 pub mod lane;
 pub mod ledger;
+pub mod losses;
 pub mod metrics;
 pub mod notes;
 pub mod pacing;
@@ -32,6 +35,7 @@ pub mod pressure;
 pub mod range;
 pub mod ranges;
 pub mod recovery;
+pub mod seen;
 pub mod selection;
 pub mod spool;
 pub mod takes;

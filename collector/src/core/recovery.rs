@@ -35,6 +35,8 @@ use super::{
     ledger::Ledger,
     notes::{Checkpoint, Note, Numbering, decode_notes, unsealed, whole},
     range::ItemRange,
+    ranges::Ranges,
+    seen::{Bounds, Seen, wire},
     spool::{FileId, FileKind, Journal, Limits, Lost, Segment, Spool},
     takes::{self, Take},
     twins::Twins,
@@ -82,6 +84,8 @@ struct Request {
     header: Header,
     /// `None` if it is damaged.
     body: Option<Bytes>,
+    /// The range that its sender gave it.
+    origin: Option<ItemRange>,
 }
 
 #[derive(Debug)]
@@ -129,6 +133,12 @@ pub struct Recovery {
     last_commit: BTreeMap<u64, u64>,
     /// What destinations have, by segment.
     takes: BTreeMap<u64, Vec<Take>>,
+    /// What stores have delivered to a gateway, as checkpoints say.
+    seen: Seen,
+    /// The last commit of each journal: of those before it is known that they are synced.
+    last_commit_of: BTreeMap<u64, u64>,
+    /// Requests that may not be on the platter, and could not be written again.
+    unsure: BTreeSet<Place>,
     file: u64,
     other_bytes: u64,
     quarantines: BTreeMap<u64, u64>,
@@ -167,12 +177,21 @@ impl Recovery {
             self.meet(&header, true);
             let last = self.last_commit.entry(header.range.boot).or_default();
             *last = header.commit.max(*last);
+            let last = self.last_commit_of.entry(number).or_default();
+            *last = header.commit.max(*last);
             let payload = frame::payload(data, offset, &header);
             let is_intact = is_whole && header.is_intact(payload);
             match header.kind {
-                Kind::Request if header.range.count > 0 => {
-                    let start = payload.as_ptr() as usize - data.as_ptr() as usize;
-                    let body = is_intact.then(|| data.slice(start..start + payload.len()));
+                Kind::Request | Kind::Relayed if header.range.count > 0 => {
+                    let (origin, body) = match header.kind {
+                        _ if !is_intact => (None, None),
+                        Kind::Relayed => wire::split_origin(&header.range, payload).unzip(),
+                        _ => (None, Some(payload)),
+                    };
+                    let slice = |body: &[u8]| {
+                        let start = body.as_ptr() as usize - data.as_ptr() as usize;
+                        data.slice(start..start + body.len())
+                    };
                     let place = Place {
                         file: number,
                         offset,
@@ -180,7 +199,8 @@ impl Recovery {
                     let request = Request {
                         place,
                         header,
-                        body,
+                        body: body.map(slice),
+                        origin,
                     };
                     let (numbering, range) = (header.numbering(), header.range);
                     let span = self.spans.entry(numbering);
@@ -194,6 +214,9 @@ impl Recovery {
                         notes.iter().for_each(|note| self.checkpoint.add(note));
                         self.ledger.read_changes(rest);
                     }
+                }
+                Kind::Seen if is_intact => {
+                    self.seen.read(payload);
                 }
                 Kind::Takes if is_intact => {
                     for take in takes::decode(payload).into_iter().flatten() {
@@ -209,6 +232,30 @@ impl Recovery {
                 _ => {}
             }
         }
+    }
+
+    /// Requests of a gateway that were read and may never have been synced, once all journals were read: a repeat of one would be
+    /// acknowledged on the strength of it, so it is written over itself first, and its journal synced.
+    ///
+    /// A journal is not written to after a sync that failed, so only its last commit is in doubt.
+    pub fn relayed_in_doubt(&self) -> Vec<Suspect> {
+        let all = self.requests.values().flatten();
+        let in_doubt = all.filter(|request| {
+            let (place, commit) = (request.place, request.header.commit);
+            request.origin.is_some()
+                && self.last_commit_of.get(&place.file) == Some(&commit)
+                && !self.checkpoint.failed.contains(&(place.file, commit))
+        });
+        let suspect = |request: &Request| Suspect {
+            place: request.place,
+            header: request.header,
+        };
+        in_doubt.map(suspect).collect()
+    }
+
+    /// One of [`Recovery::relayed_in_doubt`] could not be made durable: it counts, and a repeat of it is taken again.
+    pub fn stays_in_doubt(&mut self, suspect: &Suspect) {
+        self.unsure.insert(suspect.place);
     }
 
     /// A file that could not be read, or should not be: it stays and takes its space.
@@ -491,6 +538,7 @@ impl Recovery {
             self.report.batches += segment.batches;
             spool.add_segment(number, segment);
         }
+        self.restore_seen(&mut spool);
         self.count_unrescued(&mut spool);
         spool.restore_takes(std::mem::take(&mut self.takes).into_values().flatten());
         self.add_requests(&mut spool, now);
@@ -523,6 +571,44 @@ impl Recovery {
         spool.set_routes(&limits);
         spool.retire_found();
         (spool, self.report)
+    }
+
+    /// Takes over what stores have delivered, and leaves out requests that were never acknowledged and came again.
+    fn restore_seen(&mut self, spool: &mut Spool) {
+        let mut seen = std::mem::replace(&mut self.seen, Seen::new(Bounds::NONE));
+        let all = self.requests.values().flatten();
+        let relayed = all.filter_map(|request| Some((request.place, request.origin?, request)));
+        let mut relayed: Vec<_> = relayed
+            .map(|(place, origin, request)| {
+                let Header {
+                    commit, born_min, ..
+                } = request.header;
+                (place, origin, commit, born_min)
+            })
+            .collect();
+        relayed.sort_unstable_by_key(|(place, ..)| std::cmp::Reverse(*place));
+        // What came again after a commit that failed stands there twice: the last one was acknowledged, if any.
+        let (mut later, mut superseded) = (Ranges::default(), BTreeSet::new());
+        for (place, origin, commit, born) in relayed {
+            let has_failed = spool.failed_writes.contains(&(place.file, commit));
+            if has_failed || later.missing(&origin).is_empty() {
+                superseded.insert(place);
+                continue;
+            }
+            later.insert(&origin);
+            if !self.unsure.contains(&place) {
+                seen.insert(&origin, born);
+            }
+        }
+        if !superseded.is_empty() {
+            for list in self.requests.values_mut() {
+                list.retain(|request| !superseded.contains(&request.place));
+            }
+        }
+        if let Some(bounds) = spool.limits.gateway {
+            seen.set_bounds(bounds);
+            spool.seen = seen;
+        }
     }
 
     /// Counts what a damaged batch had and no journal has: those of its requests whose journal was released.

@@ -1,9 +1,10 @@
-//! `/healthz`, `/readyz` and `/metrics`: what operators and their tools ask.
+//! `/healthz`, `/readyz`, `/metrics` and `/stores`: what operators and their tools ask.
 //!
 //! - `/healthz`: 200 unless the disk failed last, or has not answered for ten seconds.
 //! - `/readyz`: 200 while requests would be taken; 503 with the reason in words otherwise. A destination that is down does
 //!   not make it unready: buffering is what it is for.
 //! - `/metrics`: Prometheus text or OpenMetrics, as the scraper asks.
+//! - `/stores`: at a gateway what is known of each store, as JSON.
 //!
 //! What health is stands in `health`, and which metrics there are in `metrics`.
 
@@ -14,7 +15,7 @@ use hyper::{
     header::{self, HeaderValue},
 };
 
-use super::{health, metrics, shared::Shared};
+use super::{health, metrics, shared::Shared, stores};
 use crate::{
     core::metrics::text::{self, Format},
     env::Env,
@@ -53,6 +54,13 @@ pub(super) async fn answer<E: Env, B>(
             let page = text::page(&metrics::collect(shared).await, format);
             (StatusCode::OK, format.content_type(), page)
         }
+        stores::PATH => match stores::page(shared) {
+            Some(page) => (StatusCode::OK, "application/json", page),
+            None => {
+                let text = "this collector is no gateway (role)\n".to_owned();
+                (StatusCode::NOT_FOUND, plain, text)
+            }
+        },
         _ => return None,
     };
     let mut answer = Response::new(Full::new(text.into()));

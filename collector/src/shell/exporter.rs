@@ -414,6 +414,7 @@ impl<E: Env> Worker<E> {
         };
         let body_bytes = body.len() as u64;
         let destination = self.destination.clone();
+        self.report_to(&destination, &part.range);
         let wire = destination.wire_bytes(&part.range, part.codec, body_bytes);
         let pace = Pace {
             line: self.shared.clone(),
@@ -468,6 +469,7 @@ impl<E: Env> Worker<E> {
                 }
             }
             Sent::Answer(answer) => {
+                destination.answered(answer.is_gateway());
                 let now = self.shared.now();
                 let took = now.since(began);
                 let seen = Seen {
@@ -550,6 +552,20 @@ impl<E: Env> Worker<E> {
                 self.refused(part, &message, tally).await
             }
         }
+    }
+
+    /// Says with the next request how this store is, where a gateway wants to know; not with items of another one, which were
+    /// imported: they would be its report.
+    fn report_to(&self, destination: &Destination, range: &ItemRange) {
+        if !destination.is_gateway() {
+            return destination.report(None);
+        }
+        let config = self.shared.config();
+        let state = self.shared.lock();
+        let is_own = range.store == state.spool.identity().0;
+        let report = is_own.then(|| state.report(&config, self.shared.now()));
+        drop(state);
+        destination.report(report.as_ref());
     }
 
     /// After a failure of the path: a whole batch is picked again, a part is kept.

@@ -13,6 +13,12 @@ use crate::{
     env::{Env, OsEnv},
 };
 
+/// What a tool asks for is read to this size: a page of metrics takes some tens of KiB.
+const BYTES_MAX: usize = 1 << 20;
+
+/// A line of the list of stores takes half a KiB, and there may be 100,000 of them.
+const LONG_BYTES_MAX: usize = 64 << 20;
+
 /// Asks for a path below the URL of an endpoint; `timeout` for all of it.
 ///
 /// # Errors
@@ -23,7 +29,20 @@ pub async fn get<E: Env>(
     path: &str,
     timeout: Duration,
 ) -> Result<Response<Bytes>, String> {
-    ask(env, endpoint, Method::GET, path, timeout).await
+    ask(env, endpoint, Method::GET, path, timeout, BYTES_MAX).await
+}
+
+/// The same for an answer that may be long: a list of many stores.
+///
+/// # Errors
+/// Why there is no answer, in words.
+pub async fn get_long<E: Env>(
+    env: &E,
+    endpoint: &Endpoint,
+    path: &str,
+    timeout: Duration,
+) -> Result<Response<Bytes>, String> {
+    ask(env, endpoint, Method::GET, path, timeout, LONG_BYTES_MAX).await
 }
 
 /// Host and port of a URL; `None` if it cannot be used.
@@ -56,7 +75,15 @@ pub async fn probe<E: Env>(
     endpoint: &Endpoint,
     timeout: Duration,
 ) -> Result<Response<Bytes>, String> {
-    ask(env, endpoint, Method::POST, "/v1/traces", timeout).await
+    ask(
+        env,
+        endpoint,
+        Method::POST,
+        "/v1/traces",
+        timeout,
+        BYTES_MAX,
+    )
+    .await
 }
 
 /// What the answer to a probe means.
@@ -77,10 +104,12 @@ async fn ask<E: Env>(
     method: Method,
     path: &str,
     timeout: Duration,
+    bytes_max: usize,
 ) -> Result<Response<Bytes>, String> {
     let destination = Destination::new(endpoint).map_err(|error| error.to_string())?;
     // A portal's page says what it is by its head; half a page of metrics says something wrong.
     let must_be_whole = method == Method::GET;
     let mut client = Client::new(env.clone(), Arc::new(destination));
-    client.fetch(method, path, timeout, must_be_whole).await
+    let limit = (bytes_max, must_be_whole);
+    client.fetch(method, path, timeout, limit).await
 }

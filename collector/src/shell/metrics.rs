@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use super::shared::{Shared, State};
+use super::{
+    shared::{Shared, State},
+    stores,
+};
 use crate::{
     config::Config,
     core::{
@@ -50,6 +53,8 @@ pub(super) async fn collect<E: Env>(shared: &Shared<E>) -> Vec<Family> {
     out.extend(sending(&state));
     out.extend(destinations(&state, surroundings.unix_nanos));
     out.extend(itself(&state, &surroundings));
+    let unix_seconds = surroundings.unix_nanos / 1_000_000_000;
+    out.extend(stores::families(&state, &config, unix_seconds));
     // By destination, where there is none.
     out.retain(|family| !family.points.is_empty());
     out

@@ -2,6 +2,7 @@
 //!
 //! [`run`] is the one entry, for the binary and for a simulated machine alike. Every task is spawned in the machine's
 //! scope. The parts: `receiver` (OTLP in), `store` (commits and seals), `exporter` with `outlet` and `client` (batches out),
+//! `relay` with `stores` (what a gateway does besides), `losses` (the loss ledger over OTLP),
 //! `reserve` (room for notes on a full disk), `admin` with `health` and `metrics`, `telemetry` (the same metrics over OTLP), `supervision` with `reload`, `recover` (from
 //! disk at the start). They meet in `shared`. [`inspect`] and [`verify`] look at a buffer from outside; `handling` changes one,
 //! for [`keeper`] and, in a collector that runs, for [`control`].
@@ -15,17 +16,20 @@ pub mod handling;
 mod health;
 pub mod inspect;
 pub mod keeper;
+mod losses;
 mod metrics;
 mod observer;
 mod outlet;
 mod pace;
 mod receiver;
 mod recover;
+mod relay;
 pub mod release;
 mod reload;
 mod reserve;
 mod shared;
 mod store;
+pub mod stores;
 mod supervision;
 mod telemetry;
 pub mod verify;
@@ -180,6 +184,7 @@ pub async fn run_with<E: Env>(
     let mut tasks = vec![
         env.spawn(store::seal(shared.clone())),
         env.spawn(telemetry::report(shared.clone())),
+        env.spawn(losses::tell(shared.clone())),
     ];
     shared.staff();
     let obey = env.spawn(supervision::obey(shared.clone(), control));

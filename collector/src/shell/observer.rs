@@ -32,6 +32,9 @@ pub trait Observer: Send + Sync + 'static {
     /// Items were dropped.
     fn dropped(&self, signal: Signal, items: u64, reason: DropReason) {}
 
+    /// Items came to a gateway that has them, and were dropped.
+    fn repeated(&self, signal: Signal, items: u64) {}
+
     /// A batch was sealed and synced.
     fn sealed(&self, batch: &BatchInfo) {}
 

@@ -8,7 +8,7 @@ use crate::{
     core::{
         Mono,
         frame::{self, Found, HEADER_BYTES, Header, Kind, Place, TRAILER_BYTES, Walk},
-        recovery::{JOURNAL_BYTES_MAX, Recovery, Report},
+        recovery::{JOURNAL_BYTES_MAX, Recovery, Report, Suspect},
         spool::{FileId, FileKind, Limits, Spool},
     },
     env::{Disk, Env, File, Open},
@@ -56,6 +56,9 @@ pub(super) async fn recover<E: Env>(
             // Somebody's file may have holes, or more blocks than bytes.
             _ => recovery.other(id, entry.bytes.max(entry.disk_bytes)),
         }
+    }
+    if access == Access::Own {
+        make_sure(disk, dir, &mut recovery).await;
     }
     let segment_bytes: BTreeMap<FileId, u64> = segments.into_iter().collect();
     for (&id, &bytes) in &segment_bytes {
@@ -107,6 +110,30 @@ pub(super) async fn recover<E: Env>(
     let clock = env.unix_time().as_nanos() as u64;
     let store = random ^ clock.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     Ok(recovery.finish(Limits::new(config), store, Mono::default()))
+}
+
+/// Makes requests durable that a gateway would acknowledge a repeat of, and that may never have been synced.
+async fn make_sure<D: Disk>(disk: &D, dir: &Path, recovery: &mut Recovery) {
+    let mut by_file: BTreeMap<u64, Vec<Suspect>> = BTreeMap::new();
+    for suspect in recovery.relayed_in_doubt() {
+        by_file.entry(suspect.place.file).or_default().push(suspect);
+    }
+    for (number, suspects) in by_file {
+        let kind = FileKind::Journal;
+        let path = dir.join(FileId { kind, number }.name());
+        let again = async {
+            for suspect in &suspects {
+                let frame = read_frame(disk, &path, suspect.place, &suspect.header).await?;
+                write_again(disk, &path, suspect.place.offset, frame).await?;
+            }
+            sync(disk, &path, dir).await
+        };
+        if again.await.is_err() {
+            for suspect in &suspects {
+                recovery.stays_in_doubt(suspect);
+            }
+        }
+    }
 }
 
 /// Writes a frame's own bytes over it.

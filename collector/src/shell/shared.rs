@@ -19,6 +19,7 @@ use crate::{
         metrics::{Counters, Trend},
         pacing::Pacer,
         pressure::Pressure,
+        seen::stores::Stores,
         spool::{Backlog, Event, FileId, Spool},
     },
     env::{Env, Task},
@@ -42,6 +43,8 @@ pub(super) struct Shared<E> {
     pub(super) quarantine: tokio::sync::Mutex<()>,
     /// Rung when the reports of the collector's own metrics change, or end.
     pub(super) telemetry: Notify,
+    /// Rung when something was lost, or at the end.
+    pub(super) losses: Notify,
     /// The tasks that send.
     crew: Mutex<Vec<Task<()>>>,
     /// Held while the file system is asked for its free space.
@@ -79,6 +82,8 @@ pub(super) struct State {
     pub(super) is_ending: bool,
     /// When the commit that is under way began; `None` while there is none.
     pub(super) busy_since: Option<Mono>,
+    /// What stores say of themselves, at a gateway.
+    pub(super) stores: Stores,
     pub(super) reloads: super::reload::Reloads,
     pub(super) counters: Counters,
     /// How the buffer's files grow.
@@ -132,6 +137,7 @@ impl<E: Env> Shared<E> {
             is_stopping: false,
             is_ending: false,
             busy_since: None,
+            stores: Stores::default(),
             reloads: Default::default(),
             counters: Counters::default(),
             trend: Trend::default(),
@@ -147,6 +153,7 @@ impl<E: Env> Shared<E> {
             committed: Notify::new(),
             quarantine: tokio::sync::Mutex::new(()),
             telemetry: Notify::new(),
+            losses: Notify::new(),
             crew: Mutex::default(),
             free_bytes: Arc::default(),
             reserve: tokio::sync::Mutex::new(None),
@@ -235,7 +242,10 @@ impl<E: Env> Shared<E> {
                     signal,
                     items,
                     reason,
-                } => self.observer.dropped(signal, items, reason),
+                } => {
+                    self.losses.notify_one();
+                    self.observer.dropped(signal, items, reason);
+                }
                 Event::Sealed(batch) => self.observer.sealed(&batch),
                 Event::Delivered(batch) => self.observer.delivered(&batch),
             }
@@ -274,6 +284,7 @@ impl<E: Env> Shared<E> {
         self.seal.notify_one();
         self.send.notify_waiters();
         self.telemetry.notify_one();
+        self.losses.notify_one();
     }
 
     /// Tells the task that commits to end.

@@ -79,6 +79,8 @@ pub(super) enum Stored {
     Busy,
     /// The disk failed.
     DiskFailed,
+    /// Not all of its range is new to this gateway, or that is not known yet.
+    Known,
 }
 
 /// What a write has found that found no space.
@@ -99,11 +101,16 @@ impl<E: Env> Shared<E> {
     /// several causes of the receiver.
     pub(super) async fn store(&self, signal: Signal, parts: &[Part]) -> Stored {
         let stored = self.keep(signal, parts).await;
+        self.count_stored(stored)
+    }
+
+    /// Counts what became of a sender's request.
+    pub(super) fn count_stored(&self, stored: Stored) -> Stored {
         let outcome = match stored {
             Stored::Yes => Outcome::Accepted,
             Stored::Discarded => Outcome::Discarded,
             Stored::DiskFailed => Outcome::Disk,
-            Stored::Full | Stored::Busy => return stored,
+            Stored::Full | Stored::Busy | Stored::Known => return stored,
         };
         self.lock().counters.request(outcome, 1);
         stored
@@ -111,6 +118,16 @@ impl<E: Env> Shared<E> {
 
     /// Stores a request, sorted by classes, and returns when all of it is durable.
     pub(super) async fn keep(&self, signal: Signal, parts: &[Part]) -> Stored {
+        self.keep_from(None, signal, parts).await
+    }
+
+    /// The same for a request of one part with a range of its sender, at a gateway: it is stored if all of the range is new.
+    pub(super) async fn keep_from(
+        &self,
+        origin: Option<ItemRange>,
+        signal: Signal,
+        parts: &[Part],
+    ) -> Stored {
         let unsealed_max = UNSEALED_BATCHES * self.config().batch.bytes.0;
         if !self.has_room_to_seal(unsealed_max).await {
             for part in parts {
@@ -128,7 +145,7 @@ impl<E: Env> Shared<E> {
             self.look_at_disk().await;
         }
         for _ in 0..COMMITS_MAX {
-            match self.try_keep(signal, parts).await {
+            match self.try_keep(origin, signal, parts).await {
                 // The spool knows by now; its policy says what becomes of the request.
                 Err(Committed::DiskFull) => {}
                 Err(_) => return Stored::DiskFailed,
@@ -139,14 +156,25 @@ impl<E: Env> Shared<E> {
     }
 
     /// Puts a request into one commit; an error if that fails.
-    async fn try_keep(&self, signal: Signal, parts: &[Part]) -> Result<Stored, Committed> {
+    async fn try_keep(
+        &self,
+        origin: Option<ItemRange>,
+        signal: Signal,
+        parts: &[Part],
+    ) -> Result<Stored, Committed> {
         let born = self.unix_nanos();
         let admission = {
             let mut state = self.lock();
             if state.is_stopping {
                 return Ok(Stored::Busy);
             }
-            let admission = state.spool.append_parts(signal, parts, born);
+            let admission = match origin {
+                None => state.spool.append_parts(signal, parts, born),
+                Some(origin) => state.spool.append_from(origin, &parts[0], born),
+            };
+            if admission == Admission::Known {
+                return Ok(Stored::Known);
+            }
             let mut sizes = parts.iter().map(|p| (p.class, p.body.len() as u64));
             let lacking = sizes.find(|(class, bytes)| !state.spool.fits(*class, *bytes));
             state.lacking = lacking.filter(|_| admission != Admission::Queued);
@@ -158,6 +186,7 @@ impl<E: Env> Shared<E> {
                 }
                 Admission::Discarded => Err(Stored::Discarded),
                 Admission::Refused => Err(Stored::Full),
+                Admission::Known => unreachable!("returned above"),
             }
         };
         self.commit.notify_one();

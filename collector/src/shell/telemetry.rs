@@ -14,6 +14,7 @@ use super::{
     store::{Stored, sleep_until},
 };
 use crate::{
+    config::Config,
     core::metrics::{
         Reported,
         otlp::{self, Origin},
@@ -45,9 +46,11 @@ pub(super) async fn report<E: Env>(shared: Arc<Shared<E>>) {
         let stored = store(&shared, start_unix_nano, unix_nano).await;
         let reported = match stored {
             Stored::Yes => Reported::Stored,
-            Stored::Discarded | Stored::Full | Stored::Busy | Stored::DiskFailed => {
-                Reported::Skipped
-            }
+            Stored::Discarded
+            | Stored::Full
+            | Stored::Busy
+            | Stored::DiskFailed
+            | Stored::Known => Reported::Skipped,
         };
         shared.lock().counters.report(reported);
     }
@@ -55,26 +58,9 @@ pub(super) async fn report<E: Env>(shared: Arc<Shared<E>>) {
 
 async fn store<E: Env>(shared: &Shared<E>, start_unix_nano: u64, unix_nano: u64) -> Stored {
     let families = metrics::collect(shared).await;
-    let config = shared.config();
-    let (store, _) = shared.lock().spool.identity();
-    let store = format!("{store:016x}");
-    let version = env!("CARGO_PKG_VERSION");
-    let mut resource = vec![
-        ("service.name", "backroom-collector"),
-        ("service.version", version),
-        ("service.instance.id", store.as_str()),
-    ];
-    for (name, value) in &config.telemetry.resource {
-        resource.retain(|(known, _)| known != name);
-        resource.push((name, value));
-    }
-    let origin = Origin {
-        resource,
-        scope: ("backroom-collector", version),
-        start_unix_nano,
-        unix_nano,
-    };
-    match otlp::request(&families, &origin) {
+    let (config, store) = (shared.config(), shared.lock().spool.identity().0);
+    let resource = attributes(&config, store);
+    match otlp::request(&families, &origin(&resource, start_unix_nano, unix_nano)) {
         Some((body, points)) => {
             let parts = sort_parts(&config, Signal::Metrics, points, body.into());
             shared.keep(Signal::Metrics, &parts).await
@@ -82,3 +68,40 @@ async fn store<E: Env>(shared: &Shared<E>, start_unix_nano: u64, unix_nano: u64)
         None => Stored::Yes,
     }
 }
+
+/// The attributes of the collector's own resource.
+pub(super) fn attributes(config: &Config, store: u64) -> Vec<(String, String)> {
+    let own = [
+        ("service.name", "backroom-collector".to_owned()),
+        ("service.version", VERSION.to_owned()),
+        ("service.instance.id", format!("{store:016x}")),
+    ];
+    let mut resource: Vec<(String, String)> = own
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    for (name, value) in &config.telemetry.resource {
+        resource.retain(|(known, _)| known != name);
+        resource.push((name.clone(), value.clone()));
+    }
+    resource
+}
+
+/// Who tells of itself, and when.
+pub(super) fn origin(
+    resource: &[(String, String)],
+    start_unix_nano: u64,
+    unix_nano: u64,
+) -> Origin<'_> {
+    let resource = resource.iter();
+    Origin {
+        resource: resource
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect(),
+        scope: ("backroom-collector", VERSION),
+        start_unix_nano,
+        unix_nano,
+    }
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -15,6 +15,7 @@ use crate::{
         codec::decompress,
         frame::{self, Found, HEADER_BYTES, Header, Kind, TRAILER_BYTES, Walk},
         notes::{Checkpoint, decode_notes},
+        seen::{Seen, wire::split_origin},
         spool::{FileId, FileKind},
         takes,
     },
@@ -197,7 +198,7 @@ impl<E: Env> Verify<'_, E> {
     ) -> io::Result<Option<String>> {
         let len = header.payload_bytes as usize;
         let payload = file.read_at(offset + HEADER_BYTES as u64, len).await?;
-        if header.kind == Kind::Request {
+        if header.kind.is_request() {
             let last = self.last_commits.entry(header.range.boot).or_default();
             *last = header.commit.max(*last);
         }
@@ -233,7 +234,7 @@ impl<E: Env> Verify<'_, E> {
             header,
         };
         match header {
-            Some(header) if header.kind == Kind::Request => self.requests.push(finding),
+            Some(header) if header.kind.is_request() => self.requests.push(finding),
             _ => self.done.findings.push(finding),
         }
     }
@@ -258,6 +259,14 @@ impl<E: Env> Verify<'_, E> {
 fn content_error(header: &Header, payload: &[u8]) -> Option<String> {
     let request = match header.kind {
         Kind::Request | Kind::Batch => payload,
+        Kind::Relayed => match split_origin(&header.range, payload) {
+            Some((_, request)) => request,
+            None => return Some("not an item range and a request".to_owned()),
+        },
+        Kind::Seen => {
+            let is_read = Seen::is_one(payload);
+            return (!is_read).then(|| "not a list of what stores have delivered".to_owned());
+        }
         Kind::Quarantined => match quarantined(payload) {
             Some((_, request)) => request,
             None => return Some("not the words of a server and a request".to_owned()),

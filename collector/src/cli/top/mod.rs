@@ -6,11 +6,11 @@
 mod sample;
 mod screen;
 
-use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{io::IsTerminal as _, time::Duration};
 
-use super::{exit, fail, own_endpoint, put, settings};
+use super::{ask, exit, fail, put};
 use crate::{
-    config::{Endpoint, Format, quantity},
+    config::{Endpoint, quantity},
     env::OsEnv,
     shell::fetch,
 };
@@ -19,18 +19,8 @@ use sample::{Sample, View};
 /// Watch a collector, from its own metrics.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Configuration file of the collector that is meant.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Address of its /metrics; wins over the file.
-    #[arg(long, value_name = "IP:PORT")]
-    listen: Option<SocketAddr>,
-    /// Certificate to show, PEM, where listen.tls.client_ca asks for one.
-    #[arg(long, value_name = "FILE", requires = "key")]
-    cert: Option<PathBuf>,
-    /// Its key, PEM.
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    key: Option<PathBuf>,
+    #[command(flatten)]
+    peer: ask::Peer,
     /// Time between two looks.
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     interval: String,
@@ -47,13 +37,6 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Shows until somebody leaves; gives the exit code.
 pub(super) fn run(args: &Args) -> u8 {
-    let settings = match settings::load(args.config.as_deref()) {
-        Ok(settings) => settings,
-        Err(report) => {
-            settings::tell(&report, Format::Human);
-            return report.exit_code();
-        }
-    };
     let interval = match quantity::duration(&args.interval) {
         Ok(interval)
             if (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(&interval) =>
@@ -67,31 +50,10 @@ pub(super) fn run(args: &Args) -> u8 {
             );
         }
     };
-    let Some(mut address) = args.listen.or(settings.config.listen.http) else {
-        return fail(
-            "listen.http is off, and /metrics with it",
-            exit::UNAVAILABLE,
-        );
+    let (address, endpoint) = match args.peer.endpoint("/metrics") {
+        Ok(found) => found,
+        Err(code) => return code,
     };
-    if address.ip().is_unspecified() {
-        // What listens everywhere listens here.
-        address.set_ip(match address {
-            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    let tls = settings.config.listen.tls.as_ref();
-    let wants_cert = tls.is_some_and(|tls| tls.client_ca.is_some());
-    if wants_cert && args.cert.is_none() {
-        return fail(
-            "listen.tls.client_ca is set: /metrics is for those who show a certificate; add --cert FILE and --key FILE",
-            exit::USAGE,
-        );
-    }
-    let mut endpoint = own_endpoint(address, tls);
-    if let (Some(tls), Some(cert), Some(key)) = (&mut endpoint.tls, &args.cert, &args.key) {
-        tls.identity = Some((cert.clone(), key.clone()));
-    }
     super::block_on(async move |env| {
         let is_live = !args.once && !args.json && std::io::stdout().is_terminal();
         let asked = Asked {

@@ -72,6 +72,22 @@ words! {
     }
 }
 
+words! {
+    /// What a gateway made of the range that a request carries.
+    Relayed {
+        /// All of it was new.
+        New = "new",
+        /// A part of it was new, and was taken.
+        Part = "part",
+        /// All of it was here before.
+        Repeat = "repeat",
+        /// It carries none: it was taken as it is, each time.
+        NoRange = "no_range",
+        /// It carries one that cannot be read, or that is not of so many items: the same.
+        BadRange = "bad_range",
+    }
+}
+
 /// Counts since the start of the process.
 #[derive(Clone, Debug)]
 pub struct Counters {
@@ -97,6 +113,10 @@ pub struct Counters {
     pub outages: u64,
     /// Reports of the collector's own metrics, by [`Reported`].
     pub reports: [u64; Reported::ALL.len()],
+    /// Requests taken in by a gateway, by [`Relayed`].
+    pub relayed: [u64; Relayed::ALL.len()],
+    /// Items that a gateway dropped as repeats, by signal.
+    pub repeated_items: [u64; 3],
 }
 
 impl Default for Counters {
@@ -113,6 +133,8 @@ impl Default for Counters {
             wire_bytes: 0,
             outages: 0,
             reports: [0; _],
+            relayed: [0; _],
+            repeated_items: [0; 3],
         }
     }
 }
@@ -126,6 +148,11 @@ impl Counters {
     /// Counts a request of ours.
     pub fn attempt(&mut self, tried: Tried) {
         self.attempts[tried as usize] += 1;
+    }
+
+    /// Counts a request at a gateway.
+    pub fn relay(&mut self, relayed: Relayed) {
+        self.relayed[relayed as usize] += 1;
     }
 
     /// Counts a report.

@@ -16,7 +16,7 @@ mod trend;
 
 use std::borrow::Cow;
 
-pub use counters::{Counters, Outcome, Reported, Tried};
+pub use counters::{Counters, Outcome, Relayed, Reported, Tried};
 pub use histogram::{BYTES, COUNTS, Histogram, SECONDS};
 pub use trend::Trend;
 

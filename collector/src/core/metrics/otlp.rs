@@ -124,20 +124,20 @@ fn buckets(out: &mut Message, histogram: &Histogram) {
 
 /// An encoded protobuf message that grows.
 #[derive(Debug, Default)]
-struct Message(Vec<u8>);
+pub(in crate::core) struct Message(Vec<u8>);
 
 impl Message {
     fn key(&mut self, tag: u64, wire_type: u64) {
         put_varint(&mut self.0, tag << 3 | wire_type);
     }
 
-    fn varint(&mut self, tag: u64, value: u64) {
+    pub(in crate::core) fn varint(&mut self, tag: u64, value: u64) {
         self.key(tag, 0);
         put_varint(&mut self.0, value);
     }
 
     /// fixed64, sfixed64 and double alike: eight bytes, little endian.
-    fn fixed64(&mut self, tag: u64, bits: u64) {
+    pub(in crate::core) fn fixed64(&mut self, tag: u64, bits: u64) {
         self.key(tag, 1);
         self.0.extend(bits.to_le_bytes());
     }
@@ -148,26 +148,41 @@ impl Message {
         values.for_each(|bits| self.0.extend(bits.to_le_bytes()));
     }
 
-    fn text(&mut self, tag: u64, text: &str) {
+    pub(in crate::core) fn text(&mut self, tag: u64, text: &str) {
         self.key(tag, 2);
         put_varint(&mut self.0, text.len() as u64);
         self.0.extend(text.as_bytes());
     }
 
-    fn message(&mut self, tag: u64, message: &Self) {
+    pub(in crate::core) fn message(&mut self, tag: u64, message: &Self) {
         self.key(tag, 2);
         put_varint(&mut self.0, message.0.len() as u64);
         self.0.extend(&message.0);
     }
 
     /// A `KeyValue` with a string.
-    fn attribute(&mut self, tag: u64, name: &str, value: &str) {
+    pub(in crate::core) fn attribute(&mut self, tag: u64, name: &str, value: &str) {
         let mut any = Self::default();
         any.text(1, value);
         let mut pair = Self::default();
         pair.text(1, name);
         pair.message(2, &any);
         self.message(tag, &pair);
+    }
+
+    /// A `KeyValue` with an integer; the wire has signed ones.
+    pub(in crate::core) fn integer(&mut self, tag: u64, name: &str, value: u64) {
+        let mut any = Self::default();
+        any.varint(3, value.min(i64::MAX as u64));
+        let mut pair = Self::default();
+        pair.text(1, name);
+        pair.message(2, &any);
+        self.message(tag, &pair);
+    }
+
+    /// The message.
+    pub(in crate::core) fn into_bytes(self) -> Vec<u8> {
+        self.0
     }
 }
 

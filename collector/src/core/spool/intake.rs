@@ -18,6 +18,10 @@ use crate::{
         ledger::{self, Services},
         notes::{Checkpoint, Note, encode_notes, whole},
         range::ItemRange,
+        seen::{
+            News,
+            wire::{self, ORIGIN_BYTES},
+        },
         takes::{self, Take},
     },
     otlp::{Signal, count_services},
@@ -32,6 +36,8 @@ pub enum Admission {
     Discarded,
     /// The buffer is full: ask the sender to come back.
     Refused,
+    /// Not all of its range is new, or a part of it is under way: ask [`Spool::seen`] what is.
+    Known,
 }
 
 /// The items of a request that are of one class.
@@ -95,6 +101,23 @@ impl Spool {
         self.append_parts(signal, &[Part { class, items, body }], born)
     }
 
+    /// Takes in a request whose sender gave it that range, of as many items, at a gateway: if all of it is new; when its commit is
+    /// synced the range is seen.
+    pub fn append_from(&mut self, origin: ItemRange, part: &Part, born: u64) -> Admission {
+        let is_its = origin.count == part.items;
+        assert!(is_its, "{origin} is not of {} items", part.items);
+        if self.seen.news(&origin) != News::All {
+            return Admission::Known;
+        }
+        let admission = self.append_parts(origin.signal, std::slice::from_ref(part), born);
+        if admission == Admission::Queued {
+            let last = self.pending.back_mut().expect("it was queued");
+            last.origin = Some(origin);
+            self.seen.begin(origin);
+        }
+        admission
+    }
+
     /// Takes in a request that was sorted by classes: all of it, or nothing. Where a class drops what is newest, its part may be thrown
     /// away and the others kept; it is [`Admission::Discarded`] if all of them are.
     pub fn append_parts(&mut self, signal: Signal, parts: &[Part], born: u64) -> Admission {
@@ -147,6 +170,7 @@ impl Spool {
             born,
             has_more: true,
             discards: Vec::new(),
+            origin: None,
         });
         true
     }
@@ -287,6 +311,12 @@ impl Spool {
             let header = self.header(Kind::Takes, commit, payload.len());
             frame::append(&mut out, base, header, &payload);
         }
+        let has_seen = self.limits.gateway.is_some() && self.seen.stores() > 0;
+        if is_new && has_seen {
+            let payload = self.seen.encode();
+            let header = self.header(Kind::Seen, commit, payload.len());
+            frame::append(&mut out, base, header, &payload);
+        }
         let notes = std::mem::take(&mut self.notes);
         if !notes.is_empty() || self.ledger.has_changes() {
             // In one frame, so that a batch is finished and counted, or neither.
@@ -318,13 +348,23 @@ impl Spool {
                 count: next.items,
             };
             *first += next.items;
+            let (kind, head_bytes) = match next.origin {
+                None => (Kind::Request, 0),
+                Some(_) => (Kind::Relayed, ORIGIN_BYTES),
+            };
             let header = Header {
                 range,
                 born_min: next.born,
                 born_max: next.born,
-                ..self.header(Kind::Request, commit, next.body.len())
+                ..self.header(kind, commit, next.body.len() + head_bytes)
             };
-            frame::append(&mut out, base, header, &next.body);
+            match &next.origin {
+                None => frame::append(&mut out, base, header, &next.body),
+                Some(origin) => {
+                    let payload = [&wire::origin(origin)[..], &next.body].concat();
+                    frame::append(&mut out, base, header, &payload)
+                }
+            };
             requests.push((range, next));
         }
         let result = Commit {
@@ -372,6 +412,9 @@ impl Spool {
         self.leaving.extend(stays);
         for (_, request) in &done.requests {
             self.queue_mut(request.class).incoming_bytes -= request.body.len() as u64;
+            if let Some(origin) = &request.origin {
+                self.seen.end(origin, is_synced.then_some(request.born));
+            }
         }
         if is_synced {
             self.journal = Some((done.journal, true));

@@ -67,12 +67,14 @@ use super::{
     frame::{Header, Place},
     lane::Births,
     ledger::{self, Ledger, Services},
+    losses::{self, Untold},
     notes::{Note, Numbering},
     range::ItemRange,
+    seen::{Bounds, Seen, wire::INTERVAL_BYTES_MAX},
     takes::Take,
 };
 use crate::{
-    config::{Codec, Config, OnFull, Order},
+    config::{Codec, Config, OnFull, Order, Role},
     otlp::Signal,
 };
 
@@ -107,6 +109,8 @@ pub struct Limits {
     pub classes: Vec<ClassLimits>,
     /// The destinations, [`ROUTES_MAX`] at most; none keeps everything.
     pub routes: Vec<RouteLimits>,
+    /// What a gateway remembers of its stores; `None` takes requests whatever range they carry.
+    pub gateway: Option<Bounds>,
 }
 
 /// Bytes of requests in one group commit, beyond which the next one takes them: bounds the write's buffer and the file.
@@ -120,6 +124,20 @@ const RESERVE_BYTES: u64 = 16 << 10;
 
 /// Bytes of a row of the ledger, about.
 const LEDGER_ROW_BYTES: u64 = 128;
+
+/// What a gateway remembers. A quarter of a journal segment at most, for each begins with all of it.
+fn gateway_bounds(config: &Config, disk: u64) -> Option<Bounds> {
+    let intervals = journal_bytes(disk) / 4 / INTERVAL_BYTES_MAX as u64;
+    (config.role == Role::Gateway).then(|| Bounds {
+        horizon: config.gateway.horizon,
+        stores_max: config.gateway.stores_max,
+        intervals_max: (intervals as usize).max(16),
+    })
+}
+
+fn journal_bytes(disk: u64) -> u64 {
+    (disk / 64).clamp(64 << 10, 16 << 20).min(disk / 8)
+}
 
 impl Limits {
     /// Rows of the ledger: an eighth of a journal segment at most, for each begins with all of them.
@@ -152,7 +170,7 @@ impl Limits {
             disk_bytes: disk,
             on_full: config.buffer.on_full,
             segment_bytes: (disk / 32).clamp(64 << 10, 64 << 20).min(disk / 8),
-            journal_bytes: (disk / 64).clamp(64 << 10, 16 << 20).min(disk / 8),
+            journal_bytes: journal_bytes(disk),
             order: config.send.order,
             live_window: config.send.live_window,
             backfill_permille: (config.send.backfill_share * 1000.0).round() as u16,
@@ -160,6 +178,7 @@ impl Limits {
             codec: config.compress.codec,
             classes: ClassLimits::of(config),
             routes: RouteLimits::of(config),
+            gateway: gateway_bounds(config, disk),
         }
     }
 
@@ -328,6 +347,8 @@ pub(super) struct Pending {
     pub(super) has_more: bool,
     /// Parts of the same request that had no room: they are thrown away, and counted, when the request is acknowledged.
     pub(super) discards: Vec<Part>,
+    /// The range that its sender gave it, at a gateway.
+    pub(super) origin: Option<ItemRange>,
 }
 
 /// The buffer of one store. See the module's head for the order of calls.
@@ -385,6 +406,8 @@ pub struct Spool {
     pub(super) quarantine: Option<(u64, u64)>,
     pub(super) accounting: Accounting,
     pub(super) ledger: Ledger,
+    /// What stores have delivered, at a gateway.
+    pub(super) seen: Seen,
     /// The latest wall clock that was told, unix nanoseconds.
     pub(super) unix_now: u64,
     pub(super) events: Vec<Event>,
@@ -402,6 +425,7 @@ impl Spool {
     /// The same, without destinations: what is found on disk decides which of them are new.
     pub(in crate::core) fn bare(limits: Limits, store: u64) -> Self {
         let ledger = Ledger::new(limits.ledger_rows_max());
+        let seen = Seen::new(limits.gateway.unwrap_or(Bounds::NONE));
         let mut spool = Self {
             limits,
             room_bytes: None,
@@ -437,6 +461,7 @@ impl Spool {
             quarantine: None,
             accounting: Accounting::default(),
             ledger,
+            seen,
             unix_now: 0,
             events: Vec::new(),
         };
@@ -460,6 +485,27 @@ impl Spool {
     /// What was lost, over all starts: durable with the next commit.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Rows of the ledger were told, as they stand here: durable with the next commit.
+    pub fn losses_told(&mut self, rows: &[Untold]) {
+        self.ledger.tell(rows);
+    }
+
+    /// Whether records of the ledger wait for a destination.
+    pub fn has_untold_under_way(&self) -> bool {
+        let queue = self.queues.get(&losses::class());
+        queue.is_some_and(|queue| {
+            let is_stored = |segment: &Segment| segment.batches > 0;
+            queue.incoming_bytes > 0
+                || self.unsealed_of(losses::class()).next().is_some()
+                || self.segments_of(queue).any(is_stored)
+        })
+    }
+
+    /// What stores have delivered, at a gateway.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     /// The account of all items since this start.

@@ -10,7 +10,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{FileId, FileKind, Limits, Open, Segment, Spool};
 use crate::{
     config::{Config, OnFull, Order},
-    core::{accounting::DropReason, class::ClassName, frame},
+    core::{accounting::DropReason, class::ClassName, frame, losses, seen::wire::ORIGIN_BYTES},
     otlp::Signal,
 };
 
@@ -91,6 +91,13 @@ impl ClassLimits {
     /// Those of a class, whether it is configured or was only found on disk.
     fn find(limits: &Limits, class: ClassName) -> Self {
         let configured = limits.classes.iter().find(|known| known.name == class);
+        if configured.is_none() && class == losses::class() {
+            // Before everything else; few, and never dropped for others.
+            return Self {
+                priority: u8::MAX,
+                ..Self::plain(class)
+            };
+        }
         configured.cloned().unwrap_or(Self {
             ttl: limits.give_up,
             on_full: limits.on_full,
@@ -198,6 +205,9 @@ impl Spool {
     pub fn set_limits(&mut self, limits: Limits) {
         self.set_routes(&limits);
         self.limits = limits;
+        if let Some(bounds) = self.limits.gateway {
+            self.seen.set_bounds(bounds);
+        }
         for (class, queue) in &mut self.queues {
             queue.bound(&self.limits, *class);
         }
@@ -321,9 +331,11 @@ impl Spool {
         let queue = &self.queues[&class];
         let later = queue.later_bytes(raw_bytes);
         let committing = self.committing.as_ref().map_or(0, |c| c.bytes);
-        let headers = self.pending.len() as u64 * frame::HEADER_BYTES as u64;
-        let journal =
-            committing + self.pending_bytes + headers + frame::frame_bytes(raw_bytes as usize);
+        // At a gateway each may have its range before it.
+        let origin = self.limits.gateway.map_or(0, |_| ORIGIN_BYTES);
+        let headers = (self.pending.len() * (frame::HEADER_BYTES + origin)) as u64;
+        let own = frame::frame_bytes(raw_bytes as usize + origin);
+        let journal = committing + self.pending_bytes + headers + own;
         let all_later: u64 = self
             .queues
             .iter()

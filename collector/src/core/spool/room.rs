@@ -12,7 +12,7 @@
 //! would have it again.
 
 use super::{RESERVE_BYTES, Spool};
-use crate::core::class::ClassName;
+use crate::core::{class::ClassName, frame::frame_bytes};
 
 impl Spool {
     /// A write of so many bytes found no space in the file system, which says that so much is free. What was given up of the
@@ -69,9 +69,13 @@ impl Spool {
         self.reserve_wish().max(self.reserve_held)
     }
 
-    /// What the reserve should be: notes, and a checkpoint with all of the ledger.
+    /// What the reserve should be: notes, and a checkpoint with all of the ledger and of what was seen.
     fn reserve_wish(&self) -> u64 {
-        RESERVE_BYTES + (self.journal_bytes() / 4).min(1 << 20)
+        let seen = match self.limits.gateway {
+            Some(_) => frame_bytes(self.seen.encoded_bytes()),
+            None => 0,
+        };
+        RESERVE_BYTES + (self.journal_bytes() / 4).min(1 << 20) + seen
     }
 
     /// Bytes of the reserve's file.

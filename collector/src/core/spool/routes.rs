@@ -24,6 +24,7 @@ use crate::{
         class::ClassName,
         frame::Place,
         lane::{Cuts, Lane},
+        losses,
         notes::whole,
         takes::{Has, Take},
     },
@@ -83,13 +84,28 @@ impl RouteLimits {
     pub fn of(config: &Config) -> Vec<Self> {
         let route = |(name, endpoint): (ClassName, &Endpoint)| Self {
             name,
-            classes: endpoint.classes.clone(),
+            classes: endpoint
+                .classes
+                .clone()
+                .map(|classes| with_losses(config, classes)),
             age_max: endpoint.age_max,
             late: endpoint.late,
             start: endpoint.start,
         };
         config.routes().map(route).collect()
     }
+}
+
+/// Who gets logs gets the records of the loss ledger.
+fn with_losses(config: &Config, mut classes: Vec<ClassName>) -> Vec<ClassName> {
+    let declared = config.classes.iter().filter(|c| c.signal == Signal::Logs);
+    let of_logs = declared
+        .map(|class| class.name)
+        .chain([Signal::Logs.into()]);
+    if of_logs.into_iter().any(|class| classes.contains(&class)) {
+        classes.push(losses::class());
+    }
+    classes
 }
 
 /// A destination.

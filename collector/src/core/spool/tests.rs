@@ -6,6 +6,7 @@
 
 mod order;
 mod quarantine;
+mod relay;
 mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,6 +109,14 @@ impl Disk {
             if file.kind == FileKind::Journal {
                 recovery.journal(file.number, &Bytes::from(data.written.clone()));
             }
+        }
+        for suspect in recovery.relayed_in_doubt() {
+            let number = suspect.place.file;
+            let kind = FileKind::Journal;
+            let data = self.0.get_mut(&FileId { kind, number });
+            let data = data.expect("it was read");
+            data.synced = data.written.clone();
+            data.is_named = true;
         }
         for (file, data) in &self.0 {
             if file.kind == FileKind::Quarantine {
@@ -228,6 +237,7 @@ fn limits(disk_bytes: u64, on_full: OnFull) -> Limits {
         codec: Codec::Zstd(1),
         classes: Signal::ALL.map(|signal| class(signal, on_full)).to_vec(),
         routes: vec![RouteLimits::plain(name(ENDPOINT))],
+        gateway: None,
     }
 }
 
@@ -399,6 +409,7 @@ impl World {
             }
             Admission::Discarded => {}
             Admission::Refused => assert_ne!(self.limits.disk_bytes, u64::MAX >> 1),
+            Admission::Known => unreachable!("it has no range"),
         }
     }
 

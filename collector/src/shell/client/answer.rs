@@ -13,6 +13,7 @@ use crate::{
         verdict::{Answer, GrpcAnswer, Verdict, judge, judge_grpc},
     },
     otlp::grpc,
+    shell::relay::GATEWAY_HEADER,
 };
 
 /// Answers are read to this size: they are short, and a captive portal's page is not needed whole.
@@ -60,6 +61,11 @@ impl Answered {
     pub(super) fn is_unauthenticated(&self) -> bool {
         let code = self.headers.get("grpc-status");
         self.status == 401 || code.is_some_and(|code| code == "16")
+    }
+
+    /// Whether a gateway answered.
+    pub(in crate::shell) fn is_gateway(&self) -> bool {
+        self.headers.contains_key(GATEWAY_HEADER)
     }
 
     /// What it means, for a request that was sent in that encoding.

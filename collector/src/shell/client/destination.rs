@@ -2,7 +2,13 @@
 //!
 //! Whoever sends there shares one value, and with it the HTTP/2 connections. Next: `answer`.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use hyper::{
@@ -11,7 +17,10 @@ use hyper::{
 };
 
 use super::{
-    super::Error,
+    super::{
+        Error,
+        relay::{BATCH_HEADER, STORE_HEADER},
+    },
     body::{Pace, RequestBody},
     channel::Channels,
     proxy::Proxy,
@@ -19,7 +28,7 @@ use super::{
 };
 use crate::{
     config::{Endpoint, Protocol},
-    core::{codec::CodecId, pacing, range::ItemRange},
+    core::{codec::CodecId, pacing, range::ItemRange, seen::stores::Report},
     env::{Target, TargetTls},
     otlp::{Signal, grpc, response},
 };
@@ -52,6 +61,9 @@ pub(in crate::shell) struct Destination {
     origin: String,
     base: String,
     headers: HeaderMap,
+    /// What goes with each request, where the last answer was one of a gateway.
+    report: Mutex<Option<HeaderValue>>,
+    is_gateway: AtomicBool,
 }
 
 impl Destination {
@@ -142,7 +154,31 @@ impl Destination {
             },
             base: uri.path().trim_end_matches('/').to_owned(),
             headers,
+            report: Mutex::default(),
+            is_gateway: AtomicBool::new(false),
         })
+    }
+
+    /// Whether a gateway answered last: it wants to know how the store is.
+    pub(in crate::shell) fn is_gateway(&self) -> bool {
+        self.is_gateway.load(Ordering::Relaxed)
+    }
+
+    /// Remembers whether a gateway answered.
+    pub(in crate::shell) fn answered(&self, is_gateway: bool) {
+        self.is_gateway.store(is_gateway, Ordering::Relaxed);
+    }
+
+    /// What goes with each request from now on.
+    pub(in crate::shell) fn report(&self, report: Option<&Report>) {
+        let value = report.map(|report| {
+            let value = HeaderValue::try_from(report.to_string());
+            value.expect("names are printable ASCII")
+        });
+        *self
+            .report
+            .lock()
+            .expect("nothing panics while it holds it") = value;
     }
 
     /// The request for a batch or a part of one, which gets its answer within `timeout`.
@@ -224,7 +260,14 @@ impl Destination {
         self.authorize(&mut headers);
         let batch = range.to_string();
         let batch = HeaderValue::from_str(&batch).expect("hex, digits, letters and dashes");
-        headers.insert("x-backroom-batch", batch);
+        headers.insert(BATCH_HEADER, batch);
+        let report = self
+            .report
+            .lock()
+            .expect("nothing panics while it holds it");
+        if let Some(report) = &*report {
+            headers.insert(STORE_HEADER, report.clone());
+        }
         headers
     }
 

@@ -37,9 +37,6 @@ use crate::{
 /// Longest time for name, TCP and TLS: a dead line is noticed sooner than a slow answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a tool asks for is read to this size: a page of metrics takes some tens of KiB.
-const FETCH_BYTES_MAX: usize = 1 << 20;
-
 /// What came of a request.
 #[derive(Debug)]
 pub(super) enum Sent {
@@ -236,14 +233,14 @@ impl<E: Env> Client<E> {
     }
 
     /// Sends a request to a path without a body (over gRPC an empty message) on a connection of its own, and gives the answer, its
-    /// trailers among the headers; `timeout` for all of it. One that is too long is an error if it `must_be_whole`, and
+    /// trailers among the headers; `timeout` for all of it. One of more than `bytes_max` is an error if it `must_be_whole`, and
     /// otherwise cut.
     pub(super) async fn fetch(
         &mut self,
         method: Method,
         path: &str,
         timeout: Duration,
-        must_be_whole: bool,
+        (bytes_max, must_be_whole): (usize, bool),
     ) -> Result<Response<Bytes>, String> {
         let words = |error: hyper::Error| with_sources(&error);
         let answer = async {
@@ -274,11 +271,11 @@ impl<E: Env> Client<E> {
                         .headers
                         .extend(frame.into_trailers().unwrap_or_default()),
                 }
-                if read.len() > FETCH_BYTES_MAX {
+                if read.len() > bytes_max {
                     if must_be_whole {
-                        return Err(format!("the answer is longer than {FETCH_BYTES_MAX} bytes"));
+                        return Err(format!("the answer is longer than {bytes_max} bytes"));
                     }
-                    read.truncate(FETCH_BYTES_MAX);
+                    read.truncate(bytes_max);
                     break;
                 }
             }

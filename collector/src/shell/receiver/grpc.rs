@@ -41,7 +41,7 @@ pub(super) async fn answer<E: Env>(
     };
     let result = match offer {
         Ok(offer) => {
-            let take = intake::take(shared, offer, &mut body);
+            let take = intake::take(shared, offer, &head.headers, &mut body);
             match grpc::timeout(text(&head.headers, TIMEOUT)) {
                 None => take.await,
                 Some(timeout) => tokio::time::timeout(timeout, take)
@@ -59,7 +59,11 @@ pub(super) async fn answer<E: Env>(
         }
     };
     match result {
-        Ok(()) => accepted(),
+        Ok(()) => {
+            let mut answer = accepted();
+            intake::mark(shared, &mut answer);
+            answer
+        }
         Err(refusal) => refuse(&refusal),
     }
 }

@@ -52,14 +52,18 @@ pub(super) async fn answer<E: Env>(
                 Err(refusal) => Err(refusal),
             };
             let result = match offer {
-                Ok(offer) => intake::take(shared, offer, &mut body).await,
+                Ok(offer) => intake::take(shared, offer, &head.headers, &mut body).await,
                 Err(refusal) => {
                     intake::count(shared, refusal.cause);
                     Err(refusal)
                 }
             };
             match result {
-                Ok(()) => accepted(shown),
+                Ok(()) => {
+                    let mut answer = accepted(shown);
+                    intake::mark(shared, &mut answer);
+                    answer
+                }
                 Err(refusal) => {
                     // Over HTTP/2 a stream is reset alone, after its answer. Who was too slow is not waited for once more.
                     if head.version != Version::HTTP_2 && refusal.cause != Cause::TooSlow {

@@ -2,15 +2,20 @@
 
 use std::time::Duration;
 
-use hyper::{HeaderMap, body::Incoming};
+use hyper::{
+    HeaderMap,
+    body::Incoming,
+    header::{HeaderName, HeaderValue},
+};
 
 use super::{
-    Doors,
+    Answer, Doors,
     body::{self, Format, Lease},
     refusal::{Cause, Refusal},
     sorting,
 };
 use crate::{
+    config::Role,
     core::{
         codec::CodecId,
         metrics::Outcome,
@@ -19,7 +24,7 @@ use crate::{
     },
     env::Env,
     otlp::{Signal, grpc},
-    shell::{shared::Shared, store::Stored},
+    shell::{relay, shared::Shared, store::Stored},
 };
 
 /// Time for the body of a request.
@@ -36,6 +41,17 @@ pub(super) struct Offer {
     pub(super) codec: CodecId,
     /// Whether the body is a gRPC frame, whose flag says if `codec` was applied.
     pub(super) is_framed: bool,
+}
+
+/// Tells a store's collector that a gateway has taken its request.
+const GATEWAY: HeaderName = HeaderName::from_static(relay::GATEWAY_HEADER);
+
+/// Marks the answer to a request that was taken in, where this is a gateway.
+pub(super) fn mark<E: Env>(shared: &Shared<E>, answer: &mut Answer) {
+    if shared.config().role == Role::Gateway {
+        let value = HeaderValue::from_static("1");
+        answer.headers_mut().insert(GATEWAY, value);
+    }
 }
 
 /// Whether a sender may pass.
@@ -57,9 +73,10 @@ pub(super) async fn admit<E: Env>(
 pub(super) async fn take<E: Env>(
     shared: &Shared<E>,
     offer: Offer,
+    headers: &HeaderMap,
     incoming: &mut Incoming,
 ) -> Result<(), Refusal> {
-    let result = try_take(shared, offer, incoming).await;
+    let result = try_take(shared, offer, headers, incoming).await;
     if let Err(refusal) = &result {
         count(shared, refusal.cause);
     }
@@ -69,6 +86,7 @@ pub(super) async fn take<E: Env>(
 async fn try_take<E: Env>(
     shared: &Shared<E>,
     offer: Offer,
+    headers: &HeaderMap,
     incoming: &mut Incoming,
 ) -> Result<(), Refusal> {
     let mut lease = Lease::new(shared);
@@ -95,16 +113,30 @@ async fn try_take<E: Env>(
     if items == 0 {
         return Ok(());
     }
-    let parts = sorting::sort(shared, &mut lease, offer.signal, items, body).await?;
-    let bytes: u64 = parts.iter().map(|part| part.body.len() as u64).sum();
-    match shared.store(offer.signal, &parts).await {
+    let sender = match shared.config().role {
+        Role::Collector => None,
+        Role::Gateway => Some(relay::Sender::read(offer.signal, headers)),
+    };
+    let (bytes, stored) = match sender {
+        Some(sender) => {
+            let bytes = body.len() as u64;
+            let stored = shared.relay(sender, offer.signal, items, body).await;
+            (bytes, stored)
+        }
+        None => {
+            let parts = sorting::sort(shared, &mut lease, offer.signal, items, body).await?;
+            let bytes = parts.iter().map(|part| part.body.len() as u64).sum();
+            (bytes, shared.store(offer.signal, &parts).await)
+        }
+    };
+    match stored {
         Stored::Yes => {
             let now = shared.now();
             shared.lock().pressure.committed.add(now, bytes);
             Ok(())
         }
         Stored::Discarded => Ok(()),
-        Stored::Busy => Err(busy(shared)),
+        Stored::Busy | Stored::Known => Err(busy(shared)),
         Stored::Full => {
             // Room is made by whole segments, when their last batch was delivered.
             let bytes = Limits::new(&shared.config()).segment_bytes;

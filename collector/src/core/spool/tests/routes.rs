@@ -287,3 +287,34 @@ fn a_horizon_makes_a_late_lane() {
         );
     }
 }
+
+/// Records of the loss ledger are logs of a class of their own: who gets logs gets them, and nobody else.
+#[test]
+fn who_gets_logs_is_told_of_losses() {
+    let text = r#"
+endpoint = "http://hq"
+[class.audit]
+signal = "logs"
+[destination]
+traces  = { url = "http://a", classes = ["traces"] }
+named   = { url = "http://b", classes = ["audit", "metrics"] }
+signals = { url = "http://c", classes = ["logs"] }
+"#;
+    let config = crate::config::load_text("x.toml", text).expect("valid");
+    let told: Vec<String> = RouteLimits::of(&config)
+        .iter()
+        .filter(|route| route.wants(losses::class()))
+        .map(|route| route.name.to_string())
+        .collect();
+    assert_eq!(told, ["endpoint", "named", "signals"]);
+    let limits = Limits::new(&config);
+    let mut spool = Spool::new(limits, 1);
+    let part = Part {
+        class: losses::class(),
+        items: 1,
+        body: Bytes::from_static(b"x"),
+    };
+    spool.append_parts(Signal::Logs, &[part], 1);
+    let first = spool.classes().max_by_key(|class| class.limits.priority);
+    assert_eq!(first.map(|class| class.limits.name), Some(losses::class()));
+}
