@@ -10,6 +10,7 @@
 //! - `seeded`: long workloads with many faults; `BACKROOM_BUFFER_SEEDS=N` plays N seeds instead of a few
 //! - `damage`: rot in synced files: a damaged frame costs a frame, and is counted
 //! - `pressure`: disks that are full, slow, or fail for a while
+//! - `pair`: two destinations with classes of their own: what each has, and when a segment may go
 //! - `patience`: disks, destinations and senders that hang: every wait has an end
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +21,7 @@ mod damage;
 mod exhaustive;
 mod judge;
 mod lies;
+mod pair;
 mod patience;
 mod pressure;
 mod seeded;

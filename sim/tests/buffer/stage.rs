@@ -15,6 +15,7 @@ use backroom_collector::{
     config::{Backoff, ByteSize, Config, Endpoint},
     core::{
         accounting::{Accounting, DropReason},
+        class::ClassName,
         codec::{CodecId, decompress},
         range::ItemRange,
         recovery::Report,
@@ -77,6 +78,8 @@ pub(crate) struct Setup {
     pub(crate) loss: PowerLoss,
     pub(crate) disk_free: u64,
     pub(crate) lie: Option<Lie>,
+    /// Whether logs go to a second receiver besides.
+    pub(crate) has_audit: bool,
 }
 
 impl Setup {
@@ -90,6 +93,7 @@ impl Setup {
             loss: PowerLoss::Unsynced,
             disk_free: 1 << 20,
             lie: None,
+            has_audit: false,
         }
     }
 }
@@ -133,6 +137,10 @@ pub(crate) struct Log {
     /// Requests that were answered, and not with an ack.
     pub(crate) refused: u32,
     pub(crate) arrivals: Vec<Arrival>,
+    /// What the second receiver took.
+    pub(crate) audited: Vec<Arrival>,
+    /// Items that are logs.
+    pub(crate) logs: BTreeSet<u32>,
     /// Answers that were lost on purpose.
     pub(crate) muted: u32,
     pub(crate) lives: Vec<Life>,
@@ -150,6 +158,8 @@ pub(crate) struct Log {
     pub(crate) bites: u64,
     pub(crate) changes: u64,
     pub(crate) mode: Mode,
+    /// The same of the second receiver.
+    pub(crate) audit_mode: Mode,
 }
 
 impl Log {
@@ -207,7 +217,7 @@ pub(crate) fn spec(seed: u64, disk_free: u64) -> WorldSpec {
     });
     WorldSpec {
         seed,
-        machines: vec![machine("till"), collector, machine("hq")],
+        machines: vec![machine("till"), collector, machine("hq"), machine("audit")],
         ..WorldSpec::default()
     }
 }
@@ -273,7 +283,13 @@ impl Stage {
 
     pub(crate) fn start_receiver(&self) {
         let shared = self.shared.clone();
-        self.world.start("hq", move |env| receive(env, shared));
+        self.world
+            .start("hq", move |env| receive(env, shared, false));
+        if self.setup.has_audit {
+            let shared = self.shared.clone();
+            self.world
+                .start("audit", move |env| receive(env, shared, true));
+        }
     }
 
     /// Two lanes that offer as much as the setup says.
@@ -299,12 +315,12 @@ impl Stage {
             shared: shared.clone(),
             disk: self.disk.clone(),
         });
-        let lie = self.setup.lie;
+        let (lie, config) = (self.setup.lie, config(self.setup.has_audit));
         self.world.start("collector", move |env| async move {
             let never = std::future::pending();
             let result = match lie {
-                None => shell::run(env, config(), observer, never).await,
-                Some(lie) => shell::run(LyingEnv::new(env, lie), config(), observer, never).await,
+                None => shell::run(env, config, observer, never).await,
+                Some(lie) => shell::run(LyingEnv::new(env, lie), config, observer, never).await,
             };
             let why = result.expect_err("nobody shut it down").to_string();
             shared.change(|log| log.life().exit = Some(why));
@@ -313,6 +329,11 @@ impl Stage {
 
     pub(crate) fn receiver(&self, mode: Mode) {
         self.shared.lock().mode = mode;
+    }
+
+    /// What the second receiver does from now on.
+    pub(crate) fn auditor(&self, mode: Mode) {
+        self.shared.lock().audit_mode = mode;
     }
 
     /// What has happened so far.
@@ -379,6 +400,7 @@ impl Stage {
         self.until("both lanes are done", |log| log.lanes == 0)
             .await;
         self.receiver(Mode::Take);
+        self.auditor(Mode::Take);
         for _ in 0..FINAL_RESTARTS {
             self.until("everything is delivered", Log::is_drained).await;
             // Notes of the last deliveries, files that go.
@@ -395,7 +417,7 @@ impl Stage {
     }
 }
 
-fn config() -> Config {
+fn config(has_audit: bool) -> Config {
     let mut config = Config::default();
     config.listen.http = Some(SocketAddr::from(([0, 0, 0, 0], PORT)));
     config.listen.grpc = None;
@@ -411,6 +433,13 @@ fn config() -> Config {
         base: Duration::from_millis(100),
         cap: S,
     };
+    if has_audit {
+        let mut audit = Endpoint::new(format!("http://audit:{PORT}"));
+        audit.timeout = 5 * S;
+        audit.classes = Some(vec![Signal::Logs.into()]);
+        let name = ClassName::new("audit").expect("it is one");
+        config.destinations = vec![(name, audit)];
+    }
     config
 }
 
@@ -479,7 +508,13 @@ async fn offer(env: SimEnv, shared: Shared, setup: Setup, lane: u32, requests: u
                 _ => sleep(Duration::from_millis(200)).await,
             }
         }
-        shared.lock().offered.extend(&ids);
+        {
+            let mut log = shared.lock();
+            log.offered.extend(&ids);
+            if signal == Signal::Logs {
+                log.logs.extend(&ids);
+            }
+        }
         let (stream, unread) = connection.as_mut().expect("made above");
         let answer = timeout(5 * S, wire::post(stream, unread, signal, &body)).await;
         match answer {
@@ -498,7 +533,8 @@ async fn offer(env: SimEnv, shared: Shared, setup: Setup, lane: u32, requests: u
     shared.change(|log| log.lanes -= 1);
 }
 
-async fn receive(env: SimEnv, shared: Shared) {
+/// A receiver: the first one, or the auditor.
+async fn receive(env: SimEnv, shared: Shared, is_audit: bool) {
     let any = SocketAddr::from(([0, 0, 0, 0], PORT));
     let mut listener = env.listen(any).await.expect("the port is free");
     while let Ok((mut stream, _)) = listener.accept().await {
@@ -506,10 +542,16 @@ async fn receive(env: SimEnv, shared: Shared) {
         drop(env.spawn(async move {
             let mut unread = Vec::new();
             while let Some(request) = wire::read(&mut stream, &mut unread).await {
-                let mode = shared.lock().mode;
+                let mode = match is_audit {
+                    false => shared.lock().mode,
+                    true => shared.lock().audit_mode,
+                };
                 if mode != Mode::Busy {
                     let arrival = arrival(&request);
-                    shared.change(|log| log.arrivals.push(arrival));
+                    shared.change(|log| match is_audit {
+                        false => log.arrivals.push(arrival),
+                        true => log.audited.push(arrival),
+                    });
                 }
                 let answer = match mode {
                     Mode::Take => wire::answer("200 OK"),
