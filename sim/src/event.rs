@@ -129,6 +129,11 @@ pub enum Event {
         /// Why.
         reason: DropReason,
     },
+    /// Items came to head office's gateway, which has them, and were dropped there.
+    TelemetryRepeated {
+        /// How many.
+        items: u64,
+    },
     /// The router's active line changed.
     Failover {
         /// Whether the backup is active now.

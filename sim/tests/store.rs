@@ -234,8 +234,10 @@ fn small_store(duration: Duration) -> Scenario {
                 give_up: None,
             },
             telemetry: Default::default(),
+            ..Config::default()
         },
         hq: Hq {
+            gateway: false,
             ingest_bytes_per_second: 20e6,
             accepts_per_second: 50.0,
             auth: lognormal(120.0, 900.0),

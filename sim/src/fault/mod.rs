@@ -9,6 +9,7 @@ pub(crate) mod cap_reached;
 pub mod captive_portal;
 pub(crate) mod clock_skew;
 pub(crate) mod clock_step;
+pub mod cut_answers;
 pub(crate) mod disk_corrupt;
 pub(crate) mod disk_full;
 pub mod disk_io_error;

@@ -156,6 +156,10 @@ pub static FAULTS: &[Kind] = &[
         Key::need("set", Ty::Table(&DEGRADE), "{ up = \"96kbit/s\", loss = \"6%\" }", "What is different while it lasts."),
     ] },
     Kind { name: "link.captive_portal", doc: "Connections succeed and lead to a login page: TCP connects, TLS sees the wrong certificate, HTTP gets 302.", on: Target::Link, lasts: Lasts::Needed, settings: &[] },
+    Kind { name: "link.cut_answers", doc: "Connections are reset when an answer comes back: the request was taken, and nobody hears of it.", on: Target::Link, lasts: Lasts::Needed, settings: &[
+        Key::need("share", Ty::Word(&PROPORTION), "\"20%\"", "Share of packets with data towards the store that reset their connection."),
+        Key::may("class", Ty::Text, "\"telemetry\"", "Only packets of this traffic class; all unless given."),
+    ] },
     Kind { name: "link.cap_reached", doc: "The data allowance of the link is used up.", on: Target::Link, lasts: Lasts::Needed, settings: &[] },
     Kind { name: "link.trace", doc: "The link's capacity follows a recording.", on: Target::Link, lasts: Lasts::Optional, settings: &[
         Key::need("trace", Ty::Table(&TRACE), "{ file = \"line.txt\", format = \"cooked\", unit = \"Mbit/s\" }", "The recording."),
@@ -224,8 +228,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_twenty_kinds_in_the_order_of_what_they_act_on() {
-        assert_eq!(FAULTS.len(), 20);
+    fn there_are_twenty_one_kinds_in_the_order_of_what_they_act_on() {
+        assert_eq!(FAULTS.len(), 21);
         let mut families: Vec<_> = FAULTS
             .iter()
             .filter_map(|k| k.name.split('.').next())

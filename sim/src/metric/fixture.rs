@@ -88,6 +88,7 @@ pub(crate) fn scenario() -> Scenario {
         shop: Default::default(),
         collector,
         hq: Hq {
+            gateway: false,
             ingest_bytes_per_second: 20e6,
             accepts_per_second: 50.0,
             auth: Dist::Const(0.12),

@@ -282,6 +282,13 @@ pub(super) fn series(log: &SeedLog<'_>, metric: &MetricRef) -> Option<Series> {
                 steps: log.events.iter().filter_map(bytes).collect(),
             }
         }
+        "gateway.repeated" => {
+            let repeated = |s: &crate::event::Stamped| match s.event {
+                Event::TelemetryRepeated { items } => Some((s.at, items as f64)),
+                _ => None,
+            };
+            Series::Counter(log.events.iter().filter_map(repeated).collect())
+        }
         "collector.exports" => orders::count(log, |e| matches!(e, Event::ExportReceived { .. })),
         _ => return None,
     })

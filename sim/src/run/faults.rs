@@ -10,7 +10,7 @@ use super::one::{Director, RunError, all};
 use crate::{
     event::Event,
     fault::{
-        cap_reached, captive_portal, clock_skew, clock_step, disk_corrupt, disk_full,
+        cap_reached, captive_portal, clock_skew, clock_step, cut_answers, disk_corrupt, disk_full,
         disk_io_error, disk_slow, dns_fail, hq_reject, hq_slow, link_degrade, link_down, link_flap,
         link_trace, node_crash, node_pause, node_reboot, power_cut, region_outage,
         stage::{Shared, Stage},
@@ -121,6 +121,7 @@ async fn once(
         FaultKind::LinkCaptivePortal { link } => {
             hq_reject::play(&stage, captive_portal::rule(link)).await
         }
+        FaultKind::LinkCutAnswers { link, cuts } => cut_answers::play(&stage, link, cuts).await,
         FaultKind::LinkCapReached { link } => cap_reached::play(&stage, link).await,
         FaultKind::LinkTrace { link, .. } => {
             link_trace::play(&stage, link, &director.recordings[&index]).await

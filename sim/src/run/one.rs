@@ -17,7 +17,7 @@ use crate::{
     link::{Trace, TraceError},
     metric::LinkBytes,
     scenario::{Fidelity, Scenario},
-    store::{self, Context, Directory, HQ},
+    store::{self, Context, Directory, GATEWAY, HQ},
     world::{self, Active, MachineSpec, Way, World, WorldReport, WorldSpec, Zone, seed},
 };
 
@@ -165,6 +165,12 @@ impl Director {
         let context = self.context(HQ, HQ, self.directory.hq());
         self.world
             .start(HQ, |env| log_end(HQ, store::run_hq(context(env))));
+        if self.scenario.hq.gateway {
+            let context = self.context(GATEWAY, GATEWAY, self.directory.hq());
+            self.world.start(GATEWAY, |env| {
+                log_end(GATEWAY, store::run_gateway(context(env)))
+            });
+        }
         let story = async {
             let boots = self.directory.machines().iter().map(|m| {
                 self.holds().stop(m.id);
@@ -378,6 +384,14 @@ fn world_spec(
         access: None,
         disk: None,
     });
+    if scenario.hq.gateway {
+        machines.push(MachineSpec {
+            name: GATEWAY.into(),
+            zone: Zone::Hq,
+            access: None,
+            disk: Some(store::gateway::disk()),
+        });
+    }
     if machines.len() > world::MACHINES_MAX {
         return Err(RunError::Unsupported(format!(
             "a store of {} machines; one world holds {}",

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     dist::Dist,
-    fault::{hq_reject, hq_slow},
+    fault::{cut_answers::Cuts, hq_reject, hq_slow},
     service::Configured,
     world::{DiskOp, NamesFail, SlowDisk},
 };
@@ -390,6 +390,8 @@ pub struct Hq {
     pub accepts_per_second: f64,
     /// Time to authorise a payment, seconds.
     pub auth: Dist,
+    /// Whether a gateway stands in front of its OTLP sink.
+    pub gateway: bool,
 }
 
 /// One thing that goes wrong.
@@ -468,6 +470,13 @@ pub enum FaultKind {
     LinkCaptivePortal {
         /// Which link.
         link: String,
+    },
+    /// Connections over a link are reset when answers come back.
+    LinkCutAnswers {
+        /// Which link.
+        link: String,
+        /// What cuts.
+        cuts: Cuts,
     },
     /// Head office refuses requests.
     HqReject(hq_reject::Rule),

@@ -211,6 +211,7 @@ static HQ: Shape = Shape {
         Key::or("ingest", Ty::Word(&RATE), "\"20MB/s\"", "What it takes in."),
         Key::or("accepts", Ty::Word(&EVENT_RATE), "\"50/s\"", "New sessions."),
         Key::or("auth", Ty::Word(&DIST_TIME), "\"lognormal(p50=120ms, p99=900ms)\"", "Time to authorise a payment."),
+        Key::or("gateway", Ty::Bool, "false", "Whether a gateway stands in front of the OTLP sink: the collector's own code with role = \"gateway\", which drops what stores send again."),
     ],
 };
 

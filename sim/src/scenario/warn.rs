@@ -215,6 +215,7 @@ fn sets(kind: &FaultKind) -> Option<(&'static str, &str)> {
         | FaultKind::LinkTrace { link, .. }
         | FaultKind::LinkCapReached { link }
         | FaultKind::LinkCaptivePortal { link } => Some(("link", link)),
+        FaultKind::LinkCutAnswers { link, .. } => Some(("answers on a link", link)),
         FaultKind::DiskSlow { node, .. } => Some(("slow disk", node)),
         FaultKind::DnsFail(_) => Some(("resolver", "router")),
         FaultKind::HqReject(rule) => Some((

@@ -1,7 +1,7 @@
 //! The collector's machine: the very code that is deployed in stores, on this machine's disk and sockets.
 //!
 //! Nothing of it is imitated. It gets the scenario's `[collector]` as its configuration, an address that the store reaches,
-//! and head office as its destination unless the scenario names another one (over gRPC where `endpoint.protocol` says so); what it observes goes to the recorder.
+//! and head office, or its gateway, as its destination unless the scenario names another one (over gRPC where `endpoint.protocol` says so); what it observes goes to the recorder.
 //! Next: `backroom_collector::shell`.
 
 use std::{
@@ -22,8 +22,13 @@ use backroom_collector::{
 };
 use tokio::sync::watch;
 
-use super::{COLLECTOR_PORT, Context, DATA_DIR, HQ, HQ_OTLP_GRPC_PORT, HQ_OTLP_PORT, boot};
-use crate::event::{DropReason, Event, Recorder};
+use super::{
+    COLLECTOR_PORT, Context, DATA_DIR, GATEWAY, HQ, HQ_OTLP_GRPC_PORT, HQ_OTLP_PORT, boot,
+};
+use crate::{
+    event::{DropReason, Event, Recorder},
+    scenario::Scenario,
+};
 
 /// A backlog that changes with every request is recorded ten times a second: enough for any latency that a line has.
 const RECORD_EVERY: Duration = Duration::from_millis(100);
@@ -34,7 +39,7 @@ const EXPORT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Runs the collector until it is aborted.
 pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     boot::next(&ctx).await?;
-    let config = deployed(&ctx.scenario.collector);
+    let config = deployed(&ctx.scenario);
     let (backlog, changes) = watch::channel(None);
     ctx.env.spawn(record(ctx.recorder.clone(), changes));
     let observer = Arc::new(Recording {
@@ -48,8 +53,8 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
 }
 
 /// The scenario's configuration with this machine's places.
-fn deployed(config: &Config) -> Config {
-    let mut config = config.clone();
+fn deployed(scenario: &Scenario) -> Config {
+    let mut config = scenario.collector.clone();
     // Only closed forms and the flow fidelity read it; here the collector really compresses.
     config.compress.ratio = None;
     config.listen.http = Some(SocketAddr::from(([0, 0, 0, 0], COLLECTOR_PORT)));
@@ -64,7 +69,8 @@ fn deployed(config: &Config) -> Config {
             Protocol::Grpc => HQ_OTLP_GRPC_PORT,
             Protocol::HttpProtobuf | Protocol::HttpJson => HQ_OTLP_PORT,
         };
-        endpoint.url = format!("http://{HQ}:{port}");
+        let host = if scenario.hq.gateway { GATEWAY } else { HQ };
+        endpoint.url = format!("http://{host}:{port}");
     }
     config
 }
@@ -106,16 +112,19 @@ impl Observer for Recording {
     }
 
     fn dropped(&self, _: Signal, items: u64, reason: accounting::DropReason) {
-        let reason = match reason {
-            accounting::DropReason::BufferFull => DropReason::BufferFull,
-            accounting::DropReason::TooOld => DropReason::TooOld,
-            accounting::DropReason::Refused => DropReason::Refused,
-            accounting::DropReason::Damaged => DropReason::Damaged,
-            accounting::DropReason::Purged | accounting::DropReason::Exported => {
-                DropReason::Removed
-            }
-        };
+        let reason = self::reason(reason);
         self.recorder
             .record(Event::TelemetryDropped { items, reason });
+    }
+}
+
+/// The simulator's word for why items were dropped.
+pub(super) fn reason(reason: accounting::DropReason) -> DropReason {
+    match reason {
+        accounting::DropReason::BufferFull => DropReason::BufferFull,
+        accounting::DropReason::TooOld => DropReason::TooOld,
+        accounting::DropReason::Refused => DropReason::Refused,
+        accounting::DropReason::Damaged => DropReason::Damaged,
+        accounting::DropReason::Purged | accounting::DropReason::Exported => DropReason::Removed,
     }
 }

@@ -13,6 +13,7 @@
 pub mod broker;
 pub mod catalog;
 pub mod collector;
+pub mod gateway;
 pub mod hq;
 pub mod kds;
 pub mod kiosk;
@@ -45,6 +46,8 @@ use crate::{
 
 /// Name of head office, as machines resolve it.
 pub const HQ: &str = "hq";
+/// Name of head office's gateway, where it has one.
+pub const GATEWAY: &str = "gateway";
 /// Head office authorises and settles payments here (HTTP).
 pub const HQ_PAYMENT_PORT: u16 = 8443;
 /// Head office's ledger takes sales here (HTTP).
@@ -273,6 +276,14 @@ pub async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
             "a custom service is started with its own program",
         )),
     }
+}
+
+/// Runs head office's gateway until it is aborted.
+///
+/// # Errors
+/// When its disk fails, or a port is taken.
+pub async fn run_gateway<E: Env>(ctx: Context<E>) -> io::Result<()> {
+    gateway::run(ctx).await
 }
 
 /// Runs head office until it is aborted.

@@ -15,6 +15,7 @@
 
 mod agenda;
 mod clock;
+mod cut_answers;
 pub mod det;
 pub mod disk;
 mod disk_fault;
@@ -151,6 +152,8 @@ struct Inner {
     names: IndexMap<String, u16>,
     machines: Vec<Mutex<Running>>,
     line_names: Vec<String>,
+    /// Traffic classes, by number.
+    classes: Vec<String>,
     net: Arc<Mutex<Net>>,
     signal: Signal,
 }
@@ -270,6 +273,9 @@ impl World {
                 worse: None,
                 throttle: None,
                 met_degraded: 0,
+                cuts: Vec::new(),
+                cut_rng: seed::stream(spec.seed, &[of, link, "cut-answers"]),
+                cut: 0,
                 polls: [None; 2],
             });
             line_names.push(link.to_owned());
@@ -370,6 +376,7 @@ impl World {
             names,
             machines,
             line_names,
+            classes: spec.classes.keys().cloned().collect(),
             net: Arc::new(Mutex::new(net)),
             signal,
         })))

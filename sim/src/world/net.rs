@@ -19,6 +19,8 @@ use std::{
     time::Duration,
 };
 
+use rand::RngExt as _;
+use rand_chacha::ChaCha8Rng;
 use turmoil_net::{EnterGuard, NetstatState, Packet, TcpFlags, TcpSegment, Transport};
 
 use self::ahead::Drawn;
@@ -155,8 +157,25 @@ pub(super) struct Line {
     pub(super) throttle: Option<BitRate>,
     /// Packets that found it degraded and up: whether that fault bit.
     pub(super) met_degraded: u64,
+    /// What resets connections when answers come back; the last one is in force.
+    pub(super) cuts: Vec<Cut>,
+    /// Whether a packet does.
+    pub(super) cut_rng: ChaCha8Rng,
+    /// Connections that were reset so: whether a fault bit.
+    pub(super) cut: u64,
     /// When its queues are polled next, by direction: one timer each, or they would multiply.
     pub(super) polls: [Option<Duration>; 2],
+}
+
+/// Resets of connections, while a fault says so.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cut {
+    /// Which fault.
+    pub(super) number: u64,
+    /// Share of packets with data towards the store.
+    pub(super) share: f64,
+    /// Only of this class.
+    pub(super) class: Option<u8>,
 }
 
 /// Direction of travel.
@@ -584,6 +603,9 @@ impl Net {
                 },
                 _ => return self.arrived(now, flight),
             };
+            if way == Way::Down && self.is_cut(line, &flight) {
+                return self.cut(line, flight.flow);
+            }
             self.meet(line, way);
             let bytes = wire_bytes(&flight.packet);
             let class = self.class_of(flight.flow);
@@ -633,6 +655,32 @@ impl Net {
                     return self.lost(now, payload);
                 }
             }
+        }
+    }
+
+    /// Whether a packet with an answer resets its connection.
+    fn is_cut(&mut self, line: usize, flight: &Flight) -> bool {
+        if self.lines[line].cuts.is_empty() {
+            return false;
+        }
+        let class = self.class_of(flight.flow);
+        let has_data = flow::segment(&flight.packet).is_some_and(|s| !s.payload.is_empty());
+        let line = &mut self.lines[line];
+        let Some(cut) = line.cuts.last().filter(|_| has_data) else {
+            return false;
+        };
+        let is_of_class = cut.class.is_none_or(|only| only == class);
+        // The stream of numbers moves only while such a fault is in force.
+        is_of_class && line.cut_rng.random::<f64>() < cut.share
+    }
+
+    /// Resets the connection that a packet belongs to, on both sides; what is under way on it finds nobody.
+    fn cut(&mut self, line: usize, flow: FlowId) {
+        self.lines[line].cut += 1;
+        for flow in [flow, flow.reversed()] {
+            self.troubles.remove(&flow);
+            self.nat.remove(&flow.number());
+            self.reset(flow);
         }
     }
 

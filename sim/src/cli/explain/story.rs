@@ -373,6 +373,12 @@ fn what_happens(kind: &FaultKind) -> String {
         FaultKind::LinkCaptivePortal { link } => {
             format!("a login page answers for head office on {link}")
         }
+        FaultKind::LinkCutAnswers { link, cuts } => {
+            let of = cuts.class.as_ref().map(|class| format!(" of {class}"));
+            let of = of.unwrap_or_default();
+            let share = 100.0 * cuts.share;
+            format!("{share} % of the packets with answers{of} reset their connection over {link}")
+        }
         FaultKind::HqReject(rule) => {
             let words = hq_reject::Service::ALL;
             let service = words.iter().find(|(_, service)| *service == rule.service);

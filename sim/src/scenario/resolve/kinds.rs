@@ -11,12 +11,25 @@ use indexmap::IndexMap;
 
 use super::Cx;
 use crate::{
-    fault::{disk_io_error, dns_fail, hq_reject, hq_slow, table::Kind},
+    fault::{cut_answers::Cuts, disk_io_error, dns_fail, hq_reject, hq_slow, table::Kind},
     scenario::{FaultKind, codes, words},
     world::{DiskOp, NamesFail, SlowDisk},
 };
 
 impl Cx<'_> {
+    /// The traffic class that a fault is for.
+    fn class_of(&self, f: &Fields<'_>) -> Option<String> {
+        let class = f.string("class")?;
+        let node = f.node("class")?;
+        self.declared(
+            "class",
+            &class,
+            node,
+            self.classes.iter().map(String::as_str),
+        );
+        Some(class)
+    }
+
     /// What happens, to what is called `on`. What is wrong is told, and filled with a placeholder.
     pub(super) fn what(
         &self,
@@ -61,6 +74,13 @@ impl Cx<'_> {
                 changed
             }
             "link.captive_portal" => FaultKind::LinkCaptivePortal { link: on },
+            "link.cut_answers" => FaultKind::LinkCutAnswers {
+                link: on,
+                cuts: Cuts {
+                    share: f.text("share", quantity::proportion).unwrap_or(1.0),
+                    class: self.class_of(f),
+                },
+            },
             "link.cap_reached" => FaultKind::LinkCapReached { link: on },
             "link.trace" => match f.fields("trace").and_then(|trace| self.trace(&trace)) {
                 Some(trace) => FaultKind::LinkTrace { link: on, trace },

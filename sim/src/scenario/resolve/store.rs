@@ -52,7 +52,7 @@ impl Cx<'_> {
         let mut nodes = IndexMap::new();
         let mut total = 0_u64;
         for (name, key, f) in self.top.named("node") {
-            if matches!(name.as_str(), "store" | "router" | "hq") {
+            if matches!(name.as_str(), "store" | "router" | "hq" | "gateway") {
                 self.sink.push(
                     Diagnostic::error(&E0107, format!("`{name}` exists without being declared"))
                         .at(key, "a name with a meaning"),
@@ -348,6 +348,7 @@ impl Cx<'_> {
             auth: f.map_or(default_auth.clone(), |f| {
                 self.dist_time(f, "auth", default_auth)
             }),
+            gateway: f.and_then(|f| f.bool("gateway")).unwrap_or(false),
         }
     }
 
