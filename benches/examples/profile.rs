@@ -90,7 +90,7 @@ fn without_collector(
     world::run(&spec, |world| async move {
         let recorder = Recorder::new();
         for machine in machines.machines() {
-            let context = context(scenario, &machines, &recorder, machine.id.0);
+            let context = context(scenario, &machines, &recorder, seed, machine.id.0);
             let role = machine.role;
             world.start(&machine.name, move |env| async move {
                 match role {
@@ -99,7 +99,7 @@ fn without_collector(
                 }
             });
         }
-        let hq = context(scenario, &machines, &recorder, machines.hq().0);
+        let hq = context(scenario, &machines, &recorder, seed, machines.hq().0);
         world.start(store::HQ, move |env| async move {
             store::run_hq(hq(env)).await.expect("it runs");
         });
@@ -131,6 +131,7 @@ fn context(
     scenario: &Arc<Scenario>,
     machines: &Arc<Directory>,
     recorder: &Recorder,
+    run_seed: u64,
     id: u16,
 ) -> impl FnOnce(SimEnv) -> Context<SimEnv> + use<> {
     let machine = machines.machines().get(usize::from(id));
@@ -146,6 +147,7 @@ fn context(
         scenario,
         recorder,
         machines,
+        run_seed,
         refusals: Default::default(),
     }
 }
