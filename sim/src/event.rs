@@ -129,11 +129,6 @@ pub enum Event {
         /// Why.
         reason: DropReason,
     },
-    /// Items came to head office's gateway, which has them, and were dropped there.
-    TelemetryRepeated {
-        /// How many.
-        items: u64,
-    },
     /// The router's active line changed.
     Failover {
         /// Whether the backup is active now.
@@ -172,6 +167,11 @@ pub enum Event {
         at: MachineId,
         /// When it began.
         began: Duration,
+    },
+    /// Items came to head office's gateway, which has them, and were dropped there. The last one: a trace hashes the places of those before it.
+    TelemetryRepeated {
+        /// How many.
+        items: u64,
     },
 }
 
