@@ -187,6 +187,9 @@ pub async fn survey<E: Env>(env: &E, config: &Config) -> io::Result<Survey> {
 /// A picture, and whether a file went away while it was taken.
 async fn picture_of<E: Env>(env: &E, config: &Config) -> io::Result<(Survey, bool)> {
     let (disk, dir) = (env.disk(), &config.buffer.dir);
+    let (spool, report) = recover::recover(env, config, Access::Look).await?;
+    // Listed afterwards: a batch that is sealed meanwhile stands in a file that an older list does not have, and would be missing
+    // in the picture. What is sealed from now on still counts as unsealed in it.
     let mut files: Vec<StoredFile> = disk
         .read_dir(dir)
         .await?
@@ -199,7 +202,6 @@ async fn picture_of<E: Env>(env: &E, config: &Config) -> io::Result<(Survey, boo
             frames: 0,
         })
         .collect();
-    let (spool, report) = recover::recover(env, config, Access::Look).await?;
     let mut survey = Survey {
         dir: dir.clone(),
         identity: spool.identity(),
