@@ -17,6 +17,7 @@ use backroom_collector::{
         accounting::{Accounting, DropReason},
         class::ClassName,
         codec::{CodecId, decompress},
+        losses,
         range::ItemRange,
         recovery::Report,
     },
@@ -549,8 +550,8 @@ async fn receive(env: SimEnv, shared: Shared, is_audit: bool) {
                 if mode != Mode::Busy {
                     let arrival = arrival(&request);
                     shared.change(|log| match is_audit {
-                        false => log.arrivals.push(arrival),
-                        true => log.audited.push(arrival),
+                        false => log.arrivals.extend(arrival),
+                        true => log.audited.extend(arrival),
                     });
                 }
                 let answer = match mode {
@@ -569,7 +570,8 @@ async fn receive(env: SimEnv, shared: Shared, is_audit: bool) {
     }
 }
 
-fn arrival(request: &wire::Message) -> Arrival {
+/// What came; `None` for what the collector itself tells of losses.
+fn arrival(request: &wire::Message) -> Option<Arrival> {
     let encoding = request.headers.get("content-encoding");
     let codec = CodecId::from_content_encoding(encoding.map_or("", String::as_str));
     let codec = codec.expect("a known encoding");
@@ -577,7 +579,10 @@ fn arrival(request: &wire::Message) -> Arrival {
     let signal = Signal::from_path(request.path()).expect("an OTLP path");
     let range = ItemRange::parse(signal, &request.headers["x-backroom-batch"]);
     let range = range.expect("a range");
+    if range.class.as_str() == losses::CLASS {
+        return None;
+    }
     let ids = wire::ids(signal, &body);
     assert_eq!(range.count, ids.len() as u64, "{range}");
-    Arrival { range, ids }
+    Some(Arrival { range, ids })
 }
