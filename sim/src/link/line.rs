@@ -32,9 +32,8 @@ const FLOWS_MIN: usize = 64;
 pub struct Link<P> {
     spec: Direction,
     degrade: Degrade,
-    rng: ChaCha8Rng,
+    chances: Vec<Chance>,
     up: bool,
-    loss: LossState,
     /// The line is busy until then.
     free_at: Duration,
     /// Bytes whose serialisation was promised for a later instant, by start.
@@ -55,6 +54,14 @@ pub struct Link<P> {
     counters: Vec<Counters>,
 }
 
+/// What chance does to one class: its own draws, and its own state of the loss, so that packets of other classes change nothing
+/// about what becomes of these but the queue. Two runs that differ in one class can be compared seed by seed.
+#[derive(Debug)]
+struct Chance {
+    rng: ChaCha8Rng,
+    loss: LossState,
+}
+
 #[derive(Debug)]
 struct Waiting<P> {
     since: Duration,
@@ -67,11 +74,17 @@ struct Waiting<P> {
 }
 
 impl<P> Link<P> {
-    /// An idle line that is up.
+    /// An idle line that is up. Loss and delay are drawn from one stream for each class, by index; the last stream is for probes
+    /// and for classes beyond the end of the list.
     ///
     /// # Panics
-    /// If a share is not above 0 and at most 1.
-    pub fn new(spec: Direction, rng: ChaCha8Rng) -> Self {
+    /// If there is no stream, or a share is not above 0 and at most 1.
+    pub fn new(spec: Direction, streams: Vec<ChaCha8Rng>) -> Self {
+        assert!(!streams.is_empty(), "a line needs a stream of draws");
+        let chances = streams.into_iter().map(|rng| Chance {
+            rng,
+            loss: LossState::default(),
+        });
         for share in &spec.shares {
             assert!(
                 *share > 0.0 && *share <= 1.0,
@@ -82,9 +95,8 @@ impl<P> Link<P> {
             has_shares: spec.shares.iter().any(|share| *share < 1.0),
             spec,
             degrade: Degrade::default(),
-            rng,
+            chances: chances.collect(),
             up: true,
-            loss: LossState::default(),
             free_at: Duration::ZERO,
             promised: VecDeque::new(),
             promised_bytes: 0,
@@ -104,10 +116,22 @@ impl<P> Link<P> {
         self.offer_delayed(now, packet, None)
     }
 
-    /// The delay of a packet that will be offered later: it will not arrive sooner than so long after that.
-    pub fn draw_delay(&mut self) -> Duration {
+    /// The delay of a packet of a class that will be offered later: it will not arrive sooner than so long after that.
+    pub fn draw_delay(&mut self, class: u8) -> Duration {
+        self.delay_of(class.into())
+    }
+
+    fn delay_of(&mut self, chance: usize) -> Duration {
         let delay = self.degrade.delay.as_ref().unwrap_or(&self.spec.delay);
-        delay.sample_duration(&mut self.rng)
+        let last = self.chances.len() - 1;
+        delay.sample_duration(&mut self.chances[chance.min(last)].rng)
+    }
+
+    fn is_lost(&mut self, chance: usize) -> bool {
+        let loss = self.degrade.loss.unwrap_or(self.spec.loss);
+        let last = self.chances.len() - 1;
+        let chance = &mut self.chances[chance.min(last)];
+        chance.loss.next(&loss, &mut chance.rng)
     }
 
     /// Like [`offer`](Self::offer), with a delay that was drawn before. A packet that has to wait draws another one when it
@@ -136,8 +160,7 @@ impl<P> Link<P> {
             self.count(class, bytes, |c| &mut c.full);
             return Offer::Full { payload };
         }
-        let loss = self.degrade.loss.unwrap_or(self.spec.loss);
-        let lost = self.loss.next(&loss, &mut self.rng);
+        let lost = self.is_lost(class.into());
         if lost {
             self.count(class, bytes, |c| &mut c.lost);
         }
@@ -150,7 +173,7 @@ impl<P> Link<P> {
             if lost {
                 return Offer::Lost { payload };
             }
-            let delay = delay.unwrap_or_else(|| self.draw_delay());
+            let delay = delay.unwrap_or_else(|| self.draw_delay(class));
             let at = self.arrival(now, end + delay, flow, class, bytes);
             return Offer::Arrives { at, payload };
         }
@@ -182,12 +205,11 @@ impl<P> Link<P> {
         if !self.up {
             return None;
         }
-        let loss = self.degrade.loss.unwrap_or(self.spec.loss);
-        if self.loss.next(&loss, &mut self.rng) {
+        if self.is_lost(usize::MAX) {
             return None;
         }
         let sent = self.finish(self.free_at.max(now), bytes)?;
-        Some(sent + self.draw_delay())
+        Some(sent + self.delay_of(usize::MAX))
     }
 
     /// When to poll again; `None` until the next offer or change of the line. May lie in the past.
@@ -294,7 +316,7 @@ impl<P> Link<P> {
             self.waiting_bytes -= u64::from(packet.bytes);
             self.occupy(start, end, packet.class);
             if let Some(payload) = packet.payload {
-                let earliest = end + self.draw_delay();
+                let earliest = end + self.draw_delay(packet.class);
                 let at = self.arrival(start, earliest, packet.flow, packet.class, packet.bytes);
                 self.ready.push_back((start, at, payload));
             }

@@ -62,7 +62,6 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     let gate = http::Gate::new(ctx.scenario.hq.accepts_per_second, ctx.recorder.clone());
     let office = Arc::new(Office {
         ledger: Mutex::default(),
-        auth: Mutex::new(ctx.rng("hq-auth", 0)),
         refuse: Mutex::new(ctx.rng("hq-refuse", 0)),
         ingest: Mutex::new(TokenBucket::new(
             ctx.scenario.hq.ingest_bytes_per_second,
@@ -114,7 +113,6 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
 struct Office<E> {
     ctx: Context<E>,
     ledger: Mutex<BTreeSet<OrderId>>,
-    auth: Mutex<ChaCha8Rng>,
     ingest: Mutex<TokenBucket>,
     refuse: Mutex<ChaCha8Rng>,
 }
@@ -175,15 +173,15 @@ impl<E: Env> Office<E> {
         let Some(body) = read_body(request.into_body(), REQUEST_BYTES_MAX).await else {
             return answer(StatusCode::BAD_REQUEST, Bytes::new());
         };
-        if Order::decode(&body).is_none() {
+        let Some(order) = Order::decode(&body) else {
             return answer(StatusCode::BAD_REQUEST, Bytes::new());
-        }
-        let time = {
-            let mut rng = self.auth.lock().expect("nobody panics while holding it");
-            let slow = self.ctx.refusals.slow_auth();
-            let auth = slow.as_ref().unwrap_or(&self.ctx.scenario.hq.auth);
-            auth.sample_duration(&mut *rng)
         };
+        // By order, not by turn: two payments that change places must not change their times, or nobody could compare a run
+        // with another one in which the line was busier.
+        let mut rng = self.ctx.rng(&format!("hq-auth/{}", order.id), 0);
+        let slow = self.ctx.refusals.slow_auth();
+        let auth = slow.as_ref().unwrap_or(&self.ctx.scenario.hq.auth);
+        let time = auth.sample_duration(&mut rng);
         sleep(time).await;
         answer(StatusCode::OK, self.reply("payment.auth"))
     }

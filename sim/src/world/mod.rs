@@ -531,5 +531,9 @@ fn make(
     path: &[&str],
 ) -> Result<Link<net::Flight>, TraceError> {
     let direction = Direction::from_spec(link, up, &spec.classes)?;
-    Ok(Link::new(direction, seed::stream(spec.seed, path)))
+    // By name, so that a class more, or more traffic of one, leaves the draws of the others alone.
+    let named = spec.classes.keys().map(|class| ["class", class]);
+    let streams = named.chain([["", "other"], ["", "probe"]]);
+    let streams = streams.map(|purpose| seed::stream(spec.seed, &[path, &purpose].concat()));
+    Ok(Link::new(direction, streams.collect()))
 }

@@ -33,7 +33,7 @@ fn spec(discipline: Discipline) -> Direction {
 }
 
 fn line<P>(spec: Direction) -> Link<P> {
-    Link::new(spec, ChaCha8Rng::seed_from_u64(1))
+    Link::new(spec, vec![ChaCha8Rng::seed_from_u64(1)])
 }
 
 /// Class and priority are the same number; each is its own flow.
@@ -508,4 +508,48 @@ proptest! {
         told.sort_unstable();
         prop_assert_eq!(out, told);
     }
+}
+
+/// What others send changes nothing about which packets of a class are lost, nor about how long they travel.
+#[test]
+fn chance_is_drawn_by_class() {
+    let fate = |others: u32| {
+        let spec = Direction {
+            loss: Loss::Gilbert {
+                enter: 0.1,
+                leave: 0.3,
+                loss: 0.7,
+            },
+            delay: Dist::Uniform(0.01, 0.2),
+            ..spec(Discipline::Fifo)
+        };
+        let streams = (0..3).map(ChaCha8Rng::seed_from_u64).collect();
+        let mut link = Link::new(spec, streams);
+        let mut seen = Vec::new();
+        for second in 0..300 {
+            let now = Duration::from_secs(second);
+            // What another class sends first makes this one wait, so each packet has a flow, and its own time is what counts.
+            for _ in 0..others {
+                link.offer(now, packet(1, 1, 0));
+                link.probe(now, 1);
+            }
+            let ours = Packet {
+                flow: 100 + second,
+                ..packet(125, 0, 1)
+            };
+            let queue = 0.000_008 * f64::from(others);
+            seen.push(match link.offer(now, ours) {
+                Offer::Arrives { at, .. } => {
+                    let took = (at - now).as_secs_f64() - queue;
+                    Some((took * 1e6).round() as u64)
+                }
+                Offer::Lost { .. } => None,
+                other => panic!("{other:?}"),
+            });
+        }
+        seen
+    };
+    let alone = fate(0);
+    assert!(alone.contains(&None));
+    assert_eq!(alone, fate(3));
 }

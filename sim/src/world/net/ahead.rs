@@ -85,6 +85,7 @@ impl Net {
     /// The earliest arrival; `None` while its path is down.
     fn arrives_at(&mut self, at: Duration, flight: &mut Flight) -> Option<Duration> {
         let mut arrives = at;
+        let class = self.class_of(flight.flow);
         if flight.hop <= 1
             && let Some(way) = self.way_of(flight.flow)
         {
@@ -95,7 +96,7 @@ impl Net {
             }
             let delay = match flight.drawn.line {
                 Some((of, delay)) if of == line => delay,
-                _ => link.draw_delay(),
+                _ => link.draw_delay(class),
             };
             flight.drawn.line = Some((line, delay));
             arrives += delay;
@@ -107,7 +108,7 @@ impl Net {
             if !link.is_up() {
                 return None;
             }
-            arrives += *flight.drawn.access.get_or_insert_with(|| link.draw_delay());
+            arrives += *flight.drawn.access.get_or_insert_with(|| link.draw_delay(class));
         }
         Some(arrives)
     }
