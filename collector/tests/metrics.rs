@@ -13,7 +13,7 @@ mod common;
 #[path = "common/exposition.rs"]
 mod exposition;
 
-use backroom_collector::config::{ByteSize, Codec, OnFull};
+use backroom_collector::config::{ByteSize, Codec, OnFull, load_text};
 use common::{Client, PROTOBUF, Reply, Running, Sink, buffer, config, env};
 use exposition::Page;
 
@@ -218,6 +218,13 @@ async fn every_metric_is_documented() {
     let mut config = config(&dir, Some(sink.url()));
     config.send.yield_delay = Some(std::time::Duration::from_millis(25));
     config.role = backroom_collector::config::Role::Gateway;
+    config.compress.is_auto = true;
+    config.links = load_text(
+        "links.toml",
+        "link.lte = { budget = { bytes = \"1MiB\", per = \"1d\" } }",
+    )
+    .expect("valid")
+    .links;
     let running = Running::start(&env, config).await;
     let mut client = running.client().await;
     let headers = [

@@ -198,7 +198,8 @@ fn a_line_of_two_states_loses_what_its_states_say() {
         "lossy-evening.toml",
         &["duration=14m", "fault.rain.for=8m"],
         "fault.rain.set.loss=gilbert(enter=0.5%, leave=20%, loss=50%)",
-        &[1, 2],
+        // Bursts vary: of two seeds the interval is wide enough for any form.
+        &[1, 2, 3],
     );
 }
 

@@ -212,8 +212,10 @@ fn small_store(duration: Duration) -> Scenario {
                 durability: Durability::Fsync,
             },
             classes: Vec::new(),
+            links: Vec::new(),
             compress: Compress {
                 codec: Codec::Zstd(3),
+                is_auto: false,
                 ratio: None,
             },
             batch: Batch {
@@ -224,6 +226,8 @@ fn small_store(duration: Duration) -> Scenario {
             send: Send {
                 inflight: Some(2),
                 yield_delay: None,
+                link: None,
+                time_zone: None,
                 max_rate: Some(BitRate(256_000)),
                 order: Order::OldestFirst,
                 live_window: Some(15 * S),

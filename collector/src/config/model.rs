@@ -4,7 +4,9 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::{BitRate, ByteSize, Class};
+use jiff::tz::TimeZone;
+
+use super::{BitRate, ByteSize, Class, Link};
 use crate::{
     core::class::ClassName,
     env::{ClientTls, ServerTls},
@@ -27,6 +29,8 @@ pub struct Config {
     pub buffer: Buffer,
     /// Declared classes, in the order of the file.
     pub classes: Vec<Class>,
+    /// Line profiles, in the order of the file.
+    pub links: Vec<Link>,
     /// How batches are compressed.
     pub compress: Compress,
     /// When a batch is sealed.
@@ -203,6 +207,8 @@ pub enum Durability {
 pub struct Compress {
     /// Codec and level.
     pub codec: Codec,
+    /// Whether the level is chosen batch by batch (`core::level`); that of `codec` is then the least.
+    pub is_auto: bool,
     /// Scenarios only: the ratio that closed forms and the flow fidelity assume. The running collector refuses it.
     pub ratio: Option<f64>,
 }
@@ -239,6 +245,10 @@ pub struct Send {
     pub max_rate: Option<BitRate>,
     /// Delay that is added to the line at most: others are given way to by it. `None` is no look at the delay.
     pub yield_delay: Option<Duration>,
+    /// The profile that holds; `None` is by the interface of the default route.
+    pub link: Option<ClassName>,
+    /// The store's time zone; needed for windows and months only.
+    pub time_zone: Option<TimeZone>,
     /// Which batch of a class and a lane goes first, unless the class says otherwise.
     pub order: Order,
     /// A batch is fresh, and goes before the backlog, while its youngest item is younger; `None` is never. 15 s: three times

@@ -42,6 +42,19 @@ max_rate = "256kbit/s"
 order = "newest-first"
 live_window = "off"
 backfill_share = "40%"
+link = "lte"
+time_zone = "America/Chicago"
+[link.lte]
+match = { interface = "wwan*" }
+rate = "128kbit/s"
+yield = "off"
+level = 12
+classes = ["logs", "traces"]
+urgent = ["logs"]
+windows = ["22:00-06:00", "12:00-24:00"]
+budget = { bytes = "2GiB", day = 15, reserve = "10%" }
+[link.wire]
+budget = { bytes = "1TiB", per = "30d" }
 [retry]
 backoff = "decorrelated-jitter(base=500ms, cap=30s)"
 give_up = "30d"
@@ -95,6 +108,43 @@ fn a_full_file_is_read_and_an_empty_one_is_the_default() {
         (metrics.priority, metrics.weight, metrics.order),
         (0, 1, Order::NewestFirst)
     );
+    let name = |text| crate::core::class::ClassName::new(text).expect("a name");
+    let lte = Link {
+        interface: Some(String::from("wwan*")),
+        rate: Some(BitRate(128_000)),
+        yield_delay: Some(None),
+        level: Some(12),
+        classes: Some(vec![name("logs"), name("traces")]),
+        urgent: vec![name("logs")],
+        windows: vec![
+            Window {
+                from: 1320,
+                to: 360,
+            },
+            Window {
+                from: 720,
+                to: 1440,
+            },
+        ],
+        budget: Some(Budget {
+            bytes: ByteSize(2 << 30),
+            per: Period::Month { day: 15 },
+            reserve: 0.1,
+        }),
+        ..Link::new(name("lte"))
+    };
+    let wire = Link {
+        budget: Some(Budget {
+            bytes: ByteSize(1 << 40),
+            per: Period::Every(30 * day),
+            reserve: 0.0,
+        }),
+        ..Link::new(name("wire"))
+    };
+    assert_eq!(config.links, [lte, wire]);
+    assert_eq!(config.send.link, Some(name("lte")));
+    let zone = config.send.time_zone.expect("a zone");
+    assert_eq!(zone.iana_name(), Some("America/Chicago"));
     assert!(load_text("x.toml", "send.backfill_share = \"100%\"").is_err());
     assert_eq!(config.retry.give_up, Some(Duration::from_secs(30 * 86400)));
     assert_eq!(
@@ -189,6 +239,56 @@ quota = "0%"
 "#;
     let report = load_text("collector.toml", text).expect_err("wrong classes");
     insta::assert_snapshot!(report.render(Format::Short, false));
+}
+
+#[test]
+fn line_profiles_are_checked_against_the_rest() {
+    let text = r#"
+[send]
+link = "let"
+[link.auto]
+[link.lte]
+match = { interface = "wwan 0" }
+rate = "0kbit/s"
+level = 20
+windows = ["22:00", "24:00-06:00", "06:00-06:00", "7:00-08:00"]
+classes = ["logs"]
+urgent = ["traces"]
+budget = { bytes = "1KiB", per = "30s", reserve = "10%" }
+[link.wire]
+urgent = ["log"]
+[link.sat]
+budget = { bytes = "1GiB", per = "7d", day = 3, reserve = "5%" }
+[link.month]
+budgets = {}
+budget = { bytes = "1GiB" }
+"#;
+    let report = load_text("collector.toml", text).expect_err("wrong profiles");
+    insta::assert_snapshot!(report.render(Format::Short, false));
+    let zone = "send.time_zone = \"America/Chigaco\"";
+    let report = load_text("x.toml", zone).expect_err("no such zone");
+    insta::assert_snapshot!(report.render(Format::Short, false));
+}
+
+#[test]
+fn a_scenario_means_the_same_time_everywhere() {
+    let mut sources = Sources::default();
+    let file = sources.add("x.toml", "send = { time_zone = \"Europe/Berlin\" }\n");
+    let span = Span {
+        file,
+        start: 0,
+        end: 0,
+    };
+    let table = tree::parse(&sources, file).expect("valid");
+    let node = tree::Node {
+        span,
+        value: tree::Value::Table(table),
+    };
+    let sink = Sink::default();
+    let config = read(&node, "", Reader::Scenario, &sink);
+    assert_eq!(sink.error_count(), 0);
+    let bundled = jiff::tz::TimeZoneDatabase::bundled().get("Europe/Berlin");
+    assert_eq!(config.send.time_zone, bundled.ok());
 }
 
 #[test]

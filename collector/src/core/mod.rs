@@ -13,6 +13,7 @@
 //! - [`losses`]: its rows as log records.
 //! - [`verdict`]: what an answer means; [`destination`], [`backoff`]: when to try again.
 //! - [`pacing`], [`yielding`]: the share of the line; [`fit`]: how much goes into one request.
+//! - [`link`]: which line profile holds, and what may go; [`budget`]: what was used of it; [`level`]: how hard is compressed for it.
 //! - [`metrics`]: what is counted, and how that is written for Prometheus and as OTLP.
 //! - [`pressure`]: when a refused sender should come again.
 //! - [`selection`]: which batches an operator means; [`ranges`]: which items are known.
@@ -20,6 +21,7 @@
 
 pub mod accounting;
 pub mod backoff;
+pub mod budget;
 pub mod class;
 pub mod codec;
 pub mod destination;
@@ -28,6 +30,8 @@ pub mod frame;
 pub mod lane;
 pub mod ledger;
 pub mod losses;
+pub mod level;
+pub mod link;
 pub mod metrics;
 pub mod notes;
 pub mod pacing;

@@ -33,6 +33,18 @@ pub async fn check<E: Env>(env: &E, dir: &Path, local: IpAddr) {
     compute_returns(env).await;
     seeds_are_stable_by_purpose(env);
     wall_clock_is_plausible(env);
+    the_default_route_is_a_name(env);
+}
+
+/// The interface of the default route is a plain name, where there is one, and asking for it changes nothing.
+pub fn the_default_route_is_a_name<E: Env>(env: &E) {
+    let Some(interface) = env.default_route() else {
+        return;
+    };
+    let is_plain = |c: char| !c.is_whitespace() && !c.is_control();
+    assert!(!interface.is_empty(), "an interface without a name");
+    assert!(interface.chars().all(is_plain), "{interface:?}");
+    assert_eq!(env.default_route().as_ref(), Some(&interface));
 }
 
 /// Written bytes are read back, at any offset, after a second opening too; lengths are exact.

@@ -9,10 +9,11 @@
 pub mod conformance;
 mod os;
 mod process;
+mod route;
 mod tls;
 
 pub use os::{OsDisk, OsEnv, OsFile, OsListener, OsLock, derive_seed};
-pub use process::{ProcessStats, use_small_pages};
+pub use process::{CpuTimes, ProcessStats, use_small_pages};
 pub use tls::{ClientTls, OsStream, ServerTls, TlsError, TlsFile};
 
 use std::{
@@ -99,6 +100,17 @@ pub trait Env: Clone + Send + Sync + 'static {
 
     /// What this process has used and holds; `None` where there is no process, as on a simulated machine.
     fn process(&self) -> Option<ProcessStats> {
+        None
+    }
+
+    /// What the machine's processors have done since it booted; `None` where the system does not tell, as on a simulated machine.
+    fn cpu_times(&self) -> Option<CpuTimes> {
+        None
+    }
+
+    /// The network interface of the default route, as it is now: over which the rest of the world is reached. `None` where there
+    /// is no route, or the system does not tell. On a simulated machine it is the link that the store's router uses.
+    fn default_route(&self) -> Option<String> {
         None
     }
 

@@ -169,6 +169,14 @@ impl Env for OsEnv {
         ProcessStats::read()
     }
 
+    fn cpu_times(&self) -> Option<super::CpuTimes> {
+        super::CpuTimes::read()
+    }
+
+    fn default_route(&self) -> Option<String> {
+        super::route::read()
+    }
+
     async fn compute<T, F>(&self, work: F) -> T
     where
         T: Send + 'static,

@@ -20,6 +20,57 @@ pub struct ProcessStats {
     pub open_files_max: u64,
 }
 
+/// Time of all processors of a machine together, in ticks of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuTimes {
+    /// All of it.
+    pub total: u64,
+    /// With nothing to do, or waiting for a disk.
+    pub idle: u64,
+    /// How many processors there are.
+    pub processors: u32,
+}
+
+impl CpuTimes {
+    /// Those of this machine; `None` where the system does not tell.
+    pub(super) fn read() -> Option<Self> {
+        Self::parse(&fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    /// Of `/proc/stat`: `cpu user nice system idle iowait irq softirq steal guest guest_nice`. What guests take is in `user` and
+    /// `nice` already.
+    fn parse(text: &str) -> Option<Self> {
+        let all = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
+        let times: Option<Vec<u64>> = all
+            .split_ascii_whitespace()
+            .take(8)
+            .map(|n| n.parse().ok())
+            .collect();
+        let times = times.filter(|times| times.len() >= 4)?;
+        let is_one = |line: &&str| {
+            let number = line
+                .strip_prefix("cpu")
+                .and_then(|rest| rest.bytes().next());
+            number.is_some_and(|b| b.is_ascii_digit())
+        };
+        Some(Self {
+            total: times.iter().fold(0, |sum, time| sum.saturating_add(*time)),
+            idle: times[3].saturating_add(times.get(4).copied().unwrap_or(0)),
+            processors: text.lines().filter(is_one).count().max(1) as u32,
+        })
+    }
+
+    /// Processors that had nothing to do between an earlier reading and this one; `None` if no time has passed.
+    pub fn idle_processors_since(&self, earlier: &Self) -> Option<f64> {
+        let total = self
+            .total
+            .checked_sub(earlier.total)
+            .filter(|total| *total > 0)?;
+        let idle = self.idle.saturating_sub(earlier.idle).min(total);
+        Some(idle as f64 / total as f64 * f64::from(self.processors))
+    }
+}
+
 impl ProcessStats {
     /// Those of this process; `None` where the system does not tell.
     pub(super) fn read() -> Option<Self> {
@@ -103,6 +154,31 @@ mod tests {
             Some(1_700_000_000)
         );
         assert_eq!(boot_time("cpu 1 2\n"), None);
+    }
+
+    #[test]
+    fn idle_time_is_that_between_two_readings() {
+        let text = "cpu  100 0 50 800 50 0 0 0 0 0\ncpu0 50 0 25 400 25 0 0 0 0 0\ncpu1 1 1 1 1\nbtime 5\n";
+        let before = CpuTimes::parse(text).expect("it is one");
+        assert_eq!(
+            (before.total, before.idle, before.processors),
+            (1000, 850, 2)
+        );
+        let after = CpuTimes {
+            total: 1400,
+            idle: 950,
+            ..before
+        };
+        assert_eq!(after.idle_processors_since(&before), Some(0.5));
+        assert_eq!(before.idle_processors_since(&before), None);
+        assert_eq!(
+            before.idle_processors_since(&after),
+            None,
+            "it was another machine"
+        );
+        for garbage in ["", "cpu", "cpu 1 2 3\n", "cpu a b c d\n", "cpu0 1 2 3 4\n"] {
+            assert_eq!(CpuTimes::parse(garbage), None, "{garbage:?}");
+        }
     }
 
     #[test]

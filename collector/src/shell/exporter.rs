@@ -21,6 +21,7 @@ use crate::{
     config::{Codec, Protocol},
     core::{
         Mono,
+        budget::{connection_bytes, line_bytes},
         codec::{CodecId, compress, decompress},
         destination::{Allowed, Attempt},
         lane::{Ask, Lane},
@@ -421,6 +422,22 @@ impl<E: Env> Worker<E> {
             lane,
             given: Given::default(),
         };
+        let is_tls = destination.target().tls.is_some();
+        // A kept connection may turn out to be closed; a new one is tried once.
+        let (cost, anew) = (line_bytes(wire), connection_bytes(is_tls));
+        let (opening, again) = match self.client.is_connected() {
+            true => (0, cost + anew),
+            false => (anew, 0),
+        };
+        let class = part.range.class;
+        let charge = match self.shared.pay(class, cost + opening, again).await {
+            Ok(charge) => charge,
+            // The line is not for this, or not now.
+            Err(until) => {
+                self.cancelled(attempt);
+                return Next::Wait(part, until);
+            }
+        };
         let went_out = AtomicBool::new(false);
         let began = self.shared.now();
         self.shared.observer.exporting(&self.destination.url);
@@ -438,17 +455,21 @@ impl<E: Env> Worker<E> {
                 if is_again {
                     let head = destination.head_wire_bytes(&part.range, part.codec);
                     state.pacer.add(now, lane, head);
+                    state.pay_again(charge);
                 }
             },
         );
         let sent = tokio::select! {
             biased;
-            sent = request => sent,
+            sent = request => Some(sent),
+            _ = changed(&mut self.targets) => None,
+        };
+        let went_out = went_out.into_inner();
+        self.shared.paid(charge, went_out, opening);
+        let Some(sent) = sent else {
             // Given up for another address, or for none: nothing was learned, and an old one may never answer.
-            _ = changed(&mut self.targets) => {
-                self.cancelled(attempt);
-                return Self::later(part, is_whole);
-            }
+            self.cancelled(attempt);
+            return Self::later(part, is_whole);
         };
         let verdict = match &sent {
             Sent::Nothing {
@@ -458,7 +479,7 @@ impl<E: Env> Worker<E> {
             } => {
                 if let Some(outlet) = self.shared.lock().outlet(self.tag) {
                     outlet.slow_answers += u32::from(*is_slow);
-                    if went_out.into_inner() {
+                    if went_out {
                         outlet.line.broke_off(body_bytes);
                     }
                 }
@@ -634,6 +655,8 @@ impl<E: Env> Worker<E> {
             let began = state.outlet(self.tag).is_some_and(failed);
             if began {
                 state.set_pace(now, &self.shared.config());
+                // It may be another line by now.
+                self.shared.line.notify_one();
             }
             state.counters.outages += u64::from(began);
             began

@@ -13,6 +13,7 @@ use crate::{
     config::Config,
     core::{
         accounting::{DropReason, Items},
+        link::Gate,
         metrics::{Counters, Family, Kind, Outcome, Reported, Tried, Value},
         spool::{ClassStat, RouteStat},
     },
@@ -51,6 +52,7 @@ pub(super) async fn collect<E: Env>(shared: &Shared<E>) -> Vec<Family> {
     out.extend(classes(&state, surroundings.unix_nanos));
     out.extend(disk(&state));
     out.extend(sending(&state));
+    out.extend(lines(&state, &config, &surroundings));
     out.extend(destinations(&state, surroundings.unix_nanos));
     out.extend(itself(&state, &surroundings));
     let unix_seconds = surroundings.unix_nanos / 1_000_000_000;
@@ -510,6 +512,60 @@ fn sending(state: &State) -> Vec<Family> {
             Gauge,
             "largest body that the line is known to take; absent where nothing is known against any",
             bytes,
+        ));
+    }
+    out
+}
+
+/// By line profile; nothing where there is none.
+fn lines(state: &State, config: &Config, surroundings: &Surroundings) -> Vec<Family> {
+    let unix_now = (surroundings.unix_nanos / 1_000_000_000) as i64;
+    let gauge = |name, help| Family::new(name, Gauge, help);
+    let mut active = gauge(
+        "backroom_link_active",
+        "1 for the line profile that holds, 0 for the others",
+    );
+    let mut open = gauge(
+        "backroom_link_open",
+        "what may go over the line that is in use: 2 everything, 1 some classes, 0 nothing",
+    );
+    let mut budget = gauge(
+        "backroom_link_budget_bytes",
+        "what the line may be used for in a period",
+    );
+    let mut used = gauge(
+        "backroom_link_budget_used_bytes",
+        "what it was used for in this period, both directions, by this collector",
+    );
+    let mut ends = gauge(
+        "backroom_link_budget_end_time_seconds",
+        "when the period ends, since 1970",
+    );
+    for link in &config.links {
+        let labels = || [("link", link.name.to_string().into())];
+        let is_active = state.links.active() == Some(link.name);
+        active.push(labels(), Value::from(is_active));
+        if is_active {
+            let how = match state.spool.gate() {
+                Gate::Open => 2_u64,
+                gate if gate.is_shut() => 0,
+                Gate::Only(_) => 1,
+            };
+            open.push(labels(), how);
+        }
+        if let Some(standing) = state.links.standing(config, link, unix_now) {
+            budget.push(labels(), standing.bytes);
+            used.push(labels(), standing.used);
+            ends.push(labels(), standing.ends as f64);
+        }
+    }
+    let mut out = vec![active, open, budget, used, ends];
+    if config.compress.is_auto {
+        out.push(Family::single(
+            "backroom_compress_level",
+            Gauge,
+            "level of the batch sealed last, where compress.codec leaves it open; 0 before the first one",
+            state.counters.level,
         ));
     }
     out

@@ -2,7 +2,7 @@
 //!
 //! [`run`] is the one entry, for the binary and for a simulated machine alike. Every task is spawned in the machine's
 //! scope. The parts: `receiver` (OTLP in), `store` (commits and seals), `exporter` with `outlet` and `client` (batches out),
-//! `relay` with `stores` (what a gateway does besides), `losses` (the loss ledger over OTLP),
+//! `relay` with `stores` (what a gateway does besides), `losses` (the loss ledger over OTLP), `links` (line profiles and budgets),
 //! `reserve` (room for notes on a full disk), `admin` with `health` and `metrics`, `telemetry` (the same metrics over OTLP), `supervision` with `reload`, `recover` (from
 //! disk at the start). They meet in `shared`. [`inspect`] and [`verify`] look at a buffer from outside; `handling` changes one,
 //! for [`keeper`] and, in a collector that runs, for [`control`].
@@ -17,6 +17,8 @@ mod health;
 pub mod inspect;
 pub mod keeper;
 mod losses;
+mod level;
+mod links;
 mod metrics;
 mod observer;
 mod outlet;
@@ -46,6 +48,7 @@ use bytes::Bytes;
 
 pub use client::request_wire_bytes;
 pub use health::HANG;
+pub use links::BUDGET_FILE;
 pub use observer::{Observer, Quiet};
 pub(crate) use receiver::parse_tokens;
 use receiver::{Doors, Road, Tokens};
@@ -180,11 +183,16 @@ pub async fn run_with<E: Env>(
     for (name, target) in targets {
         shared.open_outlet(&shared.config(), name, target);
     }
+    if !shared.config().links.is_empty() {
+        // Before anything is sent.
+        shared.look_at_line().await;
+    }
     let commit = env.spawn(store::commit(shared.clone()));
     let mut tasks = vec![
         env.spawn(store::seal(shared.clone())),
         env.spawn(telemetry::report(shared.clone())),
         env.spawn(losses::tell(shared.clone())),
+        env.spawn(links::watch(shared.clone())),
     ];
     shared.staff();
     let obey = env.spawn(supervision::obey(shared.clone(), control));
@@ -203,6 +211,8 @@ pub async fn run_with<E: Env>(
     // Last, so that what the others finished is noted, and is not sent again at the next start.
     shared.end();
     end_by(deadline + SHUTDOWN, commit).await;
+    // A disk that hangs must not hold up the end.
+    let _ = tokio::time::timeout_at(deadline + SHUTDOWN, shared.close_budgets()).await;
     obey.abort();
     Ok(())
 }

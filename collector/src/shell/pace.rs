@@ -101,10 +101,14 @@ impl State {
     /// Sends as fast as the configuration and what was learned say. Destinations share one line, and the one that finds it
     /// fullest is believed.
     pub(super) fn set_pace(&mut self, now: Mono, config: &Config) {
-        let given = config.send.max_rate.map(|rate| rate.bytes_per_second());
+        let link = self.link(config);
+        let given = link.and_then(|link| link.rate).or(config.send.max_rate);
+        let given = given.map(|rate| rate.bytes_per_second());
+        let target = link.and_then(|link| link.yield_delay);
+        let target = target.unwrap_or(config.send.yield_delay);
         let mut found = Vec::new();
         for outlet in &mut self.outlets {
-            outlet.line.set_target(config.send.yield_delay);
+            outlet.line.set_target(target);
             let rate = outlet.line.yielding.as_ref().map(Yield::rate);
             found.extend(rate.map(|rate| (outlet.destination.is_down(), rate)));
             let most = config.send.inflight;

@@ -89,6 +89,9 @@ impl<E: Env> Shared<E> {
             state.reloads.generation()
         };
         self.set_config(new);
+        // With what is known of the line; it is asked for anew in a moment.
+        self.go_by_line();
+        self.line.notify_one();
         self.staff();
         // Whatever waits looks again: there may be room, a shorter delay, a faster line.
         self.commit.notify_one();

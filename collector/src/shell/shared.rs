@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::{Notify, oneshot};
 
-use super::{Observer, outlet::Outlet};
+use super::{Observer, links::Links, outlet::Outlet};
 use crate::{
     config::Config,
     core::{
@@ -41,6 +41,10 @@ pub(super) struct Shared<E> {
     pub(super) committed: Notify,
     /// Held while a refused item is written: one at a time.
     pub(super) quarantine: tokio::sync::Mutex<()>,
+    /// Rung when the line may be another one: it failed, or the configuration changed.
+    pub(super) line: Notify,
+    /// Held while the counters of budgets are read or written: the sequence number of the newest slot, 0 before there is one.
+    pub(super) budget: tokio::sync::Mutex<u64>,
     /// Rung when the reports of the collector's own metrics change, or end.
     pub(super) telemetry: Notify,
     /// Rung when something was lost, or at the end.
@@ -68,6 +72,7 @@ pub(super) struct State {
     /// Counts them, those that are gone included.
     pub(super) outlets_made: u64,
     pub(super) pacer: Pacer,
+    pub(super) links: Links,
     /// How fast room is made.
     pub(super) pressure: Pressure,
     /// Bytes of requests that are being taken in.
@@ -130,6 +135,7 @@ impl<E: Env> Shared<E> {
             outlets: Vec::new(),
             outlets_made: 0,
             pacer: Pacer::new(rate),
+            links: Links::default(),
             pressure: Pressure::default(),
             inflight_bytes: 0,
             disk_errors: [None, None],
@@ -152,6 +158,8 @@ impl<E: Env> Shared<E> {
             send: Notify::new(),
             committed: Notify::new(),
             quarantine: tokio::sync::Mutex::new(()),
+            line: Notify::new(),
+            budget: tokio::sync::Mutex::new(0),
             telemetry: Notify::new(),
             losses: Notify::new(),
             crew: Mutex::default(),
@@ -285,6 +293,7 @@ impl<E: Env> Shared<E> {
         self.send.notify_waiters();
         self.telemetry.notify_one();
         self.losses.notify_one();
+        self.line.notify_one();
     }
 
     /// Tells the task that commits to end.

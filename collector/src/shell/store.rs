@@ -8,7 +8,10 @@ use std::{io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::shared::{Shared, Writer};
+use super::{
+    level::Idle,
+    shared::{Shared, Writer},
+};
 use crate::{
     config::Durability,
     core::{
@@ -431,7 +434,7 @@ pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
 
 /// Seals batches that are due, until the end.
 pub(super) async fn seal<E: Env>(shared: Arc<Shared<E>>) {
-    let mut current = None;
+    let (mut current, mut idle) = (None, Idle::default());
     loop {
         let (now, unix_nanos) = (shared.now(), shared.unix_nanos());
         let (work, deadline, has_dropped) = {
@@ -465,7 +468,7 @@ pub(super) async fn seal<E: Env>(shared: Arc<Shared<E>>) {
             }
             continue;
         };
-        let codec = work.codec;
+        let codec = shared.codec_of_line(work.codec, &mut idle);
         let body = shared
             .env
             .compute(move || compress(codec, &work.pieces))

@@ -42,6 +42,8 @@ impl std::fmt::Debug for SimEnv {
 struct Machine {
     name: String,
     host: HostId,
+    /// Its number in the network.
+    index: u16,
     run_seed: u64,
     /// How often it was started before: a program that starts again draws other numbers.
     starts: u32,
@@ -58,6 +60,7 @@ impl SimEnv {
     pub(super) fn new(
         name: String,
         host: HostId,
+        index: u16,
         run_seed: u64,
         starts: u32,
         disk: SimDisk,
@@ -70,6 +73,7 @@ impl SimEnv {
         Self(Arc::new(Machine {
             name,
             host,
+            index,
             run_seed,
             starts,
             disk,
@@ -180,6 +184,11 @@ impl Env for SimEnv {
             pause: self.0.pause.clone(),
             task: Box::pin(task),
         })
+    }
+
+    fn default_route(&self) -> Option<String> {
+        let net = self.0.net.lock().ok()?;
+        net.default_route(self.0.index).map(str::to_owned)
     }
 
     async fn compute<T, F>(&self, work: F) -> T

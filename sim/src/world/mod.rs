@@ -265,6 +265,7 @@ impl World {
                 .unwrap_or_else(|| panic!("{of} uses link {link}, which the world does not have"));
             lines.push(Line {
                 link: index,
+                name: link.to_owned(),
                 up: make(spec, link_spec, true, &[of, link, "up"])?,
                 down: make(spec, link_spec, false, &[of, link, "down"])?,
                 delay_mean: Duration::from_secs_f64(link_spec.delay.mean()),
@@ -440,6 +441,7 @@ impl World {
         let env = SimEnv::new(
             machine.to_owned(),
             running.host,
+            index,
             self.0.seed,
             running.starts,
             running.disk.clone(),

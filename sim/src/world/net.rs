@@ -143,6 +143,8 @@ pub(super) struct NetHost {
 pub(super) struct Line {
     /// Which link it is one of: a store's machines have one of the same link each.
     pub(super) link: usize,
+    /// The link's name.
+    pub(super) name: String,
     pub(super) up: Link<Flight>,
     pub(super) down: Link<Flight>,
     /// Mean one-way delay as it is now, for retransmission timeouts.
@@ -748,6 +750,17 @@ impl Net {
         };
         let other = self.classes.priorities.len() as u8 - 1;
         self.classes.by_port.get(&port).copied().unwrap_or(other)
+    }
+
+    /// The link that the router of a machine in the store uses now; `None` at head office, and without a router.
+    pub(super) fn default_route(&self, host: u16) -> Option<&str> {
+        let (wan, host) = (self.wan.as_ref()?, self.hosts.get(usize::from(host))?);
+        let line = match wan.router.as_ref().map(Router::active) {
+            _ if host.zone == Zone::Hq => None,
+            None | Some(Active::Primary) => Some(wan.primary),
+            Some(Active::Backup) => wan.backup,
+        };
+        Some(&self.lines[line?].name)
     }
 
     /// The line that the router chooses for a class; `None` drops the packet.

@@ -11,7 +11,7 @@ use crate::{
     core::spool::FileKind,
     otlp::Signal,
     shell::{
-        LOCK_FILE, RESERVE_FILE,
+        BUDGET_FILE, LOCK_FILE, RESERVE_FILE,
         control::CONTROL_FILE,
         handling::LEDGER_FILE,
         inspect::{At, Stored, Survey},
@@ -140,6 +140,7 @@ fn files(survey: &Survey, stored: &[&Stored], now: u64, as_json: bool) {
             None => match file.name.as_str() {
                 CONTROL_FILE => "control",
                 LEDGER_FILE => "imports",
+                BUDGET_FILE => "budget",
                 LOCK_FILE => "lock",
                 RESERVE_FILE => "reserve",
                 _ => "other",

@@ -1,12 +1,13 @@
 //! `backroom-collector doctor`: what a machine and its line think of a configuration.
 //!
 //! Each check is one function that says what it found and, where something is wrong, a way out. Everything is bounded in time;
-//! the buffer's own files are read only. Next: `machine` (clock, disk, addresses), `name` and `line` (the destination), `certificates`,
+//! the buffer's own files are read only. Next: `machine` (clock, disk, addresses), `link` (the line profile), `name` and `line` (the destination), `certificates`,
 //! `buffer`.
 
 mod buffer;
 mod certificates;
 mod line;
+mod link;
 mod machine;
 mod name;
 
@@ -112,6 +113,7 @@ pub(super) fn run(args: Args) -> u8 {
         findings.push(machine::lock(&patient).await);
         findings.extend(machine::addresses(&patient).await);
         findings.extend(certificates::own(&patient));
+        findings.extend(link::profile(&patient).await);
         findings.extend(line::destinations(&patient).await);
         findings.extend(buffer::integrity(&patient, args.deep).await);
         let wrong = findings

@@ -177,6 +177,33 @@ impl<'a> View<'a> {
         })
     }
 
+    /// The line profile that holds, and what may go over it; `None` where there are no profiles.
+    fn link(&self) -> Option<String> {
+        let mut links = self.now.points("backroom_link_active").peekable();
+        links.peek()?;
+        let Some((labels, _)) = links.find(|(_, active)| *active > 0.0) else {
+            return Some("no profile holds".to_owned());
+        };
+        let of = |name: &str| self.gauge(&format!("link_{name}{{{labels}}}"));
+        let name = labels.strip_prefix("link=\"")?.strip_suffix('"')?;
+        let open = match of("open") {
+            Some(open) if open >= 2.0 => "everything may go",
+            Some(open) if open >= 1.0 => "SOME CLASSES ONLY",
+            _ => "NOTHING MAY GO",
+        };
+        let mut text = format!("{name}: {open}");
+        if let (Some(used), Some(all)) = (of("budget_used_bytes"), of("budget_bytes")) {
+            let (used, all) = (show::bytes(used as u64), show::bytes(all as u64));
+            text += &format!(", {used} of {all}");
+        }
+        if let Some(ends) = of("budget_end_time_seconds")
+            && let Some(at) = show::instant((ends.max(0.0) * 1e9) as u64)
+        {
+            text += &format!(" until {at}");
+        }
+        Some(text)
+    }
+
     /// For scripts. What is not known, or does not end, is `null`.
     pub(super) fn json(&self) -> Value {
         let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
@@ -204,6 +231,7 @@ impl<'a> View<'a> {
             "disk_ok": self.gauge("disk_ok").map(|ok| ok > 0.0),
             "destinations": self.destinations().map(|(name, d)| (name.to_owned(), d.json())).collect::<serde_json::Map<_, _>>(),
             "destination_up": self.gauge("destination_up").map(|up| up > 0.0),
+            "link": self.link(),
             "wire_bytes_per_second": self.rate("backroom_sent_wire_bytes_total"),
             "dropped_per_second": drops.collect::<serde_json::Map<_, _>>(),
             "fsync_p99_seconds": finite(self.quantile("backroom_fsync_seconds", 0.99)),
@@ -265,6 +293,9 @@ impl<'a> View<'a> {
         let destinations: Vec<(&str, Destination)> = self.destinations().collect();
         for (name, destination) in destinations.iter().filter(|_| destinations.len() > 1) {
             line(&format!("  {name}"), destination.text());
+        }
+        if let Some(text) = self.link() {
+            line("link", text);
         }
         let (used, quota) = (
             self.gauge("buffer_disk_bytes"),
@@ -453,6 +484,28 @@ mod tests {
         assert_eq!(
             again.signal_rate("accepted_items_total", Signal::Traces),
             100.0 / again.seconds
+        );
+    }
+
+    #[test]
+    fn the_line_in_use_is_told() {
+        let check = |lines: &str, expect: Option<&str>| {
+            let page = format!("backroom_backlog_items 0\n{lines}");
+            let sample = Sample::read(Instant::now(), &page).expect("ours");
+            assert_eq!(View::new(&sample, &sample).link().as_deref(), expect);
+        };
+        let both = "backroom_link_active{link=\"lte\"} 1\nbackroom_link_active{link=\"wire\"} 0\n";
+        let open = "backroom_link_open{link=\"lte\"}";
+        let budget = "backroom_link_budget_bytes{link=\"lte\"} 1048576\nbackroom_link_budget_used_bytes{link=\"lte\"} 2048\nbackroom_link_budget_end_time_seconds{link=\"lte\"} 1767225600\n";
+        check("", None);
+        check(
+            "backroom_link_active{link=\"lte\"} 0\n",
+            Some("no profile holds"),
+        );
+        check(&format!("{both}{open} 2\n"), Some("lte: everything may go"));
+        check(
+            &format!("{both}{open} 0\n{budget}"),
+            Some("lte: NOTHING MAY GO, 2.00KiB of 1.00MiB until 2026-01-01T00:00:00.000Z"),
         );
     }
 

@@ -109,6 +109,8 @@ pub struct Counters {
     pub answer_seconds: Histogram,
     /// Sent on the wire, headers of HTTP, TCP and IPv4 included (`core::pacing`).
     pub wire_bytes: u64,
+    /// The level that was chosen for the batch sealed last; 0 where none was.
+    pub level: u64,
     /// How often the destination went down.
     pub outages: u64,
     /// Reports of the collector's own metrics, by [`Reported`].
@@ -131,6 +133,7 @@ impl Default for Counters {
             attempts: [0; _],
             answer_seconds: Histogram::new(&SECONDS),
             wire_bytes: 0,
+            level: 0,
             outages: 0,
             reports: [0; _],
             relayed: [0; _],

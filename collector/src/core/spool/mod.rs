@@ -68,6 +68,7 @@ use super::{
     lane::Births,
     ledger::{self, Ledger, Services},
     losses::{self, Untold},
+    link::Gate,
     notes::{Note, Numbering},
     range::ItemRange,
     seen::{Bounds, Seen, wire::INTERVAL_BYTES_MAX},
@@ -379,6 +380,8 @@ pub struct Spool {
     /// Writes whose sync failed; see `Checkpoint::failed`.
     pub(super) failed_writes: BTreeSet<(u64, u64)>,
 
+    /// What may go over the line.
+    pub(super) gate: Gate,
     /// Whether batches may wait to be full.
     pub(super) holds_open: bool,
     pub(super) closing: VecDeque<Open>,
@@ -444,6 +447,7 @@ impl Spool {
             notes: Vec::new(),
             takes: Vec::new(),
             failed_writes: BTreeSet::new(),
+            gate: Gate::default(),
             holds_open: false,
             closing: VecDeque::new(),
             sealing: None,

@@ -15,6 +15,7 @@ use crate::{
         class::ClassName,
         frame::{Header, Place},
         lane::{Ask, Births, Cuts, Lane},
+        link::Gate,
         notes::{Note, whole},
         range::ItemRange,
         takes::Has,
@@ -113,6 +114,16 @@ impl Spool {
         self.pick_in_turn(route, ask, now)
     }
 
+    /// What may go over the line from now on; what is under way goes on.
+    pub fn set_gate(&mut self, gate: Gate) {
+        self.gate = gate;
+    }
+
+    /// What may go over the line.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
     /// A destination is back: what came in last is to be there first, and not `batch.delay` later. Its batches are sealed
     /// at once, and go before the backlog for a moment.
     pub fn refresh(&mut self, route: RouteId, now: Mono) {
@@ -135,7 +146,8 @@ impl Spool {
         let waiting = self
             .queues
             .values()
-            .filter(|queue| !queue.files.is_empty() && limits.wants(queue.limits.name));
+            .filter(|queue| !queue.files.is_empty() && limits.wants(queue.limits.name))
+            .filter(|queue| self.gate.lets(queue.limits.name));
         let order = route.turns.order(waiting.map(|queue| &queue.limits), ask);
         let mut wait: Option<Mono> = None;
         for (lane, class) in order {

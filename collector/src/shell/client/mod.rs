@@ -287,6 +287,14 @@ impl<E: Env> Client<E> {
         }
     }
 
+    /// Whether the next request finds a connection that stands.
+    pub(super) fn is_connected(&self) -> bool {
+        match self.destination.protocol {
+            Protocol::Grpc => self.destination.channels.pick().is_some(),
+            Protocol::HttpProtobuf | Protocol::HttpJson => self.is_open(),
+        }
+    }
+
     fn is_open(&self) -> bool {
         self.open
             .as_ref()

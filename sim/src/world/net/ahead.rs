@@ -108,7 +108,10 @@ impl Net {
             if !link.is_up() {
                 return None;
             }
-            arrives += *flight.drawn.access.get_or_insert_with(|| link.draw_delay(class));
+            arrives += *flight
+                .drawn
+                .access
+                .get_or_insert_with(|| link.draw_delay(class));
         }
         Some(arrives)
     }
