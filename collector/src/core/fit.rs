@@ -66,10 +66,12 @@ impl Fit {
 }
 
 /// How many requests at once fill a line that carries so many bytes a second and gives an answer after that time: as many as
-/// it takes windows, and one more that is on its way while the answer to another is. At least 2, at most `most`.
+/// it takes windows, one more that is on its way while the answer to another is, and where one window does not fill it yet another
+/// one, since each begins with a round trip in which its connection carries nothing. At least 2, at most `most`.
 pub fn requests_at_once(bytes_per_second: f64, answer: Duration, most: usize) -> usize {
-    let windows = bytes_per_second * answer.as_secs_f64() / WINDOW_BYTES;
-    ((windows.ceil() as usize).saturating_add(1)).clamp(2, most.max(2))
+    let windows = (bytes_per_second * answer.as_secs_f64() / WINDOW_BYTES).ceil() as usize;
+    let begins = usize::from(windows > 1);
+    windows.saturating_add(1 + begins).clamp(2, most.max(2))
 }
 
 #[cfg(test)]
@@ -112,8 +114,8 @@ mod tests {
             assert_eq!(requests_at_once(mbit * 125_000.0, answer, 16), count);
         };
         check(2.0, 40, 2);
-        check(2.0, 600, 4);
-        check(100.0, 40, 9);
+        check(2.0, 600, 5);
+        check(100.0, 40, 10);
         check(1000.0, 600, 16);
         check(0.0, 0, 2);
     }
