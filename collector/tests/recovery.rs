@@ -287,7 +287,7 @@ fn a_cut_file_costs_its_tail() {
         let whole = data.len();
         let mut before = None;
         let (started, looked) = (4 * STARTED, 4 * stride());
-        let is_met = |at: &usize| at % started == 0 || at % looked == 0;
+        let is_met = |at: &usize| at.is_multiple_of(started) || at.is_multiple_of(looked);
         for at in (0..whole).filter(is_met).chain([whole]) {
             for zeros in [0, 5000] {
                 let mut files = original.clone();
