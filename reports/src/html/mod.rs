@@ -1,7 +1,7 @@
 //! The report: one HTML file that opens from an e-mail, without a network, and is read without scripts.
 //!
 //! Decides what stands on the page and in which order; what is drawn is `plot`'s, what is tabulated `tables`'s. Everything that
-//! comes from a scenario goes through [`esc`]: names are hostile until they are escaped. The page allows itself nothing but its own style and
+//! comes from a scenario goes through `esc`: names are hostile until they are escaped. The page allows itself nothing but its own style and
 //! script, by their hashes, so that a name that got through could still do nothing. The script adds a cursor that all
 //! plots share, and decides nothing.
 //!
