@@ -89,11 +89,7 @@ fn of(result: &RunResult, inconclusive: exit::Inconclusive) -> Vec<Annotation> {
             text: format!("{} does not agree with {}", oracle.observe, oracle.model),
         });
     }
-    for invariant in result
-        .invariants
-        .iter()
-        .filter(|i| i.verdict == Verdict::Fail)
-    {
+    for invariant in result.violated() {
         let again = invariant.seed.map(|seed| reproduce(result, seed));
         let again = again.map(|again| format!("\nreproduce: {again}"));
         all.push(Annotation {
@@ -165,11 +161,7 @@ pub fn summary(results: &[&RunResult]) -> String {
                 e.seeds_total
             );
         }
-        let broken = result
-            .invariants
-            .iter()
-            .filter(|i| i.verdict == Verdict::Fail);
-        for invariant in broken {
+        for invariant in result.violated() {
             let _ = writeln!(
                 out,
                 "\n❌ **{}** {}",

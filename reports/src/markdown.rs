@@ -23,11 +23,7 @@ pub fn render(report: &Report<'_>) -> String {
     oracles(&mut out, result);
     latencies(&mut out, report);
     links(&mut out, report);
-    let broken = result
-        .invariants
-        .iter()
-        .filter(|i| i.verdict == Verdict::Fail);
-    for invariant in broken {
+    for invariant in result.violated() {
         let _ = writeln!(
             out,
             "**{}** is violated: {}\n",

@@ -51,6 +51,14 @@ pub struct RunResult {
     pub exit_reason: String,
 }
 
+impl RunResult {
+    /// Invariants that a seed violates, in the order of their table.
+    pub fn violated(&self) -> impl Iterator<Item = &Invariant> {
+        let invariants = self.invariants.iter();
+        invariants.filter(|invariant| invariant.verdict == Verdict::Fail)
+    }
+}
+
 /// Something that happened at a time of day.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Moment {
