@@ -1,0 +1,170 @@
+//! A run, from its folders to its exit code.
+//!
+//! Everything is begun before the first seed, so that a folder that cannot be made costs nothing; everything is judged after the last one.
+//! Next: `seeds`, what runs in between; `outputs`, what is kept and shown; `signals`, what stops it.
+
+use std::{num::NonZeroUsize, sync::Arc};
+
+use backroom_reports::{
+    exit,
+    messages::{Message, Planned},
+};
+
+use super::{
+    Args, Plan, again, judge,
+    seeds::{self, Journal},
+};
+use crate::{
+    cli::{
+        Terminal,
+        outputs::{self, Judged, MessageFormat},
+        progress::Shown,
+        run_dir::{RunDir, Unwritable, crc_of},
+        signals::{self, Status},
+    },
+    run::{
+        merge::Asked,
+        ndjson::Log,
+        outcome_log::{Header, Places},
+        pool::Control,
+        seeds as lists,
+        shard::Shard,
+    },
+};
+
+pub(super) fn play(
+    args: &Args,
+    terminal: Terminal,
+    plans: &[Plan],
+    shard: Option<Shard>,
+) -> Result<i32, i32> {
+    let (mut folders, mut journals) = (Vec::new(), Vec::new());
+    for plan in plans {
+        let (folder, log) = match args.outputs.no_save {
+            true => (None, None),
+            false => {
+                let begun = begin(args, plan, shard);
+                let (folder, log) = begun.map_err(|error| outputs::cannot_write(&error))?;
+                (Some(folder), Some(log))
+            }
+        };
+        folders.push(folder);
+        journals.push(Journal::new((log, None)));
+    }
+    let jobs = args.jobs.map_or_else(
+        || std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        NonZeroUsize::get,
+    );
+    let names: Vec<String> = plans
+        .iter()
+        .map(|p| p.loaded.scenario.name.clone())
+        .collect();
+    let status = Arc::new(Status {
+        control: Control::default(),
+        names: names.clone(),
+    });
+    // Without signals a run can still be run; it only cannot be stopped gently.
+    let _ears = signals::listen(&status)
+        .inspect_err(|error| eprintln!("note: Ctrl-C keeps nothing: {error}"))
+        .ok();
+    if args.outputs.message_format == MessageFormat::Json {
+        outputs::say(&Message::RunStarted {
+            schema_version: backroom_reports::SCHEMA_VERSION,
+            tool_version: env!("CARGO_PKG_VERSION").into(),
+            scenarios: plans.iter().map(planned).collect(),
+        });
+    }
+    let tasks: usize = plans.iter().map(|p| p.seeds.len()).sum();
+    let times = if args.verify { 2 } else { 1 };
+    let shown = Shown::new(args.progress, terminal, &names, tasks * times);
+    let (mut ended, stopped) = seeds::all(args, plans, &status.control, jobs, &shown, &journals)?;
+    shown.clear();
+
+    let mut codes = Vec::new();
+    let mut judged = Vec::new();
+    let interrupted = status.control.is_interrupted();
+    for (((plan, ended), folder), journal) in
+        plans.iter().zip(&mut ended).zip(folders).zip(journals)
+    {
+        let asked = Asked {
+            overrides: args.sets.clone(),
+            inconclusive: args.outputs.inconclusive.into(),
+            seeds_planned: plan.seeds.len(),
+            verified: args.verify,
+            stopped: stopped.clone().filter(|_| judge::is_partial(plan, ended)),
+            interrupted,
+        };
+        let result = judge::judge(plan, ended, &asked, shard);
+        let plots = std::mem::take(&mut ended.plots);
+        let mut one = Judged {
+            series: Some(plots.finish(&plan.loaded.scenario, &result)),
+            result,
+            timing: judge::timing(plan, ended, &shown, jobs, times),
+            loaded: &plan.loaded,
+            folder,
+            part: shard.filter(|s| s.count > 1).map(|s| s.to_string()),
+            inconclusive: args.outputs.inconclusive.into(),
+        };
+        codes.push(one.result.exit_code);
+        codes.push(close(journal));
+        codes.push(one.save());
+        judged.push(one);
+    }
+    codes.extend(again::kept_seeds(
+        args,
+        plans,
+        &mut judged,
+        &status.control,
+        jobs,
+    ));
+    let list = outputs::is_list(&args.files);
+    codes.push(outputs::show(&args.outputs, terminal, &judged, list));
+    let code = exit::first(codes);
+    if args.outputs.message_format == MessageFormat::Json {
+        outputs::say(&Message::RunFinished { exit_code: code });
+    }
+    Ok(code)
+}
+
+fn planned(plan: &Plan) -> Planned {
+    Planned {
+        scenario: plan.loaded.scenario.name.clone(),
+        file: plan.job.file.display().to_string(),
+        seeds: plan.seeds.len(),
+    }
+}
+
+fn begin(args: &Args, plan: &Plan, shard: Option<Shard>) -> Result<(RunDir, Log), Unwritable> {
+    let scenario = &plan.loaded.scenario;
+    let mut folder = RunDir::create(&args.outputs.runs, &scenario.name)?;
+    let lock = plan.loaded.lock_toml();
+    // Now, not at the end: a run whose process is killed can be judged by it and its log.
+    folder.put("scenario.lock.toml", lock.as_bytes())?;
+    let log = folder.log(Header {
+        version: Header::VERSION,
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+        scenario: scenario.name.clone(),
+        lock_crc32c: crc_of(&lock),
+        sets: args.sets.clone(),
+        mtu: args.mtu,
+        hash_payloads: plan.job.options.hash_payloads,
+        verified: args.verify,
+        seeds: lists::show(&plan.all_seeds),
+        shard,
+        places: Places::of(scenario),
+    })?;
+    Ok((folder, log))
+}
+
+/// Ends a log; what could not be written is told.
+fn close(journal: Journal) -> i32 {
+    let (log, error) = journal.into_inner().expect("no panic while it was held");
+    let Some(log) = log else { return exit::OK };
+    match error.or_else(|| log.sync().err()) {
+        None => exit::OK,
+        Some(error) => {
+            eprintln!("error: write {}: {error}", log.path().display());
+            exit::CANNOT_WRITE
+        }
+    }
+}
