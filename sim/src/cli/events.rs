@@ -77,6 +77,20 @@ impl Events {
     }
 }
 
+impl Events {
+    /// Seeds that are asked for, and that did not run to their end: nothing can be kept of them. Sorted as they were named.
+    pub(super) fn missing(&self, result: &RunResult) -> Vec<u64> {
+        match self {
+            Self::None | Self::First | Self::Worst => Vec::new(),
+            Self::Failing | Self::All => result.failures.iter().map(|f| f.seed).collect(),
+            Self::These(list) => {
+                let is_run = |seed: &&u64| result.seeds.binary_search(seed).is_ok();
+                list.iter().filter(|seed| !is_run(seed)).copied().collect()
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use backroom_reports::{Timing, exit};
+use backroom_reports::{RunResult, RunSeries, Timing, exit};
 use indexmap::IndexMap;
 
 use super::{
@@ -16,6 +16,7 @@ use super::{
     run_dir::RunDir,
 };
 use crate::{
+    plot::keep::{Kept, PART_FILE, PartPlots},
     run::{
         merge::{self, Asked},
         outcome_log::{self, Line, Part, Shards},
@@ -39,6 +40,14 @@ pub(super) struct Args {
     outputs: outputs::Args,
 }
 
+/// The parts of one scenario's run, put together.
+struct Merged {
+    loaded: Loaded,
+    shards: Shards,
+    /// Of the parts.
+    folders: Vec<PathBuf>,
+}
+
 /// 4 levels below a named folder: `shards/1/runs/<scenario>/<id>`.
 const DEPTH_MAX: usize = 4;
 
@@ -46,11 +55,15 @@ pub(super) fn run(args: &Args, terminal: Terminal) -> i32 {
     let merged = parts(&args.folders).and_then(|by_scenario| {
         let mut all = Vec::new();
         for (name, parts) in by_scenario {
-            let from = parts[0].folder.clone();
+            let folders: Vec<PathBuf> = parts.iter().map(|p| p.folder.clone()).collect();
             let shards =
                 Shards::of(parts).map_err(|why| (format!("{name}: {why}"), exit::BAD_SCENARIO))?;
-            let loaded = kept::scenario(&from, &shards.header)?;
-            all.push((loaded, shards));
+            let loaded = kept::scenario(&folders[0], &shards.header)?;
+            all.push(Merged {
+                loaded,
+                shards,
+                folders,
+            });
         }
         Ok(all)
     });
@@ -61,9 +74,9 @@ pub(super) fn run(args: &Args, terminal: Terminal) -> i32 {
             return code;
         }
     };
-    let incomplete = merged.iter().filter(|(_, s)| !s.missing.is_empty());
+    let all = merged.iter().map(|m| &m.shards);
     let mut missing = false;
-    for (_, shards) in incomplete {
+    for shards in all.filter(|s| !s.missing.is_empty()) {
         missing = true;
         let word = if args.partial { "note" } else { "error" };
         for what in &shards.missing {
@@ -76,8 +89,8 @@ pub(super) fn run(args: &Args, terminal: Terminal) -> i32 {
     }
     let mut codes = Vec::new();
     let mut judged = Vec::new();
-    for (loaded, shards) in &merged {
-        let (one, code) = match judge(args, loaded, shards) {
+    for one in &merged {
+        let (one, code) = match judge(args, one) {
             Ok(one) => one,
             Err(code) => return code,
         };
@@ -143,7 +156,8 @@ fn find(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Resul
     }
 }
 
-fn judge<'l>(args: &Args, loaded: &'l Loaded, shards: &Shards) -> Result<(Judged<'l>, i32), i32> {
+fn judge<'l>(args: &Args, merged: &'l Merged) -> Result<(Judged<'l>, i32), i32> {
+    let (loaded, shards) = (&merged.loaded, &merged.shards);
     let Shards {
         header,
         outcomes,
@@ -178,15 +192,36 @@ fn judge<'l>(args: &Args, loaded: &'l Loaded, shards: &Shards) -> Result<(Judged
             memory_bytes_peak: outcomes.iter().map(|o| o.cost.memory_bytes_peak).max(),
         },
         loaded,
+        series: folder.is_some().then(|| series(merged, &result)).flatten(),
         result,
-        // Plots stay with the parts: they are of single seeds, and large.
-        series: None,
         folder,
         part: None,
         inconclusive: args.outputs.inconclusive.into(),
     };
     let code = one.save();
     Ok((one, code))
+}
+
+/// What plots are made of. A part that was killed has handed nothing on: then there are none, and the verdict stands.
+fn series(merged: &Merged, result: &RunResult) -> Option<RunSeries> {
+    let mut parts = Vec::new();
+    for folder in &merged.folders {
+        match PartPlots::read(folder) {
+            Ok(part) => parts.push(part),
+            Err(error) => {
+                let path = folder.join(PART_FILE);
+                eprintln!(
+                    "note: {}: no plots: read {}: {error}",
+                    result.scenario,
+                    path.display()
+                );
+                return None;
+            }
+        }
+    }
+    let scenario = &merged.loaded.scenario;
+    let all = Kept::of_parts(parts, scenario, &merged.shards.outcomes);
+    Some(all.finish(scenario, result))
 }
 
 /// A folder with the outcomes of all parts: it can be merged and reproduced like any other.

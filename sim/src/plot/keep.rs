@@ -2,13 +2,17 @@
 //!
 //! A run of ten thousand seeds must not hold ten thousand series. While seeds arrive, only those are held that may still be
 //! shown: the first seed, and for each question the worst seed so far. Each of these is a maximum, so the order of arrival
-//! does not matter. At the end the verdicts say which of them are shown: the worst of what failed first.
+//! does not matter. At the end the verdicts say which of them are shown: the worst of what failed first. Next: `parts`, for shards.
+
+mod parts;
 
 use std::collections::BTreeMap;
 
 use backroom_reports::{
     Allowance, Clock, LinkUse, RunResult, RunSeries, SeedSeries, Verdict, series,
 };
+
+pub use parts::{FILE as PART_FILE, PartPlots};
 
 use super::{SeedPlots, latency};
 use crate::{
@@ -50,13 +54,19 @@ impl Kept {
             allowances,
         } = *plots;
         let seed = outcome.seed;
-        self.seeds += 1;
         latency::add(&mut self.latencies, latencies);
         self.add_links(links);
         self.add_allowances(allowances);
         self.held.insert(seed, series);
+        self.count(seed, ranks(scenario, outcome));
+        self.let_go();
+    }
+
+    /// A seed, and how bad it is.
+    fn count(&mut self, seed: u64, ranks: Vec<(Question, judge::Rank)>) {
+        self.seeds += 1;
         self.first = Some(self.first.map_or(seed, |first| first.min(seed)));
-        for (question, rank) in ranks(scenario, outcome) {
+        for (question, rank) in ranks {
             let worst = self.worst.entry(question).or_insert((rank, seed));
             // Of equal ones the first seed, as verdicts have it.
             let order = rank.cmp_worse(&worst.0).then(worst.1.cmp(&seed));
@@ -64,6 +74,10 @@ impl Kept {
                 *worst = (rank, seed);
             }
         }
+    }
+
+    /// Forgets what can no longer be shown.
+    fn let_go(&mut self) {
         let (worst, first) = (&self.worst, self.first);
         self.held
             .retain(|held, _| first == Some(*held) || worst.values().any(|(_, seed)| seed == held));

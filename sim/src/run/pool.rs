@@ -100,6 +100,13 @@ impl Control {
             .compare_exchange(RUN, FINISH, Ordering::SeqCst, Ordering::SeqCst);
     }
 
+    /// Takes [`Control::finish`] back, for a second queue; an interruption stays one.
+    pub fn go_on(&self) {
+        let _ = self
+            .state
+            .compare_exchange(FINISH, RUN, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
     /// Everything stops now; the seeds under way have no outcome.
     pub fn interrupt(&self) {
         self.state.store(KILL, Ordering::SeqCst);

@@ -23,7 +23,8 @@ fn parts(folder: &Path, count: u32, variables: &dyn Fn(u32) -> Vec<(&'static str
     }
 }
 
-fn merged(folder: &Path) -> Vec<u8> {
+/// The result and the series of a merge.
+fn merged(folder: &Path) -> [Vec<u8>; 2] {
     let runs = folder.join("merged");
     let mut args = vec!["merge".to_owned(), "--runs".into(), str(&runs).into()];
     for entry in std::fs::read_dir(folder).expect("there") {
@@ -38,7 +39,8 @@ fn merged(folder: &Path) -> Vec<u8> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let (code, out, err) = told(&args);
     assert_eq!(code, 0, "{out}{err}");
-    std::fs::read(latest(&runs, "quick").join("summary.json")).expect("kept")
+    let read = |name: &str| std::fs::read(latest(&runs, "quick").join(name)).expect("kept");
+    [read("summary.json"), read("series.json")]
 }
 
 #[test]
@@ -47,7 +49,13 @@ fn a_merge_equals_the_unsharded_run_byte_for_byte() {
     let whole = folder.path().join("whole");
     let (code, out, err) = told(&[&["run", QUICK, "--runs", str(&whole)][..], &SETS].concat());
     assert_eq!(code, 0, "{out}{err}");
-    let whole = std::fs::read(latest(&whole, "quick").join("summary.json")).expect("kept");
+    let read = |name: &str| std::fs::read(latest(&whole, "quick").join(name)).expect("kept");
+    let whole = [read("summary.json"), read("series.json")];
+    let same = |folder: &Path| {
+        let [result, series] = merged(folder);
+        assert_eq!(text(&result), text(&whole[0]));
+        assert!(series == whole[1], "what plots are made of differs");
+    };
 
     let kubernetes = folder.path().join("kubernetes");
     parts(&kubernetes, 2, &|index| {
@@ -56,7 +64,7 @@ fn a_merge_equals_the_unsharded_run_byte_for_byte() {
             ("JOB_COMPLETION_COUNT", "2".into()),
         ]
     });
-    assert_eq!(text(&merged(&kubernetes)), text(&whole));
+    same(&kubernetes);
     let slurm = folder.path().join("slurm");
     parts(&slurm, 2, &|index| {
         vec![
@@ -65,7 +73,7 @@ fn a_merge_equals_the_unsharded_run_byte_for_byte() {
             ("SLURM_ARRAY_TASK_COUNT", "2".into()),
         ]
     });
-    assert_eq!(text(&merged(&slurm)), text(&whole));
+    same(&slurm);
     let github = folder.path().join("github");
     parts(&github, 2, &|index| {
         vec![
@@ -73,7 +81,7 @@ fn a_merge_equals_the_unsharded_run_byte_for_byte() {
             ("STRATEGY_JOB_TOTAL", "2".into()),
         ]
     });
-    assert_eq!(text(&merged(&github)), text(&whole));
+    same(&github);
 
     // A part too few, one too often, one that was changed.
     let lost = slurm.join("machine-2");
@@ -92,6 +100,23 @@ fn a_merge_equals_the_unsharded_run_byte_for_byte() {
     let (code, _, err) = told(&["merge", str(&one), str(&lost), "--no-save"]);
     assert_eq!(code, 65, "{err}");
     assert!(err.contains("it was changed afterwards"), "{err}");
+
+    // A part that was killed before its end has handed no plots on: the verdict stands.
+    let one = latest(&kubernetes.join("machine-1"), "quick");
+    std::fs::remove_file(one.join("plots.part.json.zst")).expect("kept");
+    let runs = folder.path().join("without");
+    let parts = ["machine-1", "machine-2"].map(|name| kubernetes.join(name));
+    let args = [
+        "merge",
+        str(&parts[0]),
+        str(&parts[1]),
+        "--runs",
+        str(&runs),
+    ];
+    let (code, _, err) = told(&args);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("note: quick: no plots: read "), "{err}");
+    assert!(!latest(&runs, "quick").join("series.json").exists());
 }
 
 #[test]

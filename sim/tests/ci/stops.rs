@@ -117,6 +117,13 @@ fn a_seed_that_takes_too_long_is_stopped_and_told() {
         "{out}"
     );
     assert!(out.contains("reproduce: backroom run"), "{out}");
+    let runs = tempfile::tempdir().expect("a folder");
+    let args = ["run", QUICK, "--seeds", "1,2", "--set", "duration=20d"];
+    let more = ["--timeout-per-seed", "100ms", "--runs", str(runs.path())];
+    let (code, out, err) = told(&[&args[..], &more].concat());
+    assert_eq!(code, 70, "{out}{err}");
+    let note = "note: quick: nothing is kept of seed 1, which timed out; seed 2, which timed out";
+    assert!(err.contains(note), "{err}");
     let (code, _, err) = told(&["run", QUICK, "--timeout-per-seed", "90"]);
     assert_eq!(code, 64, "{err}");
 }

@@ -22,6 +22,7 @@ use crate::{
         run_dir::{RunDir, Unwritable, crc_of},
         signals::{self, Status},
     },
+    plot::keep::{Kept, PART_FILE},
     run::{
         merge::Asked,
         ndjson::Log,
@@ -96,13 +97,18 @@ pub(super) fn play(
         };
         let result = judge::judge(plan, ended, &asked, shard);
         let plots = std::mem::take(&mut ended.plots);
+        let part = shard.filter(|s| s.count > 1);
+        let mut folder = folder;
+        if let (Some(_), Some(folder)) = (part, &mut folder) {
+            codes.push(hand_on(&plots, folder));
+        }
         let mut one = Judged {
             series: Some(plots.finish(&plan.loaded.scenario, &result)),
             result,
             timing: judge::timing(plan, ended, &shown, jobs, times),
             loaded: &plan.loaded,
             folder,
-            part: shard.filter(|s| s.count > 1).map(|s| s.to_string()),
+            part: part.map(|s| s.to_string()),
             inconclusive: args.outputs.inconclusive.into(),
         };
         codes.push(one.result.exit_code);
@@ -124,6 +130,16 @@ pub(super) fn play(
         outputs::say(&Message::RunFinished { exit_code: code });
     }
     Ok(code)
+}
+
+/// Writes what a merge makes plots of. Without it the verdict is merged all the same.
+fn hand_on(plots: &Kept, folder: &mut RunDir) -> i32 {
+    let path = folder.folder.join(PART_FILE);
+    let bytes = plots.part().to_bytes().map_err(Unwritable::at(&path));
+    match bytes.and_then(|bytes| folder.put(PART_FILE, &bytes)) {
+        Ok(()) => exit::OK,
+        Err(error) => outputs::cannot_write(&error),
+    }
 }
 
 fn planned(plan: &Plan) -> Planned {
