@@ -1,28 +1,33 @@
 //! What machines and the engine record, and nothing else: metrics and invariants see these events only.
 //!
 //! Machines know their own [`Recorder`]; who reads the log is decided in `run`. Events are kept small: a two-week run
-//! records millions.
+//! records millions, and [`EventLog`] keeps most of them on the disk.
 
+mod log;
 mod shop;
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
+use bitcode::{Decode, Encode};
 use serde::Serialize;
 
+pub use log::{EventLog, Events};
 pub use shop::{CouponId, ItemId, OfferAnswer, Set, ShopEvent};
 
+use crate::spill::Scratch;
+
 /// Index of a machine in its world, in start order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Encode, Decode)]
 pub struct MachineId(pub u16);
 
 /// An order's number: unique in a run, carried from kiosk to ledger.
 pub type OrderId = u64;
 
 /// Something that happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Encode, Decode)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A customer confirmed an order at a kiosk or POS.
@@ -187,7 +192,7 @@ impl Event {
 }
 
 /// How a payment ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Encode, Decode)]
 #[serde(rename_all = "snake_case")]
 pub enum Payment {
     /// Authorised by head office.
@@ -203,7 +208,7 @@ pub enum Payment {
 }
 
 /// Why telemetry was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Encode, Decode)]
 #[serde(rename_all = "snake_case")]
 pub enum DropReason {
     /// The buffer was full.
@@ -221,7 +226,7 @@ pub enum DropReason {
 }
 
 /// What became of a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Encode, Decode)]
 #[serde(rename_all = "snake_case")]
 pub enum MachineChange {
     /// Its program runs.
@@ -235,7 +240,7 @@ pub enum MachineChange {
 }
 
 /// An event and its virtual time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Stamped {
     /// Time since the start of the run.
     pub at: Duration,
@@ -247,15 +252,20 @@ pub struct Stamped {
 #[derive(Clone, Debug)]
 pub struct Recorder {
     start: tokio::time::Instant,
-    log: Arc<Mutex<Vec<Stamped>>>,
+    log: Arc<Mutex<EventLog>>,
 }
 
 impl Recorder {
-    /// An empty log; virtual time zero is now.
+    /// An empty log with a scratch file of its own; virtual time zero is now.
     pub fn new() -> Self {
+        Self::into_log(EventLog::new(Scratch::open()))
+    }
+
+    /// The same, into a log that is there.
+    pub fn into_log(log: EventLog) -> Self {
         Self {
             start: tokio::time::Instant::now(),
-            log: Arc::default(),
+            log: Arc::new(Mutex::new(log)),
         }
     }
 
@@ -269,22 +279,28 @@ impl Recorder {
         self.record_at(self.now(), event);
     }
 
-    /// Records an event that happened at an earlier virtual time; the log is sorted before it is read.
+    /// Records an event that happened at an earlier virtual time. Meant for few: they all stay in memory.
     pub fn record_at(&self, at: Duration, event: Event) {
-        self.log
-            .lock()
-            .expect("the log is never poisoned: one thread, no panic inside")
-            .push(Stamped { at, event });
+        self.log().push(Stamped { at, event });
+    }
+
+    /// Shows `each` what was recorded in its order, but for the first `skip` and what was recorded late; gives how many it has
+    /// seen of, to go on from there.
+    pub(crate) fn replay(&self, skip: usize, each: impl FnMut(Stamped)) -> usize {
+        self.log().replay(skip, each)
     }
 
     /// Takes everything recorded so far.
-    pub fn take(&self) -> Vec<Stamped> {
-        std::mem::take(
-            &mut *self
-                .log
-                .lock()
-                .expect("the log is never poisoned: one thread, no panic inside"),
-        )
+    pub fn take(&self) -> EventLog {
+        let mut log = self.log();
+        let empty = EventLog::new(log.scratch().clone());
+        std::mem::replace(&mut *log, empty)
+    }
+
+    fn log(&self) -> MutexGuard<'_, EventLog> {
+        self.log
+            .lock()
+            .expect("the log is never poisoned: one thread, and a panic inside ends the run")
     }
 }
 

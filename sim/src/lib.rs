@@ -21,5 +21,6 @@ pub mod plot;
 pub mod run;
 pub mod scenario;
 pub mod service;
+pub mod spill;
 pub mod store;
 pub mod world;

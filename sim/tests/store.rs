@@ -24,7 +24,7 @@ use backroom_collector::{
 };
 use backroom_sim::{
     dist::Dist,
-    event::{Event, MachineId, OrderId, Payment, Recorder, Stamped},
+    event::{Event, EventLog, MachineId, OrderId, Payment, Recorder},
     scenario::{
         ClassSpec, Discipline, DiskSpec, Failover, Fidelity, FlowStep, Hq, LinkSpec, Loss, Node,
         OfflinePayments, OnPowerCut, OrderArrivals, Orders, QueueSpec, Role, Scenario, Telemetry,
@@ -377,7 +377,7 @@ async fn count_exports(env: SimEnv, sink: Arc<Mutex<Sink>>) {
 
 /// What happened, ready to be asked.
 struct Outcome {
-    log: Vec<Stamped>,
+    log: EventLog,
     sink: Sink,
     report: WorldReport,
     machines: Arc<Directory>,

@@ -210,7 +210,7 @@ fn trace(scenario: &Scenario, run: &SeedRun, filter: &Filter) {
     let teller = Teller::new(scenario, &run.machines);
     let mut told = 0_usize;
     for stamped in run.events.iter().filter(|s| teller.is_asked(s, filter)) {
-        outputs::print(&format!("{}\n", teller.line(stamped)));
+        outputs::print(&format!("{}\n", teller.line(&stamped)));
         told += 1;
     }
     if told == 0 {

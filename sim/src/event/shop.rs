@@ -1,5 +1,6 @@
 //! What happens to items, menus, receipts and offers. A store without these machines records none of it.
 
+use bitcode::{Decode, Encode};
 use serde::Serialize;
 
 use super::{MachineId, OrderId};
@@ -11,7 +12,7 @@ pub type ItemId = u16;
 pub type CouponId = u64;
 
 /// Something that happened to items, menus, receipts and offers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Encode, Decode)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum ShopEvent {
     /// An order that a customer confirmed has this item in it.
@@ -135,7 +136,7 @@ pub enum ShopEvent {
 }
 
 /// What head office publishes in versions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Encode, Decode)]
 #[serde(rename_all = "snake_case")]
 pub enum Set {
     /// Menu and prices.
@@ -161,7 +162,7 @@ impl Set {
 }
 
 /// What the store says to a coupon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Encode, Decode)]
 #[serde(rename_all = "snake_case")]
 pub enum OfferAnswer {
     /// The reward is given.

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use super::{LinkBytes, SeedLog};
 use crate::{
     dist::Dist,
-    event::{Event, MachineId, Stamped},
+    event::{Event, EventLog, MachineId, Stamped},
     scenario::{
         ClassSpec, Discipline, Failover, Fault, FaultKind, FaultWindow, Fidelity, Hq, LinkSpec,
         Loss, Pick, QueueSpec, Scenario, Telemetry,
@@ -117,6 +117,8 @@ pub(crate) fn scenario() -> Scenario {
 pub(crate) struct Log {
     pub(crate) events: Vec<Stamped>,
     pub(crate) links: Vec<LinkBytes>,
+    /// What [`Log::log`] hands out.
+    pub(crate) log: EventLog,
 }
 
 impl Log {
@@ -167,11 +169,11 @@ impl Log {
 
     /// Events in time order.
     pub(crate) fn log<'a>(&'a mut self, scenario: &'a Scenario) -> SeedLog<'a> {
-        self.events.sort_by_key(|e| e.at);
+        self.log = self.events.iter().copied().collect();
         SeedLog {
             seed: 1,
             scenario,
-            events: &self.events,
+            events: &self.log,
             links: &self.links,
             machines: &[],
             ended_at: scenario.duration + s(600.0),

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{event::Stamped, scenario::Scenario};
+use crate::{event::EventLog, scenario::Scenario};
 
 /// What one seed did: all that metrics, invariants and closed forms may look at.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,7 @@ pub struct SeedLog<'a> {
     /// What was run.
     pub scenario: &'a Scenario,
     /// What was recorded, in time order.
-    pub events: &'a [Stamped],
+    pub events: &'a EventLog,
     /// What the links carried; directions and classes without traffic may be missing.
     pub links: &'a [LinkBytes],
     /// Names of machines, by `MachineId`.

@@ -15,7 +15,7 @@ pub(super) fn series(log: &SeedLog<'_>, name: &str) -> Option<Series> {
         "hq.requests" => orders::count(log, |e| matches!(e, Event::ExportRequested)),
         "hq.accepted" => orders::count(log, |e| matches!(e, Event::ExportReceived { .. })),
         "collector.retry_gap" => {
-            let gap = |s: &crate::event::Stamped| match s.event {
+            let gap = |s: crate::event::Stamped| match s.event {
                 Event::ExportRetried { failed_at } => Some(Timed::latency(failed_at, s.at, 1)),
                 _ => None,
             };

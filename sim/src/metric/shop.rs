@@ -465,7 +465,7 @@ mod tests {
             at(
                 Log {
                     events: log.events.clone(),
-                    links: Vec::new(),
+                    ..Log::default()
                 },
                 160.0,
                 applied,
@@ -490,7 +490,7 @@ mod tests {
         let log = at(log, 201.0, known(0, 7, true));
         let log = || Log {
             events: log.events.clone(),
-            links: Vec::new(),
+            ..Log::default()
         };
         check("soldout.lag", log(), &[(100.0, 0.5)]);
         check("restock.lag", log(), &[(200.0, 1.0), (200.0, 5_800.0)]);
@@ -513,7 +513,7 @@ mod tests {
         let log = at(log, 90.0, ShopEvent::RewardSettled { coupon: 1 });
         let log = || Log {
             events: log.events.clone(),
-            links: Vec::new(),
+            ..Log::default()
         };
         check("offer.redeemed", log(), &[(10.2, 1.0)]);
         check("offer.duplicated", log(), &[]);

@@ -258,7 +258,7 @@ pub(super) fn series(log: &SeedLog<'_>, metric: &MetricRef) -> Option<Series> {
     Some(match metric.name.as_str() {
         "telemetry.generated" => {
             let born = Born::new(log, metric);
-            let made = |s: &crate::event::Stamped| match s.event {
+            let made = |s: crate::event::Stamped| match s.event {
                 Event::TelemetryMade { count, .. } if born.admits(s.at) => {
                     Some((s.at, f64::from(count)))
                 }
@@ -273,7 +273,7 @@ pub(super) fn series(log: &SeedLog<'_>, metric: &MetricRef) -> Option<Series> {
         "telemetry.lost" => lost(log, metric),
         "telemetry.lag" => lag(log, metric),
         "telemetry.backlog" => {
-            let bytes = |s: &crate::event::Stamped| match s.event {
+            let bytes = |s: crate::event::Stamped| match s.event {
                 Event::Backlog { bytes, .. } => Some((s.at, bytes as f64)),
                 _ => None,
             };
@@ -283,7 +283,7 @@ pub(super) fn series(log: &SeedLog<'_>, metric: &MetricRef) -> Option<Series> {
             }
         }
         "gateway.repeated" => {
-            let repeated = |s: &crate::event::Stamped| match s.event {
+            let repeated = |s: crate::event::Stamped| match s.event {
                 Event::TelemetryRepeated { items } => Some((s.at, items as f64)),
                 _ => None,
             };
@@ -391,7 +391,7 @@ fn dropped(log: &SeedLog<'_>, metric: &MetricRef) -> Series {
                 .collect(),
         );
     }
-    let step = |s: &crate::event::Stamped| match s.event {
+    let step = |s: crate::event::Stamped| match s.event {
         Event::TelemetryDropped { items, reason } if admits(reason_name(reason)) => {
             Some((s.at, items as f64))
         }

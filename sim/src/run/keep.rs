@@ -46,7 +46,7 @@ pub fn keep(folder: &Path, scenario: &Scenario, run: &SeedRun) -> Result<(), Not
         let mut zstd = zstd::Encoder::new(file, ZSTD_LEVEL)?;
         let teller = Teller::new(scenario, &run.machines);
         for stamped in &run.events {
-            serde_json::to_writer(&mut zstd, &teller.object(stamped))?;
+            serde_json::to_writer(&mut zstd, &teller.object(&stamped))?;
             zstd.write_all(b"\n")?;
         }
         zstd.finish().map(drop)

@@ -17,6 +17,8 @@ pub mod pool;
 pub mod seeds;
 mod settle;
 pub mod shard;
+#[cfg(test)]
+mod spilling;
 mod supervise;
 pub mod tell;
 mod timeline;

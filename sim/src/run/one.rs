@@ -12,11 +12,12 @@ use std::{
 };
 
 use crate::{
-    event::{Event, MachineChange, MachineId, Recorder, Stamped},
+    event::{Event, EventLog, MachineChange, MachineId, Recorder},
     fault::hq_reject::Refusals,
     link::{Trace, TraceError},
     metric::LinkBytes,
     scenario::{Fidelity, Scenario},
+    spill::{NotSpilled, Scratch},
     store::{self, Context, Directory, GATEWAY, HQ},
     world::{self, Active, MachineSpec, Way, World, WorldReport, WorldSpec, Zone, seed},
 };
@@ -52,7 +53,7 @@ pub struct SeedRun {
     /// The seed.
     pub seed: u64,
     /// Everything that was recorded, in time order.
-    pub events: Vec<Stamped>,
+    pub events: EventLog,
     /// What the links carried.
     pub links: Vec<LinkBytes>,
     /// Machine names by number; head office is the last one.
@@ -77,13 +78,30 @@ pub enum RunError {
     /// What the seed did cannot be written down.
     #[error(transparent)]
     NotKept(#[from] super::keep::NotKept),
+    /// There is no room for what the seed records.
+    #[error(transparent)]
+    NotSpilled(#[from] NotSpilled),
 }
 
 /// Runs `scenario` with `seed`. Call it on a fresh thread for every seed: hash keys of libraries advance within one.
 ///
 /// # Errors
-/// If a recording cannot be read, or the scenario asks for what this version cannot run.
+/// If a recording cannot be read, the scenario asks for what this version cannot run, or the folder of temporary files (`TMPDIR`)
+/// has no room for a log that does not fit in memory.
 pub fn run(scenario: &Arc<Scenario>, seed: u64, options: Options) -> Result<SeedRun, RunError> {
+    run_with(scenario, seed, options, Scratch::open())
+}
+
+/// The same with a scratch file that is open: a thread in the strict mode opens none.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_with(
+    scenario: &Arc<Scenario>,
+    seed: u64,
+    options: Options,
+    scratch: Scratch,
+) -> Result<SeedRun, RunError> {
     let scenario = match scenario.of_seed(seed) {
         Cow::Borrowed(_) => Arc::clone(scenario),
         Cow::Owned(settled) => Arc::new(settled),
@@ -101,7 +119,8 @@ pub fn run(scenario: &Arc<Scenario>, seed: u64, options: Options) -> Result<Seed
 
     let of_world = scenario.clone();
     let line = spec.line.clone();
-    let ((mut events, pending), mut report) = world::run(&spec, |world| async move {
+    let of_log = scratch.clone();
+    let ((events, pending), mut report) = world::run(&spec, |world| async move {
         let refusals = Refusals::default();
         if let Some(line) = line {
             refusals.use_line(&line);
@@ -110,17 +129,21 @@ pub fn run(scenario: &Arc<Scenario>, seed: u64, options: Options) -> Result<Seed
             world,
             scenario: of_world,
             directory,
-            recorder: Recorder::new(),
+            recorder: Recorder::into_log(EventLog::new(of_log)),
             refusals,
             holds: Arc::default(),
             supervisor: Supervisor::default(),
             recordings,
             seed,
         };
-        director.direct().await
+        tokio::select! {
+            biased;
+            told = director.direct() => told,
+            // Two more weeks would be for nothing.
+            () = scratch.failed() => (director.recorder.take(), Vec::new()),
+        }
     })?;
-    // Stable: what happened at one instant stays in the order in which it happened.
-    events.sort_by_key(|e| e.at);
+    events.check()?;
     // Moved, not copied: a line that is busy every second of two weeks has a million entries.
     let links = std::mem::take(&mut report.carried)
         .into_iter()
@@ -161,7 +184,7 @@ pub(crate) struct Director {
 }
 
 impl Director {
-    async fn direct(self) -> (Vec<Stamped>, Vec<String>) {
+    async fn direct(&self) -> (EventLog, Vec<String>) {
         let context = self.context(HQ, HQ, self.directory.hq());
         self.world
             .start(HQ, |env| log_end(HQ, store::run_hq(context(env))));
@@ -177,18 +200,18 @@ impl Director {
                 self.boot(&m.name)
             });
             let boots = all(boots.collect());
-            let faults = faults::play(&self);
+            let faults = faults::play(self);
             let end = tokio::time::sleep_until(self.world.at(self.scenario.duration));
             tokio::join!(biased; boots, faults, end);
-            settle::wait(&self).await
+            settle::wait(self).await
         };
-        let (events, pending) = tokio::select! {
+        let pending = tokio::select! {
             biased;
-            settled = story => settled,
+            pending = story => pending,
             () = self.probe() => unreachable!("the router probes for ever"),
             () = self.supervise() => unreachable!("it watches for ever"),
         };
-        (events, pending)
+        (self.recorder.take(), pending)
     }
 
     /// What keeps machines from running.

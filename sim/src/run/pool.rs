@@ -57,6 +57,14 @@ pub enum PoolError {
         /// Why.
         why: String,
     },
+    /// There is no room for what a seed records or leaves behind.
+    #[error("seed {seed}: {why}")]
+    CannotWrite {
+        /// The seed.
+        seed: u64,
+        /// What, and where.
+        why: String,
+    },
 }
 
 /// What is running now.
@@ -296,6 +304,10 @@ impl Server<'_> {
                     seed: task.seed,
                     why,
                 });
+            }
+            Said::CannotWrite(why) => {
+                let seed = task.seed;
+                return Err(PoolError::CannotWrite { seed, why });
             }
             Said::Died(_) if self.control.is_interrupted() => (None, None),
             Said::Died(_) if slot.is_some_and(|s| s.timed_out) => {

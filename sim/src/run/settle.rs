@@ -13,7 +13,7 @@ use std::{
 use self::shop::Shop;
 use super::one::Director;
 use crate::{
-    event::{Event, MachineId, OrderId, Stamped},
+    event::{Event, MachineId, OrderId},
     metric::{ranges::RangeSet, shop::prints},
 };
 
@@ -94,25 +94,20 @@ impl Tally {
     }
 }
 
-/// Waits until everything has arrived; gives all events and what is still pending.
-pub(super) async fn wait(director: &Director) -> (Vec<Stamped>, Vec<String>) {
+/// Waits until everything has arrived; gives what is still pending.
+pub(super) async fn wait(director: &Director) -> Vec<String> {
     let deadline = director.scenario.duration + SETTLE_MAX;
     let mut tally = Tally {
         shop: Shop::new(prints(&director.scenario)),
         ..Tally::default()
     };
-    let mut events = Vec::new();
+    let mut seen = 0;
     loop {
-        let new = director.recorder.take();
-        new.iter().for_each(|e| tally.add(&e.event));
-        // The first time it is the whole run's: copied, it would be there twice.
-        match events.is_empty() {
-            true => events = new,
-            false => events.extend(new),
-        }
+        // What is recorded late are changes of line: nothing is under way because of them.
+        seen = director.recorder.replay(seen, |e| tally.add(&e.event));
         let pending = tally.pending();
         if pending.is_empty() || director.world.now() >= deadline {
-            return (events, pending);
+            return pending;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

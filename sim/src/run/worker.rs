@@ -17,10 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     keep,
-    one::{self, Options},
+    one::{self, Options, RunError},
     outcome::SeedOutcome,
 };
-use crate::{scenario::Scenario, world::det};
+use crate::{scenario::Scenario, spill::Scratch, world::det};
 
 /// What worker processes of a scenario are started with.
 #[derive(Clone, Debug)]
@@ -73,6 +73,7 @@ struct Question {
 enum Answer {
     Ran(Box<SeedOutcome>),
     Failed(String),
+    CannotWrite(String),
 }
 
 /// What came of a seed.
@@ -82,6 +83,8 @@ pub(super) enum Said {
     Ran(Box<SeedOutcome>),
     /// The scenario cannot be run.
     Refused(String),
+    /// There is no room for what the seed records or leaves behind.
+    CannotWrite(String),
     /// The worker ended before it had answered: how.
     Died(String),
 }
@@ -141,6 +144,7 @@ impl Worker {
         match (read, serde_json::from_str(&line)) {
             (Ok(1..), Ok(Answer::Ran(outcome))) => Said::Ran(outcome),
             (Ok(1..), Ok(Answer::Failed(why))) => Said::Refused(why),
+            (Ok(1..), Ok(Answer::CannotWrite(why))) => Said::CannotWrite(why),
             (_, parsed) => {
                 drop(self.stdin.take());
                 let how = match (self.child.child().wait(), parsed) {
@@ -179,6 +183,9 @@ pub fn work(scenario: &Arc<Scenario>, options: Options, strict: bool) -> std::io
         let answer = match serde_json::from_str::<Question>(&line) {
             Ok(question) => match answer(scenario, &question, options, strict) {
                 Ok(outcome) => Answer::Ran(Box::new(outcome)),
+                Err(error @ (RunError::NotKept(_) | RunError::NotSpilled(_))) => {
+                    Answer::CannotWrite(error.to_string())
+                }
                 Err(error) => Answer::Failed(error.to_string()),
             },
             Err(error) => Answer::Failed(format!("`{line}` is not a question: {error}")),
@@ -197,12 +204,13 @@ fn answer(
     question: &Question,
     options: Options,
     strict: bool,
-) -> Result<SeedOutcome, one::RunError> {
+) -> Result<SeedOutcome, RunError> {
+    let scratch = Scratch::open();
     let (outcome, run) = on_a_fresh_thread(question.seed, || {
         if strict {
-            det::strict().map_err(one::RunError::Unsupported)?;
+            det::strict().map_err(RunError::Unsupported)?;
         }
-        let run = one::run(scenario, question.seed, options)?;
+        let run = one::run_with(scenario, question.seed, options, scratch)?;
         let outcome = SeedOutcome::of(scenario, &run);
         Ok((outcome, question.keep_in.is_some().then_some(run)))
     })?;
@@ -219,8 +227,8 @@ fn answer(
 /// As [`one::run`].
 pub fn on_a_fresh_thread<T: Send>(
     seed: u64,
-    run: impl FnOnce() -> Result<T, one::RunError> + Send,
-) -> Result<T, one::RunError> {
+    run: impl FnOnce() -> Result<T, RunError> + Send,
+) -> Result<T, RunError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name(format!("seed {seed}"))

@@ -54,7 +54,7 @@ pub(super) fn kept_seeds(
             }
             Some(exit::first(told.into_iter().map(|(_, code)| code)))
         }
-        Err(PoolError::Refused { seed, why, .. }) => {
+        Err(PoolError::Refused { seed, why, .. } | PoolError::CannotWrite { seed, why }) => {
             eprintln!("error: keep the events of seed {seed}: {why}");
             Some(exit::CANNOT_WRITE)
         }

@@ -102,6 +102,10 @@ pub(super) fn all(
                     eprintln!("error: {error}");
                     exit::INTERNAL
                 }
+                PoolError::CannotWrite { .. } => {
+                    eprintln!("error: {error}");
+                    exit::CANNOT_WRITE
+                }
                 PoolError::Refused { job, .. } => {
                     eprintln!("error: {}: {error}", work[job].file.display());
                     exit::BAD_SCENARIO

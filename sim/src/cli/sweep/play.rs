@@ -143,6 +143,7 @@ pub(super) fn play(
             let code = match error {
                 pool::PoolError::Refused { .. } => exit::BAD_SCENARIO,
                 pool::PoolError::Start(_) => exit::INTERNAL,
+                pool::PoolError::CannotWrite { .. } => exit::CANNOT_WRITE,
             };
             (error.to_string(), code)
         })?;
