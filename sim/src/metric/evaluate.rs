@@ -6,7 +6,8 @@
 //! **For good.** `recovery(x, below=L)` is the time from the end of the fault until the gauge is below the level *for good*: the
 //! first instant after which it stays there for [`STEADY`], or to the end of the window. A backlog falls in steps of a batch
 //! and rises in between, so the first touch is not recovery; and days later another wave is not this fault's.
-//! `recovery(x, p99 < 2s)` looks at minutes: the end of the last minute whose quantile does not meet the condition.
+//! `recovery(x, p99 < 2s)` looks at minutes: the end of the last minute whose quantile does not meet the condition, before
+//! [`STEADY_SAMPLES`] in which all do.
 
 use std::time::Duration;
 
@@ -23,6 +24,13 @@ use crate::scenario::{
 
 /// 60 s: a dozen batches at the default of 5 s, so a batch more or less does not end it, and short beside any recovery that matters.
 pub const STEADY: Duration = Duration::from_secs(60);
+
+/// Quantiles of samples are taken of minutes.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// 5 min without a sample that breaks the condition, and with one that holds: a store sells once in some minutes at its quietest, so
+/// one good order between bad ones does not end it, and a fault of the afternoon is not the morning's.
+const STEADY_SAMPLES: Duration = Duration::from_secs(300);
 
 /// One seed's contribution to an expectation.
 pub fn expectation(log: &SeedLog<'_>, that: &Comparison, window: &Window) -> Sample {
@@ -463,32 +471,40 @@ fn recovery_of_samples(stretch: Stretch, test: Test, all: &[Timed]) -> Option<Du
     let inside = all
         .iter()
         .filter(|s| s.start >= stretch.start && s.start < stretch.end);
-    let last = match test.quantile {
+    // Spans in order: begin, end, and whether the condition is broken in it.
+    let mut spans: Vec<(Duration, Duration, bool)> = match test.quantile {
         None => inside
-            .filter(|s| !test.holds(s.value))
-            .map(|s| s.stop)
-            .max()
-            .unwrap_or(stretch.start),
+            .map(|s| (s.start, s.stop, !test.holds(s.value)))
+            .collect(),
         Some(q) => {
             let mut minutes: std::collections::BTreeMap<u64, Vec<(f64, u64)>> = Default::default();
             for sample in inside {
-                let minute = (sample.start - stretch.start).as_secs() / STEADY.as_secs();
+                let minute = (sample.start - stretch.start).as_secs() / MINUTE.as_secs();
                 minutes
                     .entry(minute)
                     .or_default()
                     .push((sample.value, sample.weight));
             }
-            let fails = |values: Vec<(f64, u64)>| {
-                quantile(&sorted(values), q).is_some_and(|v| !test.holds(v))
+            let span = |(minute, values): (u64, Vec<(f64, u64)>)| {
+                let begin = stretch.start + MINUTE * u32::try_from(minute).ok()?;
+                let broken = quantile(&sorted(values), q).is_some_and(|v| !test.holds(v));
+                Some((begin, begin + MINUTE, broken))
             };
-            let failing = minutes
-                .into_iter()
-                .filter(|(_, values)| fails(values.clone()));
-            // Nothing ever failed: it had recovered from the start.
-            let last = failing.map(|(minute, _)| minute + 1).max().unwrap_or(0);
-            stretch.start + STEADY * u32::try_from(last).ok()?
+            minutes.into_iter().filter_map(span).collect()
         }
     };
+    spans.sort_by_key(|(begin, ..)| *begin);
+    let (mut last, mut has_held) = (stretch.start, false);
+    for (begin, end, broken) in spans {
+        if !broken {
+            has_held = true;
+            continue;
+        }
+        if has_held && begin >= last + STEADY_SAMPLES {
+            break;
+        }
+        (last, has_held) = (last.max(end), false);
+    }
     (last < stretch.end).then(|| last - stretch.start)
 }
 

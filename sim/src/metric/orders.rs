@@ -9,7 +9,7 @@ use super::{
     SeedLog,
     series::{Series, Timed},
 };
-use crate::event::{Event, MachineId, OrderId, Payment};
+use crate::event::{Event, MachineChange, MachineId, OrderId, Payment};
 
 /// What happened to one order, each for the first time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -180,15 +180,26 @@ pub(crate) fn healed_at(log: &SeedLog<'_>) -> Option<Duration> {
         .try_fold(Duration::ZERO, |last, end| Some(last.max(end?)))
 }
 
-/// Second effects, with the time of the second one: booked twice, or twice on one kitchen display.
+/// Second effects, with the time of the second one: booked twice, or twice on one kitchen display that did not restart.
 pub(crate) fn duplicated(log: &SeedLog<'_>) -> Vec<(Duration, OrderId)> {
-    let (mut booked, mut shown) = (BTreeSet::new(), BTreeSet::new());
-    let second = |event: &Event| match *event {
+    let mut booked = BTreeSet::new();
+    let mut shown: BTreeMap<MachineId, BTreeSet<OrderId>> = BTreeMap::new();
+    let mut second = |event: &Event| match *event {
         Event::SaleBooked { order } => (!booked.insert(order)).then_some(order),
-        Event::TicketShown { order, kds } => (!shown.insert((order, kds))).then_some(order),
+        Event::TicketShown { order, kds } => {
+            let again = !shown.entry(kds).or_default().insert(order);
+            again.then_some(order)
+        }
+        // Its screen is empty: what the broker delivers once more is shown for the first time, as EFFECT-1 has it.
+        Event::Machine {
+            machine,
+            change: MachineChange::Crashed | MachineChange::Rebooted | MachineChange::PowerLost,
+        } => {
+            shown.remove(&machine);
+            None
+        }
         _ => None,
     };
-    let mut second = second;
     log.events
         .iter()
         .filter_map(|s| Some((s.at, second(&s.event)?)))

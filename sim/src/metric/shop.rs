@@ -308,6 +308,17 @@ fn redeemed(log: &SeedLog<'_>) -> Series {
     Series::Counter(first.map(|(at, _)| (at, 1.0)).collect())
 }
 
+/// When each coupon was redeemed for the first time.
+pub(crate) fn redeemed_at(log: &SeedLog<'_>) -> BTreeMap<u64, Duration> {
+    let mut first = BTreeMap::new();
+    for (at, event) in shop(log) {
+        if let ShopEvent::OfferRedeemed { coupon, .. } = event {
+            first.entry(coupon).or_insert(at);
+        }
+    }
+    first
+}
+
 /// Coupons that gave a reward to a second scan, or were settled twice, with the time of it.
 pub(crate) fn duplicated(log: &SeedLog<'_>) -> Vec<(Duration, u64)> {
     let mut by: BTreeMap<u64, u64> = BTreeMap::new();

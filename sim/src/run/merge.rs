@@ -209,17 +209,22 @@ fn notes(asked: &Asked, outcomes: &[SeedOutcome], differences: &[Difference]) ->
             first.pending.join("; ")
         ));
     }
-    let mut idle: Vec<(&str, u64)> = Vec::new();
+    let mut idle: Vec<(&str, u64, usize)> = Vec::new();
     for outcome in outcomes {
         for fault in &outcome.idle_faults {
-            if idle.iter().all(|(id, _)| id != fault) {
-                idle.push((fault, outcome.seed));
+            match idle.iter_mut().find(|(id, ..)| id == fault) {
+                Some((.., seeds)) => *seeds += 1,
+                None => idle.push((fault, outcome.seed, 1)),
             }
         }
     }
-    for (fault, seed) in idle {
+    for (fault, seed, seeds) in idle {
+        let others = match seeds {
+            1 => String::new(),
+            seeds => format!(" and {} others of {}", seeds - 1, outcomes.len()),
+        };
         notes.push(format!(
-            "fault {fault} had no effect in seed {seed}: nothing met it"
+            "fault {fault} had no effect in seed {seed}{others}: nothing met it"
         ));
     }
     notes

@@ -5,7 +5,7 @@ use super::{
     *,
 };
 use crate::{
-    event::{DropReason, MachineId, Payment},
+    event::{DropReason, MachineChange, MachineId, Payment},
     metric::LinkBytes,
 };
 
@@ -185,6 +185,21 @@ fn lost_and_duplicated_orders_are_counted() {
             )
             .at(
                 2403.0,
+                Event::TicketShown {
+                    order: 1,
+                    kds: MachineId(7),
+                },
+            )
+            // A display that has started again shows for the first time what it is told.
+            .at(
+                2404.0,
+                Event::Machine {
+                    machine: MachineId(7),
+                    change: MachineChange::PowerLost,
+                },
+            )
+            .at(
+                2405.0,
                 Event::TicketShown {
                     order: 1,
                     kds: MachineId(7),
@@ -411,8 +426,19 @@ fn recovery_of_a_quantile_looks_at_minutes() {
         Value::Time(2.0),
     );
     check(log(), &recovery, &after(), num(135.0));
+    // What is slow five minutes later is another fault's; before that it is still this one's.
+    let later = |at: f64| log().order(6, at, at + 5.0, at + 6.0);
+    check(later(4500.0), &recovery, &after(), num(135.0));
+    check(later(3400.0), &recovery, &after(), num(405.0));
     recovery.condition.as_mut().expect("has one").quantile = Some(0.99);
     check(log(), &recovery, &after(), num(180.0));
+    check(later(4500.0), &recovery, &after(), num(180.0));
+    check(later(3400.0), &recovery, &after(), num(420.0));
+    // Without one that is fast there is no recovery in between.
+    let slow_only = Log::default()
+        .order(1, 3010.0, 3015.0, 3016.0)
+        .order(2, 4500.0, 4505.0, 4506.0);
+    check(slow_only, &recovery, &after(), num(1_560.0));
 }
 
 /// 10 items each from two machines; some are received, twice, acknowledged and not received, discarded.
