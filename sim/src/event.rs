@@ -173,10 +173,22 @@ pub enum Event {
         /// When it began.
         began: Duration,
     },
-    /// Items came to head office's gateway, which has them, and were dropped there. The last one: a trace hashes the places of those before it.
+    /// Items came to head office's gateway, which has them, and were dropped there.
     TelemetryRepeated {
         /// How many.
         items: u64,
+    },
+    /// A machine that started found records of its journal damaged, and goes on without them. New events stand at the end: a trace
+    /// hashes the places of those before them.
+    RecordsDamaged {
+        /// Which machine.
+        machine: MachineId,
+        /// Places in the file that could not be read.
+        places: u32,
+        /// Records that were lost in them, at most; 0 where all could be put right.
+        records_max: u32,
+        /// Bytes of the places.
+        bytes: u64,
     },
 }
 

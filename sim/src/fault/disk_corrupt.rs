@@ -4,7 +4,8 @@
 //! other values at an instant, and nobody is told. A program sees it when it reads them, which most do only when they start. What
 //! is not synced is in memory and does not rot. Not modelled: whole sectors, and a disk that notices (that is `disk.io_error`).
 //! Typical values: in 17 months 0.86 % of near-line and 0.065 % of enterprise disks showed it (Bairavasundaram et al., FAST 2008). Nothing heals by itself: a byte is right again when a program writes it. The collector loses the frame that a byte
-//! lies in, and ledgers its items; the journals of broker and tills keep what stands before the damage.
+//! lies in, and ledgers its items; a journal (broker, tills, stock, catalog, printers) loses the record, and its machine tells it when it
+//! starts (`RecordsDamaged`). What was lost in it is lost: whoever sent it has been answered.
 
 use rand::RngExt as _;
 

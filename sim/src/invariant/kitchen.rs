@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Finding, Invariant, at, finding};
+use super::{Finding, Invariant, at, finding, told};
 use crate::{
     metric::{SeedLog, orders},
     scenario::{Role, Scenario},
@@ -31,12 +31,16 @@ fn check(log: &SeedLog<'_>) -> Finding {
             why: "a fault lasts to the end of the run".into(),
         };
     };
-    let missing: Vec<String> = orders::orders(log)
+    let missing = orders::orders(log)
         .into_iter()
         .filter(|(_, order)| order.shown.is_none())
         .filter_map(|(id, order)| Some((id, order.accepted?)))
         .filter(|(_, accepted)| healed.max(*accepted) + SHOW_BOUND <= log.ended_at)
-        .map(|(id, accepted)| format!("order {id:x}, accepted at {}", at(accepted)))
+        .map(|(id, accepted)| (accepted, id))
+        .collect();
+    let missing: Vec<String> = told::untold(log, missing)
+        .into_iter()
+        .map(|(accepted, id)| format!("order {id:x}, accepted at {}", at(accepted)))
         .collect();
     finding("were never shown", &missing)
 }

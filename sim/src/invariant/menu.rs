@@ -24,8 +24,14 @@ fn check(log: &SeedLog<'_>) -> Finding {
     let mut applied_menu = 0;
     let mut wrong = Vec::new();
     for stamped in log.events {
-        let Event::Shop(event) = stamped.event else {
-            continue;
+        let event = match stamped.event {
+            Event::Shop(event) => event,
+            // Which version it had stood in the records that rotted, and it has said so.
+            Event::RecordsDamaged { machine, .. } => {
+                in_use.retain(|(_, who), _| *who != machine);
+                continue;
+            }
+            _ => continue,
         };
         let time = at(stamped.at);
         match event {

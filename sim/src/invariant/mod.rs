@@ -20,6 +20,7 @@ mod publishing;
 mod receipts;
 mod sold_out;
 mod telemetry;
+mod told;
 
 use backroom_reports::{Invariant as Judged, Verdict};
 use serde::{Deserialize, Serialize};

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Finding, Invariant, at, finding};
+use super::{Finding, Invariant, at, finding, told};
 use crate::{
     event::{Event, OfferAnswer, ShopEvent},
     metric::{SeedLog, orders, shop},
@@ -21,9 +21,17 @@ pub(super) const OFFER_1: Invariant = Invariant {
 };
 
 fn check(log: &SeedLog<'_>) -> Finding {
-    let mut wrong: Vec<String> = shop::duplicated(log)
+    let first = shop::redeemed_at(log);
+    let twice = shop::duplicated(log).into_iter();
+    let twice = twice.map(|(time, coupon)| {
+        let since = first.get(&coupon).copied().unwrap_or(time);
+        (since, (time, coupon))
+    });
+    let mut wrong: Vec<String> = told::untold(log, twice.collect())
         .into_iter()
-        .map(|(time, coupon)| format!("coupon {coupon:x} gave a second reward at {}", at(time)))
+        .map(|(_, (time, coupon))| {
+            format!("coupon {coupon:x} gave a second reward at {}", at(time))
+        })
         .collect();
     let mut by_scan = BTreeSet::new();
     let mut open: BTreeMap<u64, Duration> = BTreeMap::new();
@@ -63,7 +71,9 @@ fn check(log: &SeedLog<'_>) -> Finding {
     if let Some(healed) = orders::healed_at(log) {
         let due = |since: Duration| since.max(healed) + orders::SETTLE_BOUND <= log.ended_at;
         let late = open.into_iter().filter(|(_, since)| due(*since));
-        wrong.extend(late.map(|(coupon, since)| {
+        let late = late.map(|(coupon, since)| (since, coupon)).collect();
+        let late = told::untold(log, late).into_iter();
+        wrong.extend(late.map(|(since, coupon)| {
             format!(
                 "coupon {coupon:x}, redeemed at {}, was never settled",
                 at(since)

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Finding, Invariant, at, finding};
+use super::{Finding, Invariant, at, finding, told};
 use crate::{
     event::{Event, ShopEvent},
     metric::{SeedLog, orders, shop},
@@ -62,7 +62,9 @@ fn check(log: &SeedLog<'_>) -> Finding {
     let owed = stored.iter().filter(|(order, at)| {
         !printed.contains(*order) && since(**at) + STAND_STILL_MAX <= log.ended_at
     });
-    wrong.extend(owed.map(|(order, time)| format!("order {order:x}, stored at {}", at(*time))));
+    let owed = told::untold(log, owed.map(|(order, time)| (*time, *order)).collect());
+    let owed = owed.into_iter();
+    wrong.extend(owed.map(|(time, order)| format!("order {order:x}, stored at {}", at(time))));
     finding("receipts are wrong or were never printed", &wrong)
 }
 

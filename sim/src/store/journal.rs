@@ -7,11 +7,13 @@
 //! file   := magic[8] record*
 //! record := payload_bytes u32le, crc32c u32le (of the length and the payload), payload
 //! ```
-//! Recovery takes the longest prefix of whole records and cuts the rest: a synced record is never behind a torn one,
-//! because the file only grows and a sync covers all before it.
+//! Recovery (`journal::recovery`) takes every whole record. What a loss of power tore is at the end, because the file only grows and a
+//! sync covers all before it; what rots is anywhere, and costs its own record: it is skipped, counted and told ([`Damage`]).
 //!
 //! A replacement is written beside the file, synced, and renamed over it: a crash leaves the old or the new one.
 //! Rule for owners: change your state first, then append, so that a snapshot holds the effect of all that was appended before it.
+
+mod recovery;
 
 use std::{
     io,
@@ -25,6 +27,9 @@ use std::{
 use backroom_collector::env::{Disk as _, Env, File, Open};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use self::recovery::Damage;
+use self::recovery::{Found, recover};
 
 const MAGIC: &[u8; 8] = b"BRJRNL01";
 const HEADER_BYTES: usize = 8;
@@ -95,11 +100,15 @@ impl Future for Synced {
 }
 
 impl Journal {
-    /// Opens or makes a journal and gives the records that it holds, oldest first. All of them are durable on return.
+    /// Opens or makes a journal and gives the records that it holds, oldest first, and what is damaged. All of them are durable
+    /// on return. Machines open theirs by [`Context::journal`](super::Context::journal), which tells damage.
     ///
     /// # Errors
-    /// When the disk fails. Damage is not an error: what follows it is cut off.
-    pub(crate) async fn open<E: Env>(env: &E, path: &Path) -> io::Result<(Self, Vec<Bytes>)> {
+    /// When the disk fails. Damage is not an error: it costs the records that it hit.
+    pub(crate) async fn open<E: Env>(
+        env: &E,
+        path: &Path,
+    ) -> io::Result<(Self, Vec<Bytes>, Damage)> {
         let disk = env.disk();
         let dir = path.parent().expect("a journal lies in a directory");
         disk.create_dir_all(dir).await?;
@@ -108,14 +117,15 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Bytes::new(),
             Err(error) => return Err(error),
         };
-        let (records, valid) = recover(&found);
+        let Found { records, damage } = recover(&found);
         // What a crashed process wrote may still be unsynced, and its readers count on it from now on. To sync the file is not
         // enough: if a sync of it has failed before, what was dirty then counts as clean, and would be gone with the power
         // (test `a_sync_that_failed_is_not_believed_after_a_restart`). So what was found is written again, beside it.
-        let (new, data) = match valid {
-            0 => (path.to_owned(), Bytes::from_static(MAGIC)),
-            _ => (path.with_extension("new"), found.slice(..valid)),
+        let new = match found.starts_with(MAGIC) || !records.is_empty() {
+            false => path.to_owned(),
+            true => path.with_extension("new"),
         };
+        let data = encode_all(&records);
         let end = data.len() as u64;
         let file = disk.open(&new, Open::Create).await?;
         file.set_len(0).await?;
@@ -138,7 +148,7 @@ impl Journal {
             shared: Arc::clone(&shared),
         };
         env.spawn(writer.run());
-        Ok((Self { commands, shared }, records))
+        Ok((Self { commands, shared }, records, damage))
     }
 
     /// Appends a record; the answer says when it is durable. Records keep the order of their calls.
@@ -265,12 +275,9 @@ impl<E: Env> Writer<E> {
         let new = self.path.with_extension("new");
         let file = disk.open(&new, Open::Create).await?;
         file.set_len(0).await?;
-        let mut data = BytesMut::from(&MAGIC[..]);
-        for record in records {
-            encode(&mut data, record);
-        }
+        let data = encode_all(records);
         let end = data.len() as u64;
-        file.write_at(0, data.freeze()).await?;
+        file.write_at(0, data).await?;
         file.sync().await?;
         disk.rename(&new, &self.path).await?;
         disk.sync_dir(self.path.parent().expect("a journal lies in a directory"))
@@ -300,43 +307,19 @@ fn encode(out: &mut BytesMut, payload: &[u8]) {
     out.put_slice(payload);
 }
 
-/// The whole records at the start of `file`, and how many bytes they take; 0 bytes if even the magic is missing.
-fn recover(file: &Bytes) -> (Vec<Bytes>, usize) {
-    let mut records = Vec::new();
-    if !file.starts_with(MAGIC) {
-        return (records, 0);
+/// A file of these records.
+fn encode_all(records: &[Bytes]) -> Bytes {
+    let mut data = BytesMut::from(&MAGIC[..]);
+    for record in records {
+        encode(&mut data, record);
     }
-    let mut at = HEADER_BYTES;
-    while let Some((header, rest)) = file[at..].split_first_chunk::<8>() {
-        let length: [u8; 4] = header[..4].try_into().expect("four of eight bytes");
-        let crc: [u8; 4] = header[4..].try_into().expect("four of eight bytes");
-        let bytes = u32::from_le_bytes(length) as usize;
-        if bytes > RECORD_BYTES_MAX || bytes > rest.len() {
-            break;
-        }
-        if checksum(length, &rest[..bytes]) != u32::from_le_bytes(crc) {
-            break;
-        }
-        records.push(file.slice(at + 8..at + 8 + bytes));
-        at += 8 + bytes;
-    }
-    (records, at)
+    data.freeze()
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::world::{self, DiskOp, MachineSpec, World, WorldSpec, Zone, env::SimEnv};
-
-    fn file_of(payloads: &[Vec<u8>]) -> Bytes {
-        let mut file = BytesMut::from(&MAGIC[..]);
-        for payload in payloads {
-            encode(&mut file, payload);
-        }
-        file.freeze()
-    }
 
     const PATH: &str = "/data/journal";
 
@@ -376,7 +359,7 @@ mod tests {
             let disk = world.disk("pos");
             let (done, ended) = oneshot::channel();
             world.start("pos", move |env| async move {
-                let (journal, _) = Journal::open(&env, Path::new(PATH))
+                let (journal, _, _) = Journal::open(&env, Path::new(PATH))
                     .await
                     .expect("it opens");
                 append_synced(&journal, vec![1; 4]).await;
@@ -392,7 +375,7 @@ mod tests {
             world.crash("pos").await;
             for life in 0..2 {
                 live(&world, move |env| async move {
-                    let (_, records) = Journal::open(&env, Path::new(PATH))
+                    let (_, records, _) = Journal::open(&env, Path::new(PATH))
                         .await
                         .expect("it opens");
                     assert_eq!(records.len(), 2, "life {life}");
@@ -413,7 +396,7 @@ mod tests {
         let spec = one_machine();
         let direct = |world: World| async move {
             live(&world, |env| async move {
-                let (journal, records) = Journal::open(&env, Path::new(PATH))
+                let (journal, records, _) = Journal::open(&env, Path::new(PATH))
                     .await
                     .expect("it opens");
                 assert!(records.is_empty());
@@ -436,7 +419,7 @@ mod tests {
             })
             .await;
             live(&world, |env| async move {
-                let (journal, records) = Journal::open(&env, Path::new(PATH))
+                let (journal, records, _) = Journal::open(&env, Path::new(PATH))
                     .await
                     .expect("it opens");
                 let expect: [&[u8]; 4] = [b"snapshot", &[0; 4], &[1; 4], &[2; 4]];
@@ -445,7 +428,7 @@ mod tests {
             })
             .await;
             live(&world, |env| async move {
-                let (_, records) = Journal::open(&env, Path::new(PATH))
+                let (_, records, _) = Journal::open(&env, Path::new(PATH))
                     .await
                     .expect("it opens");
                 assert_eq!(records.len(), 5);
@@ -453,55 +436,5 @@ mod tests {
             .await;
         };
         world::run(&spec, direct).expect("no recordings");
-    }
-
-    proptest! {
-        /// Whatever was cut off or damaged, the records before it are there and nothing is made up.
-        #[test]
-        fn what_lies_before_the_damage_survives(
-            payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..12),
-            cut in any::<prop::sample::Index>(),
-            flip in any::<prop::sample::Index>(),
-            bit in 0_u8..8,
-        ) {
-            let whole = file_of(&payloads);
-            let (records, valid) = recover(&whole);
-            prop_assert_eq!(valid, whole.len());
-            prop_assert_eq!(records.len(), payloads.len());
-
-            let cut = cut.index(whole.len() + 1);
-            let torn = whole.slice(..cut);
-            let (records, valid) = recover(&torn);
-            prop_assert!(valid <= cut);
-            for (record, payload) in records.iter().zip(&payloads) {
-                prop_assert_eq!(&record[..], &payload[..]);
-            }
-            let ends: Vec<usize> = (0..=payloads.len())
-                .map(|n| file_of(&payloads[..n]).len())
-                .collect();
-            let expected = ends.iter().filter(|&&end| end <= cut).count().saturating_sub(1);
-            prop_assert_eq!(records.len(), expected);
-
-            let flip = flip.index(whole.len());
-            let mut damaged = whole.to_vec();
-            damaged[flip] ^= 1 << bit;
-            let (records, _) = recover(&damaged.into());
-            let before = ends.iter().filter(|&&end| end <= flip).count().saturating_sub(1);
-            prop_assert_eq!(records.len(), before);
-            for (record, payload) in records.iter().zip(&payloads) {
-                prop_assert_eq!(&record[..], &payload[..]);
-            }
-        }
-
-        /// Any bytes at all are a valid input.
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let mut file = MAGIC.to_vec();
-            file.extend(bytes);
-            let file = Bytes::from(file);
-            let (_, valid) = recover(&file);
-            prop_assert!(valid >= HEADER_BYTES);
-            prop_assert!(valid <= file.len());
-        }
     }
 }

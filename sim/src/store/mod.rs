@@ -34,9 +34,12 @@ mod journal;
 mod orders;
 mod pace;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use backroom_collector::env::{Env, Target};
+use bytes::Bytes;
+
+use self::journal::Journal;
 
 use crate::{
     event::{Event, MachineId, Recorder},
@@ -114,6 +117,23 @@ impl<E: Env> Context<E> {
     /// When the disk fails.
     pub async fn boot(&self) -> io::Result<u16> {
         boot::next(self).await
+    }
+
+    /// Opens a journal of this machine, and tells what of it is damaged.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub(crate) async fn journal(&self, path: &Path) -> io::Result<(Journal, Vec<Bytes>)> {
+        let (journal, records, damage) = Journal::open(&self.env, path).await?;
+        if !damage.is_none() {
+            self.recorder.record(Event::RecordsDamaged {
+                machine: self.id,
+                places: damage.places,
+                records_max: damage.records_max,
+                bytes: damage.bytes,
+            });
+        }
+        Ok((journal, records))
     }
 
     /// Records that a custom service has done something which it began at a virtual time ([`Recorder::now`]): one sample of

@@ -46,7 +46,7 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     let model = ctx.scenario.nodes[&ctx.group].printer.clone();
     let model = model.unwrap_or_default();
     let path = Path::new(DATA_DIR).join("printer").join("paper");
-    let (journal, records) = Journal::open(&ctx.env, &path).await?;
+    let (journal, records) = ctx.journal(&path).await?;
     let last = records
         .last()
         .and_then(|record| record.clone().try_get_u32_le().ok());

@@ -61,7 +61,7 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
         return pending().await;
     };
     let path = Path::new(DATA_DIR).join("stock").join("journal");
-    let (journal, records) = Journal::open(&ctx.env, &path).await?;
+    let (journal, records) = ctx.journal(&path).await?;
     // What the shelves hold on the first morning does not depend on how often the machine has started.
     let mut first = ctx.rng("stock-start", 0);
     let installed = (0..stock.items).map(|_| portions(&stock, &mut first));

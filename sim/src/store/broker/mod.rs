@@ -60,7 +60,7 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     let boot = boot::next(&ctx).await?;
     let telemetry = Telemetry::start(&ctx, boot);
     let path = Path::new(DATA_DIR).join("broker").join("journal");
-    let (journal, records) = Journal::open(&ctx.env, &path).await?;
+    let (journal, records) = ctx.journal(&path).await?;
     let mut core = Core::recover(&records);
     for record in provision(&ctx, &mut core) {
         // Nobody can publish yet: these are in the journal before the first message.

@@ -218,7 +218,7 @@ pub(super) async fn run<E: Env>(
         return pending().await;
     };
     let path = Path::new(DATA_DIR).join("offers").join("journal");
-    let (journal, records) = Journal::open(&ctx.env, &path).await?;
+    let (journal, records) = ctx.journal(&path).await?;
     let coupons = Coupons::recover(&records);
     for coupon in &coupons.outbox {
         let (scan, _) = coupons.redeemed[coupon];

@@ -114,7 +114,7 @@ impl<E: Env> Puller<E> {
         pace: Pace,
     ) -> io::Result<Self> {
         let dir = PathBuf::from(DATA_DIR).join(set.as_str());
-        let (journal, records) = Journal::open(&ctx.env, &dir.join("chunks")).await?;
+        let (journal, records) = ctx.journal(&dir.join("chunks")).await?;
         let installed = Manifest::of(set, publication, 1);
         Ok(Self {
             set,

@@ -69,7 +69,7 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
         return pending().await;
     };
     let path = Path::new(DATA_DIR).join("pos").join("outbox");
-    let (journal, records) = Journal::open(&ctx.env, &path).await?;
+    let (journal, records) = ctx.journal(&path).await?;
     let book = Book::recover(&records);
     // A crash may have come between the disk and this record: what is found is durable now, and told again.
     for order in book.all_sales() {
