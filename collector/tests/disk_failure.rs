@@ -154,6 +154,10 @@ impl Disk for FaultyDisk {
     async fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         self.inner.free_bytes(path).await
     }
+
+    async fn block_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.inner.block_bytes(path).await
+    }
 }
 
 impl File for FaultyFile {

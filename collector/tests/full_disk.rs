@@ -1,4 +1,4 @@
-//! A real file system that is full: a tmpfs of 2 MiB in a mount namespace of its own, with the real binary on it.
+//! What files take on a real disk, and a real file system that is full: a tmpfs of 2 MiB in a mount namespace of its own, with the real binary on it.
 //!
 //! It needs `unshare` and `nsenter` (util-linux) and a kernel that lets this user mount a tmpfs in a namespace; where that
 //! is not so, the test says that it was skipped.
@@ -130,6 +130,83 @@ async fn health(address: SocketAddr) -> u16 {
     let mut client = Client::connect(address).await;
     let answer = client.request("GET", "/healthz", &[], b"").await.unwrap();
     answer.status
+}
+
+/// What the files in a folder take, as the file system says.
+fn taken(dir: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    let files = std::fs::read_dir(dir).unwrap();
+    // One that goes away meanwhile takes nothing any more.
+    let metadata = files.filter_map(|file| file.unwrap().metadata().ok());
+    metadata.map(|file| file.blocks() * 512).sum()
+}
+
+/// Scenario: a handful of small requests on a disk with blocks of 4 KiB, over kills and starts; then everything is delivered.
+/// Guarantees: what the collector says its files take is what the file system says, block by block: journals, batches, the
+/// reserve, the door for tools, a stranger's file (C4).
+#[tokio::test]
+async fn files_are_counted_as_they_are_on_disk() {
+    let keep = tempfile::tempdir().unwrap();
+    let (plain, small) = (keep.path().join("plain"), keep.path().join("small"));
+    std::fs::create_dir(&plain).unwrap();
+    std::fs::create_dir(&small).unwrap();
+    let sink = Sink::closed(&env()).await;
+    std::fs::create_dir(plain.join("buffer")).unwrap();
+    std::fs::write(plain.join("buffer/stranger"), [7; 4097]).unwrap();
+    let mut command = || {
+        let binary = Command::new(env!("CARGO_BIN_EXE_backroom-collector"));
+        let config = plain.with_extension("toml");
+        Process::start_by(binary, &plain.join("buffer"), &config, &sink.url(), "")
+    };
+    counted(&mut command, &plain.join("buffer")).await;
+    let Some(disk) = SmallDisk::mount(&small) else {
+        return;
+    };
+    counted(
+        &mut || disk.collector(&sink.url(), ""),
+        &disk.outside("buffer"),
+    )
+    .await;
+    drop(sink);
+}
+
+async fn counted(start: &mut impl FnMut() -> Process, dir: &Path) {
+    let mut starts = 0;
+    let mut process = start();
+    for request in 0..12 {
+        let mut client = Client::connect(process.address).await;
+        assert!(post(&mut client, request).await, "{request}");
+        // Between a write and its sync, and while files go, the two differ.
+        let agree = async {
+            loop {
+                let (counted, taken) = (
+                    metric(process.address, "backroom_buffer_disk_bytes", "").await,
+                    taken(dir) as f64,
+                );
+                let sealed = metric(process.address, "backroom_buffer_unsealed_bytes", "").await;
+                if counted == taken && sealed == 0.0 {
+                    return counted;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let limit = std::time::Duration::from_secs(30);
+        let Ok(counted) = tokio::time::timeout(limit, agree).await else {
+            let counted = metric(process.address, "backroom_buffer_disk_bytes", "").await;
+            panic!(
+                "request {request}: it counts {counted}, and the files take {}",
+                taken(dir)
+            );
+        };
+        assert_eq!(counted % 512.0, 0.0);
+        if request % 4 == 3 {
+            process.kill();
+            process = start();
+            starts += 1;
+        }
+    }
+    assert_eq!(starts, 3);
+    assert_eq!(process.terminate(), Some(0));
 }
 
 /// Scenario: the disk fills under load while the receiver is down; room comes back and goes; the collector is killed and

@@ -37,7 +37,7 @@ use super::{
     range::ItemRange,
     ranges::Ranges,
     seen::{Bounds, Seen, wire},
-    spool::{FileId, FileKind, Journal, Limits, Lost, Segment, Spool},
+    spool::{FileId, FileKind, Journal, Limits, Lost, Segment, Size, Spool},
     takes::{self, Take},
     twins::Twins,
 };
@@ -105,6 +105,9 @@ pub struct Recovery {
     /// First item and end of the requests of each numbering.
     spans: BTreeMap<Numbering, (u64, u64)>,
     journals: BTreeMap<u64, u64>,
+    /// What files take on disk, as the file system says.
+    on_disk: BTreeMap<FileId, u64>,
+    small_files: BTreeMap<&'static str, u64>,
     /// The segment that came last, until its batches are checked.
     unsettled: Option<(u64, FoundSegment)>,
     segments: BTreeMap<u64, Segment>,
@@ -155,6 +158,16 @@ impl Recovery {
     /// The wall clock, unix nanoseconds: when what is found damaged was lost, as far as anybody knows.
     pub fn set_clock(&mut self, unix_now: u64) {
         self.unix_now = unix_now;
+    }
+
+    /// What a journal, a segment or a quarantine file takes on disk, if it is known: where that is more than its length says.
+    pub fn on_disk(&mut self, file: FileId, disk_bytes: u64) {
+        self.on_disk.insert(file, disk_bytes);
+    }
+
+    /// A small file of ours takes so many bytes on disk.
+    pub fn small(&mut self, name: &'static str, disk_bytes: u64) {
+        self.small_files.insert(name, disk_bytes);
     }
 
     /// A journal segment's bytes.
@@ -270,7 +283,7 @@ impl Recovery {
             .push(format!("{}: {why}", file.name()));
     }
 
-    /// Any other file.
+    /// Any other file, and what it takes on disk; of a quarantine file its length.
     pub fn other(&mut self, file: Option<FileId>, bytes: u64) {
         self.file = self.file.max(file.map_or(0, |file| file.number));
         self.other_bytes += bytes;
@@ -434,7 +447,9 @@ impl Recovery {
             .filter(|offset| !kept_offsets.contains(offset))
             .collect();
         let kept = kept.iter().map(|(_, header)| header);
-        let segment = Segment::found(found.class, found.bytes, finished, kept);
+        // What it takes is known at the end.
+        let size = Size::of(found.bytes, 1);
+        let segment = Segment::found(found.class, size, finished, kept);
         self.segments.insert(number, segment);
     }
 
@@ -496,18 +511,29 @@ impl Recovery {
         let store = self.own_store();
         let store = store.unwrap_or(fresh_store);
         let mut spool = Spool::bare(limits, store);
+        let block = spool.limits.block_bytes;
+        let on_disk = std::mem::take(&mut self.on_disk);
+        let size = |kind, number, bytes| {
+            let found = on_disk.get(&FileId { kind, number }).copied();
+            Size::found(bytes, found.unwrap_or(0), block)
+        };
         spool.boot = self.boot.saturating_add(1);
         spool.next_file = self.file.saturating_add(1);
         spool.other_bytes = self.other_bytes;
         for (number, bytes) in std::mem::take(&mut self.quarantines) {
+            let kind = FileKind::Quarantine;
+            let size = size(kind, number, bytes);
+            spool.other_bytes -= bytes;
             if self.checkpoint.finished.contains(&whole(number)) {
-                spool.other_bytes -= bytes;
-                let kind = FileKind::Quarantine;
-                spool.leaving.insert(FileId { kind, number }, bytes);
+                spool
+                    .leaving
+                    .insert(FileId { kind, number }, size.disk_bytes);
             } else {
-                spool.quarantines.insert(number, bytes);
+                spool.other_bytes += size.disk_bytes;
+                spool.quarantines.insert(number, size);
             }
         }
+        spool.small_files = std::mem::take(&mut self.small_files);
         spool.reserve_held = self.reserve_bytes;
         spool.unix_now = self.unix_now;
         let rows_max = spool.limits.ledger_rows_max();
@@ -521,7 +547,7 @@ impl Recovery {
             .retain(|numbering, _| self.requests.contains_key(numbering));
         for (number, bytes) in &self.journals {
             let journal = Journal {
-                bytes: *bytes,
+                size: size(FileKind::Journal, *number, *bytes),
                 ..Journal::default()
             };
             spool.journals.insert(*number, journal);
@@ -530,7 +556,8 @@ impl Recovery {
         spool.failed_writes.retain(|(file, _)| {
             self.journals.contains_key(file) || self.segments.contains_key(file)
         });
-        for (number, segment) in std::mem::take(&mut self.segments) {
+        for (number, mut segment) in std::mem::take(&mut self.segments) {
+            segment.size = size(FileKind::Batches, number, segment.size.bytes);
             for (signal, items) in Signal::ALL.into_iter().zip(segment.items) {
                 spool.accounting.recover(signal, items);
                 self.report.items[signal.index()] += items;

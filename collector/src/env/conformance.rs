@@ -25,6 +25,7 @@ pub async fn check<E: Env>(env: &E, dir: &Path, local: IpAddr) {
     renames_replace(env, dir).await;
     names_and_files_are_apart(env, dir).await;
     locks_are_held_once(env, dir).await;
+    files_take_whole_blocks(env, dir).await;
     room_is_taken_and_given_back(env, dir).await;
     streams_echo_and_close_by_halves(env, local).await;
     closed_ports_refuse(env, local).await;
@@ -253,6 +254,32 @@ pub async fn locks_are_held_once<E: Env>(env: &E, dir: &Path) {
         let other = disk.lock(&dir.join("conformance-lock-2")).await;
         drop((other.expect("another one is free"), held));
     }
+}
+
+/// A file takes room in whole blocks, and gives it back.
+pub async fn files_take_whole_blocks<E: Env>(env: &E, dir: &Path) {
+    let disk = env.disk();
+    let block = disk.block_bytes(dir).await.expect("block size");
+    assert!(block >= 1);
+    let path = dir.join("conformance-blocks");
+    let file = disk.open(&path, Open::CreateNew).await.expect("open");
+    for bytes in [1, block, block + 1, 5 * block - 1] {
+        let data = Bytes::from(vec![7; bytes as usize]);
+        file.write_at(0, data).await.expect("write");
+        file.sync().await.expect("sync");
+        let listed = disk.read_dir(dir).await.expect("list");
+        let entry = listed.into_iter().find(|e| e.name == "conformance-blocks");
+        let entry = entry.expect("it has a name");
+        assert_eq!(entry.bytes, bytes);
+        let whole = bytes.div_ceil(block) * block;
+        // A file system may take room ahead, and keep little files in the inode or compressed.
+        assert!(
+            entry.disk_bytes >= whole || entry.disk_bytes < bytes,
+            "{bytes} bytes take {}",
+            entry.disk_bytes
+        );
+    }
+    disk.remove_file(&path).await.expect("remove");
 }
 
 /// Room can be taken ahead of data and given back; what was written stays.

@@ -328,6 +328,9 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// Bytes that an unprivileged process may still write under `path`.
     fn free_bytes(&self, path: &Path) -> impl Future<Output = io::Result<u64>> + Send;
 
+    /// Bytes of the blocks in which files under `path` take room, 1 at least (`f_frsize`): a file of one byte takes one.
+    fn block_bytes(&self, path: &Path) -> impl Future<Output = io::Result<u64>> + Send;
+
     /// Reads a whole file of at most `limit` bytes.
     ///
     /// # Errors

@@ -389,6 +389,12 @@ impl Disk for OsDisk {
         })
         .await
     }
+
+    async fn block_bytes(&self, path: &Path) -> io::Result<u64> {
+        let path = path.to_owned();
+        // Some network file systems say 0.
+        on_helper(move || Ok(rustix::fs::statvfs(&path)?.f_frsize.max(1))).await
+    }
 }
 
 /// Makes `path` and its missing parents, and syncs the parent of each one made.

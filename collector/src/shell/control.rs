@@ -114,7 +114,9 @@ async fn open<E: Env>(shared: &Shared<E>) -> Option<(E::Listener, Arc<str>)> {
             token: token.clone(),
         };
         let door = serde_json::to_vec(&door).map_err(io::Error::other)?;
+        let bytes = door.len() as u64;
         disk.write_private(&path, door.into()).await?;
+        shared.lock().spool.hold_small(CONTROL_FILE, bytes);
         Ok::<_, io::Error>(listener)
     };
     match opened.await {

@@ -395,7 +395,10 @@ impl<E: Env> Importer<E> {
             .collect();
         let text = lines[lines.len().saturating_sub(LEDGER_LINES_MAX)..].concat();
         let dir = &self.shared.config().buffer.dir;
-        super::replace_file(self.shared.env.disk(), dir, LEDGER_FILE, text.into()).await
+        let bytes = text.len() as u64;
+        super::replace_file(self.shared.env.disk(), dir, LEDGER_FILE, text.into()).await?;
+        self.shared.lock().spool.hold_small(LEDGER_FILE, bytes);
+        Ok(())
     }
 }
 

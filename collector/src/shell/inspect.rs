@@ -25,7 +25,7 @@ use crate::{
         ledger::{Loss, LossKey},
         ranges::Ranges,
         recovery::Report,
-        spool::{FileId, FileKind, RouteStat},
+        spool::{FileId, FileKind, RouteStat, in_blocks},
     },
     env::{Disk, Env, File, Open},
     otlp::Signal,
@@ -43,6 +43,8 @@ pub struct StoredFile {
     pub name: String,
     /// Its length.
     pub bytes: u64,
+    /// What it takes on disk, in whole blocks.
+    pub disk_bytes: u64,
     /// Batches in it, those that are finished included; requests of a journal.
     pub frames: u64,
 }
@@ -100,9 +102,9 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Bytes of all files.
+    /// What all files take on disk.
     pub fn disk_bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
+        self.files.iter().map(|file| file.disk_bytes).sum()
     }
 
     /// Items in the quarantine.
@@ -190,6 +192,7 @@ async fn picture_of<E: Env>(env: &E, config: &Config) -> io::Result<(Survey, boo
     let (spool, report) = recover::recover(env, config, Access::Look).await?;
     // Listed afterwards: a batch that is sealed meanwhile stands in a file that an older list does not have, and would be missing
     // in the picture. What is sealed from now on still counts as unsealed in it.
+    let block_bytes = disk.block_bytes(dir).await?;
     let mut files: Vec<StoredFile> = disk
         .read_dir(dir)
         .await?
@@ -199,6 +202,7 @@ async fn picture_of<E: Env>(env: &E, config: &Config) -> io::Result<(Survey, boo
             id: FileId::from_name(&entry.name),
             name: entry.name,
             bytes: entry.bytes,
+            disk_bytes: in_blocks(entry.bytes, block_bytes).max(entry.disk_bytes),
             frames: 0,
         })
         .collect();

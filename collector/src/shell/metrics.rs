@@ -264,7 +264,7 @@ fn buffer(state: &State, config: &Config, surroundings: &Surroundings) -> Vec<Fa
         Family::single(
             "backroom_buffer_disk_bytes",
             Gauge,
-            "all files of the buffer",
+            "what all files of the buffer take on disk, in whole blocks",
             used,
         ),
         Family::single(
@@ -331,7 +331,7 @@ fn classes(state: &State, unix_nanos: u64) -> Vec<Family> {
         ),
         (
             "backroom_class_disk_bytes",
-            "sealed segments on disk, by class",
+            "what sealed segments take on disk, by class",
             |class, _| class.disk_bytes.into(),
         ),
         (

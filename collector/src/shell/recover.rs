@@ -2,14 +2,16 @@
 
 use std::{collections::BTreeMap, io, path::Path};
 
-use super::reserve::RESERVE_FILE;
+use super::{
+    BUDGET_FILE, LOCK_FILE, control::CONTROL_FILE, handling::LEDGER_FILE, reserve::RESERVE_FILE,
+};
 use crate::{
     config::Config,
     core::{
         Mono,
         frame::{self, Found, HEADER_BYTES, Header, Kind, Place, TRAILER_BYTES, Walk},
         recovery::{JOURNAL_BYTES_MAX, Recovery, Report, Suspect},
-        spool::{FileId, FileKind, Limits, Spool},
+        spool::{FileId, FileKind, Limits, Spool, in_blocks},
     },
     env::{Disk, Env, File, Open},
 };
@@ -23,6 +25,9 @@ pub(super) enum Access {
     Look,
 }
 
+/// Files of ours that are written as a whole; whoever writes one says its length to [`Spool::hold_small`].
+const SMALL_FILES: [&str; 4] = [BUDGET_FILE, CONTROL_FILE, LEDGER_FILE, LOCK_FILE];
+
 /// Makes the spool of what is on disk. Nothing is written but what stands there already, and that by its owner alone.
 ///
 /// # Errors
@@ -34,6 +39,10 @@ pub(super) async fn recover<E: Env>(
 ) -> io::Result<(Spool, Report)> {
     let dir = &config.buffer.dir;
     let disk = env.disk();
+    let limits = Limits {
+        block_bytes: disk.block_bytes(dir).await?,
+        ..Limits::new(config)
+    };
     let mut recovery = Recovery::new();
     recovery.set_clock(env.unix_time().as_nanos() as u64);
     let mut segments = Vec::new();
@@ -41,20 +50,32 @@ pub(super) async fn recover<E: Env>(
         |error: &io::Error| access == Access::Look && error.kind() == io::ErrorKind::NotFound;
     for entry in disk.read_dir(dir).await? {
         let id = FileId::from_name(&entry.name).filter(|_| !entry.is_dir);
+        let whole = in_blocks(entry.bytes, limits.block_bytes);
+        // Somebody's file may have holes, or more blocks than bytes.
+        let disk_bytes = entry.disk_bytes.max(whole);
+        if let Some(id) = id {
+            recovery.on_disk(id, disk_bytes);
+        }
+        let own = SMALL_FILES.iter().find(|name| **name == entry.name);
         match id {
             Some(id) if id.kind == FileKind::Journal => {
                 match disk.read(&dir.join(&entry.name), JOURNAL_BYTES_MAX).await {
                     Ok(data) => recovery.journal(id.number, &data),
                     Err(error) if is_gone(&error) => {}
-                    Err(error) => recovery.unreadable(id, entry.bytes, &error.to_string()),
+                    Err(error) => recovery.unreadable(id, disk_bytes, &error.to_string()),
                 }
             }
             Some(id) if id.kind == FileKind::Batches => segments.push((id, entry.bytes)),
             _ if entry.name == RESERVE_FILE && !entry.is_dir => {
                 recovery.reserve(entry.disk_bytes);
             }
-            // Somebody's file may have holes, or more blocks than bytes.
-            _ => recovery.other(id, entry.bytes.max(entry.disk_bytes)),
+            Some(id) if id.kind == FileKind::Quarantine => {
+                recovery.other(Some(id), entry.bytes);
+            }
+            _ => match own.filter(|_| !entry.is_dir) {
+                Some(name) => recovery.small(name, disk_bytes),
+                None => recovery.other(id, disk_bytes),
+            },
         }
     }
     if access == Access::Own {
@@ -91,7 +112,10 @@ pub(super) async fn recover<E: Env>(
                 }
             }
             Err(error) if is_gone(&error) => {}
-            Err(error) => recovery.unreadable(id, bytes, &error.to_string()),
+            Err(error) => {
+                let bytes = in_blocks(bytes, limits.block_bytes);
+                recovery.unreadable(id, bytes, &error.to_string());
+            }
         }
     }
     for number in recovery.twins() {
@@ -109,7 +133,7 @@ pub(super) async fn recover<E: Env>(
     // Where seeds repeat, as in a simulation, the clock tells two buffers of one machine apart.
     let clock = env.unix_time().as_nanos() as u64;
     let store = random ^ clock.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    Ok(recovery.finish(Limits::new(config), store, Mono::default()))
+    Ok(recovery.finish(limits, store, Mono::default()))
 }
 
 /// Makes requests durable that a gateway would acknowledge a repeat of, and that may never have been synced.

@@ -22,7 +22,7 @@ pub use super::{
 };
 use super::{
     disk_fault::{Faults, Meets},
-    disk_state::{DiskState, FileNo},
+    disk_state::{self, DiskState, FileNo},
     disk_time::{DiskTime, Slow},
     seed,
 };
@@ -341,6 +341,10 @@ impl Disk for SimDisk {
     async fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
         self.state().keeps.asked_for_room();
         Ok(self.free())
+    }
+
+    async fn block_bytes(&self, _path: &Path) -> io::Result<u64> {
+        Ok(disk_state::BLOCK_BYTES)
     }
 }
 

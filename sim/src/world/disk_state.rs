@@ -5,6 +5,8 @@
 //! outlives its name. After a sync that failed, what was dirty counts as clean: it is seen until the power goes, and no
 //! later sync writes it (Linux since 4.13; "fsyncgate", PostgreSQL, 2018).
 //!
+//! A file takes whole blocks of [`BLOCK_BYTES`]; names and directories take nothing.
+//!
 //! turmoil-fs is the measure: the tests hold both against each other. It is not used itself because it gives room back
 //! only after a directory's sync, counts overlapping unsynced writes twice, and tears writes but neither names nor rot.
 //!
@@ -47,6 +49,13 @@ impl From<OnPowerCut> for PowerLoss {
             OnPowerCut::Keep => Self::Keep,
         }
     }
+}
+
+/// What a file takes room in: the block of ext4, XFS and tmpfs with their defaults.
+pub(super) const BLOCK_BYTES: u64 = 4096;
+
+fn in_blocks(bytes: u64) -> u64 {
+    bytes.div_ceil(BLOCK_BYTES) * BLOCK_BYTES
 }
 
 /// Number of a file, whatever its name.
@@ -207,7 +216,7 @@ impl DiskState {
     fn free_if_unused(&mut self, file: FileNo) {
         let state = &self.files[&file];
         if state.names == 0 && state.handles == 0 {
-            self.used_bytes -= state.len();
+            self.used_bytes -= state.disk_bytes();
             if self.unsynced.is_empty() {
                 self.files.remove(&file);
             }
@@ -227,28 +236,29 @@ impl DiskState {
     /// Writes; where there is no room for all, what fits.
     pub(super) fn write(&mut self, file: FileNo, offset: u64, data: &[u8]) -> io::Result<()> {
         let end = offset + data.len() as u64;
-        let more = end.saturating_sub(self.file(file).len());
-        if self.claim(more) {
+        let before = self.file(file).disk_bytes();
+        if self.claim(in_blocks(end).saturating_sub(before)) {
             self.file_mut(file).write(offset, data);
             return Ok(());
         }
-        let fits = data.len() - ((more - self.free_bytes()) as usize).min(data.len());
-        let (before, state) = (self.file(file).len(), self.file_mut(file));
+        let room = before + self.free_bytes() / BLOCK_BYTES * BLOCK_BYTES;
+        let fits = data.len().min(room.saturating_sub(offset) as usize);
+        let state = self.file_mut(file);
         if fits > 0 {
             state.write(offset, &data[..fits]);
         }
-        let more = state.len() - before;
+        let more = state.disk_bytes() - before;
         self.used_bytes += more;
         Err(full())
     }
 
     /// Cuts or extends.
     pub(super) fn set_len(&mut self, file: FileNo, bytes: u64) -> io::Result<()> {
-        let before = self.file(file).len();
-        if !self.claim(bytes.saturating_sub(before)) {
+        let (before, after) = (self.file(file).disk_bytes(), in_blocks(bytes));
+        if !self.claim(after.saturating_sub(before)) {
             return Err(full());
         }
-        self.used_bytes -= before.saturating_sub(bytes);
+        self.used_bytes -= before.saturating_sub(after);
         self.file_mut(file).set_len(bytes);
         Ok(())
     }
@@ -259,7 +269,7 @@ impl DiskState {
             return false;
         }
         self.used_bytes += bytes;
-        let kept = || self.files.values().map(FileState::len).sum::<u64>();
+        let kept = || self.files.values().map(FileState::disk_bytes).sum::<u64>();
         if !self.unsynced.is_empty() && kept() + bytes > self.capacity_bytes {
             // Blocks of removed files are used again only after their removal is durable.
             self.sync_names(|_| true);
@@ -342,7 +352,7 @@ impl DiskState {
                     name: name.file_name()?.to_string_lossy().into_owned(),
                     bytes: bytes.unwrap_or(0),
                     // A simulated file has no holes.
-                    disk_bytes: bytes.unwrap_or(0),
+                    disk_bytes: in_blocks(bytes.unwrap_or(0)),
                     is_dir: bytes.is_none(),
                 })
             })
@@ -408,7 +418,7 @@ impl DiskState {
             self.files.get_mut(file).expect("a name has a file").names += 1;
         }
         self.files.retain(|_, file| file.names > 0);
-        self.used_bytes = self.files.values().map(FileState::len).sum();
+        self.used_bytes = self.files.values().map(FileState::disk_bytes).sum();
         unsynced
     }
 

@@ -20,6 +20,7 @@ use backroom_collector::{
         losses,
         range::ItemRange,
         recovery::Report,
+        spool::in_blocks,
     },
     env::{Env, Listener as _, Target},
     otlp::Signal,
@@ -48,6 +49,9 @@ use crate::{
 };
 
 pub(crate) const S: Duration = Duration::from_secs(1);
+
+/// Blocks of a simulated disk.
+const BLOCK: u64 = 4096;
 
 /// Longest virtual time for a drain.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -148,7 +152,7 @@ pub(crate) struct Log {
     pub(crate) lanes: u32,
     /// Requests of the last call that were acknowledged.
     pub(crate) last_acks: u32,
-    /// Most bytes that the buffer's files had together, seen at each change of the account.
+    /// The most that the buffer's files took together, seen at each change of the account.
     pub(crate) buffer_bytes_max: u64,
     /// The most that the reserve's file took.
     pub(crate) reserve_bytes_max: u64,
@@ -260,8 +264,11 @@ where
     shared.lock().clone()
 }
 
+/// What all files take, in whole blocks.
 fn buffer_bytes(disk: &SimDisk) -> u64 {
-    disk.files().iter().map(|(_, bytes)| bytes).sum()
+    let files = disk.files();
+    let taken = files.iter().map(|(_, bytes)| in_blocks(*bytes, BLOCK));
+    taken.sum()
 }
 
 /// What the reserve's file takes.

@@ -151,6 +151,7 @@ fn files(survey: &Survey, stored: &[&Stored], now: u64, as_json: bool) {
             let value = json!({
                 "file": file.name,
                 "bytes": file.bytes,
+                "disk_bytes": file.disk_bytes,
                 "state": state,
                 "batches": waiting.batches,
                 "frames": file.frames,

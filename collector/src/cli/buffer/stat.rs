@@ -116,7 +116,7 @@ pub(super) async fn run(here: &Here, args: &Args) -> u8 {
     let of_kind = |kind: Option<FileKind>| -> u64 {
         let files = survey.files.iter();
         let files = files.filter(|file| file.id.map(|id| id.kind) == kind);
-        files.map(|file| file.bytes).sum()
+        files.map(|file| file.disk_bytes).sum()
     };
     let report = &survey.report;
     let (store, boot) = survey.identity;

@@ -58,7 +58,7 @@ impl Spool {
         let Some(entries) = &segment.entries else {
             let kind = FileKind::Batches;
             let number = segment_number;
-            return Reserve::Load(FileId { kind, number }, segment.bytes);
+            return Reserve::Load(FileId { kind, number }, segment.size.bytes);
         };
         let mut reserved = Reserved {
             segment: segment_number,

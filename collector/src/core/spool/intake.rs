@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::{
-    COMMIT_BYTES, Event, FileId, FileKind, Open, Pending, RESERVE_BYTES, Spool, queue::Lack,
+    COMMIT_BYTES, Event, FileId, FileKind, Open, Pending, RESERVE_BYTES, Spool, in_blocks,
+    queue::Lack,
 };
 use crate::{
     config::OnFull,
@@ -249,7 +250,7 @@ impl Spool {
             Some((number, _)) => self
                 .journals
                 .get(&number)
-                .is_some_and(|journal| journal.unsealed == 0 && journal.bytes > RESERVE_BYTES),
+                .is_some_and(|journal| journal.unsealed == 0 && journal.size.bytes > RESERVE_BYTES),
             None => self.journals.values().any(|journal| journal.unsealed == 0),
         };
     }
@@ -276,13 +277,13 @@ impl Spool {
                 && self
                     .journals
                     .get(number)
-                    .is_some_and(|journal| journal.bytes < self.journal_bytes())
+                    .is_some_and(|journal| journal.size.bytes < self.journal_bytes())
         });
         let (number, is_new) = match current {
             Some((number, _)) => (number, false),
             None => (self.new_file(), true),
         };
-        let offset = self.journals.get(&number).map_or(0, |j| j.bytes);
+        let offset = self.journals.get(&number).map_or(0, |j| j.size.bytes);
         let base = Place {
             file: number,
             offset,
@@ -394,9 +395,10 @@ impl Spool {
     /// The commit is synced, or was not: then its requests must not be acknowledged, and its segment is not written again.
     pub fn commit_done(&mut self, now: Mono, is_synced: bool) {
         let done = self.committing.take().expect("one commit is under way");
+        let block = self.limits.block_bytes;
         let journal = self.journals.entry(done.journal).or_default();
         // Whatever of it reached the disk takes space.
-        journal.bytes += done.bytes;
+        journal.size.grow(done.bytes, block);
         if is_synced {
             journal.unsealed += done.requests.len() as u64;
         }
@@ -436,7 +438,7 @@ impl Spool {
                     kind: FileKind::Journal,
                     number: done.journal,
                 };
-                self.garbage.insert(file, done.bytes);
+                self.garbage.insert(file, in_blocks(done.bytes, block));
             } else {
                 self.failed_writes.insert((done.journal, done.commit));
             }

@@ -23,7 +23,7 @@ impl Spool {
         self.segments.iter().map(|(number, segment)| {
             let kind = FileKind::Batches;
             let number = *number;
-            (FileId { kind, number }, segment.bytes)
+            (FileId { kind, number }, segment.size.bytes)
         })
     }
 

@@ -19,10 +19,11 @@
 //! - A journal segment goes when all its requests are sealed and a younger segment's checkpoint is synced.
 //! - A batch segment goes when all its batches are finished and that was noted (or could not be).
 //! - A class with a quota is never short of it for what other classes keep.
+//! - Files count as what they take on disk, in whole blocks.
 //! - Memory: open batches, requests not yet committed, and the headers of a few segments of at most 4096 batches; not the
 //!   backlog.
 //!
-//! Next: `queue` is what there is once for each class, `room` what the disk leaves for all; `intake`, `seal`, `outbox` with `turns`
+//! Next: `queue` is what there is once for each class, `room` what the disk leaves for all, `size` what a file takes of it; `intake`, `seal`, `outbox` with `turns`
 //! are the three parts of the work;
 //! `core::recovery` makes a spool from a disk.
 
@@ -36,6 +37,7 @@ mod queue;
 mod room;
 mod routes;
 mod seal;
+mod size;
 #[cfg(test)]
 mod tests;
 mod turns;
@@ -58,6 +60,8 @@ pub use queue::{ClassLimits, ClassStat};
 pub(super) use routes::Taken;
 pub use routes::{ROUTES_MAX, RouteId, RouteLimits, RouteStat};
 pub use seal::{Placement, SealWork};
+pub(in crate::core) use size::Size;
+pub use size::in_blocks;
 
 use super::{
     Mono,
@@ -90,6 +94,8 @@ pub struct Limits {
     pub batch_delay_down: Duration,
     /// All files together.
     pub disk_bytes: u64,
+    /// The file system gives room in blocks of so many bytes, 1 at least.
+    pub block_bytes: u64,
     /// What happens beyond that to classes that are not configured any more.
     pub on_full: OnFull,
     /// Size at which a batch segment is closed.
@@ -122,6 +128,9 @@ const SEGMENT_BATCHES: usize = 4096;
 
 /// Kept for notes and footers, so that a full buffer can still be emptied; beside what a checkpoint may take.
 const RESERVE_BYTES: u64 = 16 << 10;
+
+/// What file systems give room in, unless they say otherwise: ext4, XFS, btrfs and tmpfs with their defaults.
+const BLOCK_BYTES: u64 = 4096;
 
 /// Bytes of a row of the ledger, about.
 const LEDGER_ROW_BYTES: u64 = 128;
@@ -169,6 +178,7 @@ impl Limits {
             batch_delay: config.batch.delay,
             batch_delay_down: config.batch.delay_down,
             disk_bytes: disk,
+            block_bytes: BLOCK_BYTES,
             on_full: config.buffer.on_full,
             segment_bytes: (disk / 32).clamp(64 << 10, 64 << 20).min(disk / 8),
             journal_bytes: journal_bytes(disk),
@@ -296,7 +306,7 @@ pub(super) struct Entry {
 pub(super) struct Segment {
     /// Whose batches it holds.
     pub(super) class: ClassName,
-    pub(super) bytes: u64,
+    pub(super) size: Size,
     /// Batches in file order; `None` while nobody needs them.
     pub(super) entries: Option<Vec<Entry>>,
     pub(super) finished: BTreeSet<u64>,
@@ -316,7 +326,7 @@ pub(super) struct Segment {
 
 #[derive(Debug, Default)]
 pub(super) struct Journal {
-    pub(super) bytes: u64,
+    pub(super) size: Size,
     /// Requests that are not in a sealed batch.
     pub(super) unsealed: u64,
     /// Offsets of damaged requests that are in the ledger.
@@ -394,17 +404,19 @@ pub struct Spool {
     pub(super) suspended: BTreeMap<(Place, RouteId), outbox::Suspended>,
     /// Segments without batches whose last notes are not written yet.
     pub(super) emptied: Vec<u64>,
-    /// Files that go once that is noted, with their bytes, and then others get their room: segments that were dropped, quarantine
+    /// Files that go once that is noted, with what they take, and then others get their room: segments that were dropped, quarantine
     /// files that were released, and what recovery found finished.
     pub(super) leaving: BTreeMap<FileId, u64>,
 
     pub(super) garbage: BTreeMap<FileId, u64>,
     /// Those of `garbage` that could not be removed when that was tried.
     pub(super) stuck: BTreeSet<FileId>,
-    /// Files that are neither journal nor batch segment, such as the quarantine.
+    /// What files take that are neither journal nor batch segment, such as the quarantine.
     pub(super) other_bytes: u64,
-    /// The part of `other_bytes` that is the quarantine: its files with their lengths.
-    pub(super) quarantines: BTreeMap<u64, u64>,
+    /// What small files of our own take that are written as a whole, by name.
+    pub(in crate::core) small_files: BTreeMap<&'static str, u64>,
+    /// The part of `other_bytes` that is the quarantine: its files.
+    pub(super) quarantines: BTreeMap<u64, Size>,
     /// The quarantine file that is written to, and its length.
     pub(super) quarantine: Option<(u64, u64)>,
     pub(super) accounting: Accounting,
@@ -461,6 +473,7 @@ impl Spool {
             garbage: BTreeMap::new(),
             stuck: BTreeSet::new(),
             other_bytes: 0,
+            small_files: BTreeMap::new(),
             quarantines: BTreeMap::new(),
             quarantine: None,
             accounting: Accounting::default(),
@@ -552,7 +565,7 @@ impl Spool {
         self.pending_bytes
     }
 
-    /// All files as they are on disk, those that wait for removal included.
+    /// What all files take on disk, those that wait for removal included.
     pub fn disk_bytes(&self) -> u64 {
         let garbage = self.garbage.iter();
         let going = garbage.filter(|(file, _)| !self.stuck.contains(file));
@@ -569,10 +582,15 @@ impl Spool {
 
     /// Files that stay, and those that should not but cannot be removed; not the reserve, which gives way.
     pub(super) fn kept_bytes(&self) -> u64 {
-        let journals: u64 = self.journals.values().map(|journal| journal.bytes).sum();
+        let journals: u64 = self
+            .journals
+            .values()
+            .map(|journal| journal.size.disk_bytes)
+            .sum();
         let segments: u64 = self.queues.values().map(|queue| queue.bytes).sum();
         let stuck = self.stuck.iter().filter_map(|file| self.garbage.get(file));
-        journals + segments + self.other_bytes + stuck.sum::<u64>()
+        let small: u64 = self.small_files.values().sum();
+        journals + segments + self.other_bytes + small + stuck.sum::<u64>()
     }
 
     /// Birth of the oldest item that is stored, unix nanoseconds.
@@ -608,6 +626,12 @@ impl Spool {
         if self.garbage.contains_key(&file) {
             self.stuck.insert(file);
         }
+    }
+
+    /// A small file of ours has that length from now on: it is counted with the others.
+    pub fn hold_small(&mut self, name: &'static str, bytes: u64) {
+        let disk_bytes = in_blocks(bytes, self.limits.block_bytes);
+        self.small_files.insert(name, disk_bytes);
     }
 
     /// A number for another file.
@@ -665,7 +689,8 @@ impl Spool {
         for number in released {
             let journal = self.journals.remove(&number).expect("listed above");
             let kind = FileKind::Journal;
-            self.garbage.insert(FileId { kind, number }, journal.bytes);
+            self.garbage
+                .insert(FileId { kind, number }, journal.size.disk_bytes);
             self.failed_writes.retain(|(file, _)| *file != number);
         }
     }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Entry, FileId, FileKind, Lost, RouteId, Segment, Sending, Spool, routes::Aside};
+use super::{Entry, FileId, FileKind, Lost, RouteId, Segment, Sending, Size, Spool, routes::Aside};
 use crate::{
     config::{Late, Order},
     core::{
@@ -210,7 +210,7 @@ impl Spool {
             }
             let Some(entries) = &segment.entries else {
                 let kind = FileKind::Batches;
-                return Pick::Load(FileId { kind, number }, segment.bytes);
+                return Pick::Load(FileId { kind, number }, segment.size.bytes);
             };
             let (mut expired, mut missed) = (Vec::new(), Vec::new());
             let mut picked = None;
@@ -294,7 +294,7 @@ impl Spool {
             .iter()
             .filter(|(offset, _)| !finished.contains(offset))
             .map(|(_, header)| header);
-        let found = Segment::found(segment.class, segment.bytes, finished.clone(), kept);
+        let found = Segment::found(segment.class, segment.size, finished.clone(), kept);
         let before = std::mem::replace(&mut segment.items, found.items);
         segment.finished = found.finished;
         segment.batches = found.batches;
@@ -606,7 +606,7 @@ impl Segment {
     pub(in crate::core) fn new(class: ClassName) -> Self {
         Self {
             class,
-            bytes: 0,
+            size: Size::default(),
             entries: None,
             finished: BTreeSet::new(),
             taken: BTreeMap::new(),
@@ -622,12 +622,12 @@ impl Segment {
     /// A segment found on disk, from the batches in it that are not finished.
     pub(in crate::core) fn found<'a>(
         class: ClassName,
-        bytes: u64,
+        size: Size,
         finished: BTreeSet<u64>,
         batches: impl Iterator<Item = &'a Header>,
     ) -> Self {
         let mut segment = Self {
-            bytes,
+            size,
             finished,
             ..Self::new(class)
         };

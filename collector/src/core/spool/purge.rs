@@ -55,7 +55,7 @@ impl Spool {
             }
             let Some(entries) = &segment.entries else {
                 let kind = FileKind::Batches;
-                load = Some((FileId { kind, number }, segment.bytes));
+                load = Some((FileId { kind, number }, segment.size.bytes));
                 break;
             };
             let goes = |entry: &&Entry| {

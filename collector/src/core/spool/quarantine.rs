@@ -19,8 +19,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::{
-    BatchInfo, Entry, Event, FileId, FileKind, Lost, Placement, SEGMENT_BATCHES, Segment, Spool,
-    intake::services_of,
+    BatchInfo, Entry, Event, FileId, FileKind, Lost, Placement, SEGMENT_BATCHES, Segment, Size,
+    Spool, in_blocks, intake::services_of, size::growth_max,
 };
 use crate::{
     core::{
@@ -152,9 +152,9 @@ impl Release {
 }
 
 impl Spool {
-    /// Bytes of the quarantine.
+    /// What the quarantine takes on disk.
     pub fn quarantine_bytes(&self) -> u64 {
-        self.quarantines.values().sum()
+        self.quarantines.values().map(|size| size.disk_bytes).sum()
     }
 
     /// Where a refused item goes: its words (length as u32, text), then the request that holds it alone.
@@ -168,6 +168,7 @@ impl Spool {
         request: &[u8],
     ) -> Option<Placement> {
         let bytes = frame::frame_bytes(4 + words.len() + request.len());
+        let bytes = growth_max(bytes, self.limits.block_bytes);
         let is_full = self.disk_bytes() + bytes > self.quota_bytes();
         if is_full || self.quarantine_bytes() + bytes > self.limits.quarantine_bytes() {
             return None;
@@ -197,7 +198,8 @@ impl Spool {
         };
         let mut out = Vec::new();
         frame::append(&mut out, base, header, &payload);
-        *self.quarantines.entry(number).or_default() += out.len() as u64;
+        let size = self.quarantines.entry(number).or_default();
+        size.grow(out.len() as u64, self.limits.block_bytes);
         self.quarantine = Some((number, offset + out.len() as u64));
         Some(self.placed(FileKind::Quarantine, base, out))
     }
@@ -208,6 +210,7 @@ impl Spool {
         if placement.create {
             // It holds nothing that counts, and many failures must not fill the quarantine.
             let bytes = placement.bytes.len() as u64;
+            let bytes = in_blocks(bytes, self.limits.block_bytes);
             self.other_bytes -= bytes;
             self.quarantines.remove(&placement.file.number);
             self.garbage.insert(placement.file, bytes);
@@ -224,13 +227,13 @@ impl Spool {
     pub fn quarantined_files(&self) -> impl Iterator<Item = (FileId, u64)> {
         let kind = FileKind::Quarantine;
         let files = self.quarantines.iter();
-        files.map(move |(number, bytes)| {
+        files.map(move |(number, size)| {
             (
                 FileId {
                     kind,
                     number: *number,
                 },
-                *bytes,
+                size.bytes,
             )
         })
     }
@@ -306,7 +309,9 @@ impl Spool {
         header: &Header,
         payload: &[u8],
     ) -> Option<Placement> {
-        if self.disk_bytes() + frame::frame_bytes(payload.len()) > self.quota_bytes() {
+        let bytes = frame::frame_bytes(payload.len());
+        let bytes = growth_max(bytes, self.limits.block_bytes);
+        if self.disk_bytes() + bytes > self.quota_bytes() {
             return None;
         }
         let (number, offset) = release.aside.unwrap_or_else(|| (self.new_file(), 0));
@@ -322,7 +327,8 @@ impl Spool {
 
     /// Bytes of a file that counts among the others until it is done with.
     fn placed(&mut self, kind: FileKind, at: Place, bytes: Vec<u8>) -> Placement {
-        self.other_bytes += bytes.len() as u64;
+        let block = self.limits.block_bytes;
+        self.other_bytes += Size::of(at.offset, block).grow(bytes.len() as u64, block);
         let number = at.file;
         Placement {
             footer: None,
@@ -335,6 +341,7 @@ impl Spool {
 
     /// Ends of the segments that were made, to be written before the sync: they make recovery faster.
     pub fn release_footers(&mut self, release: &mut Release) -> Vec<(FileId, u64, Bytes)> {
+        let block = self.limits.block_bytes;
         let mut footers = Vec::new();
         for (number, made) in &mut release.segments {
             let entries: Vec<(u64, Header)> = made
@@ -347,8 +354,9 @@ impl Spool {
                 offset: made.bytes,
             };
             let footer = frame::encode_footer(base, self.header(Kind::Index, 0, 0), &entries);
-            made.bytes += footer.len() as u64;
-            self.other_bytes += footer.len() as u64;
+            let mut size = Size::of(made.bytes, block);
+            self.other_bytes += size.grow(footer.len() as u64, block);
+            made.bytes = size.bytes;
             let (kind, number) = (FileKind::Batches, *number);
             footers.push((FileId { kind, number }, base.offset, footer.into()));
         }
@@ -359,9 +367,10 @@ impl Spool {
     pub fn released(&mut self, release: Release, unix_now: u64) {
         self.unix_now = unix_now;
         self.uncount(&release);
+        let block = self.limits.block_bytes;
         for (number, made) in release.segments {
             let mut segment = Segment::new(made.class);
-            segment.bytes = made.bytes;
+            segment.size = Size::of(made.bytes, block);
             for entry in &made.entries {
                 let range = &entry.header.range;
                 segment.add(&entry.header);
@@ -373,8 +382,9 @@ impl Spool {
             self.ledger.sealed(number, &made.services);
         }
         if let Some((number, bytes)) = release.aside {
-            self.other_bytes += bytes;
-            self.quarantines.insert(number, bytes);
+            let size = Size::of(bytes, block);
+            self.other_bytes += size.disk_bytes;
+            self.quarantines.insert(number, size);
         }
         for ((signal, class), deleted) in release.deleted {
             self.readmit(signal, deleted.items);
@@ -388,9 +398,10 @@ impl Spool {
             self.lose_of(&deleted.services, lost);
         }
         let (kind, number) = (FileKind::Quarantine, release.from);
-        if let Some(bytes) = self.quarantines.remove(&number) {
-            self.other_bytes -= bytes;
-            self.leaving.insert(FileId { kind, number }, bytes);
+        if let Some(size) = self.quarantines.remove(&number) {
+            self.other_bytes -= size.disk_bytes;
+            self.leaving
+                .insert(FileId { kind, number }, size.disk_bytes);
         }
         if self.quarantines.is_empty() {
             self.lose_unfound();
@@ -420,12 +431,18 @@ impl Spool {
     /// A release was given up: everything stays as it was.
     pub fn release_failed(&mut self, release: &Release) {
         self.uncount(release);
-        self.garbage.extend(release.files());
+        let block = self.limits.block_bytes;
+        let files = release.files();
+        self.garbage
+            .extend(files.map(|(file, bytes)| (file, in_blocks(bytes, block))));
     }
 
     /// What a release has written is no other file any more.
     fn uncount(&mut self, release: &Release) {
-        self.other_bytes -= release.files().map(|(_, bytes)| bytes).sum::<u64>();
+        let block = self.limits.block_bytes;
+        let files = release.files();
+        let taken: u64 = files.map(|(_, bytes)| in_blocks(bytes, block)).sum();
+        self.other_bytes -= taken;
     }
 
     /// Items leave the quarantine and are stored again. First go those of earlier starts, which are found in the buffer with

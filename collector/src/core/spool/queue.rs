@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{FileId, FileKind, Limits, Open, Segment, Spool};
+use super::{FileId, FileKind, Limits, Open, Segment, Size, Spool};
 use crate::{
     config::{Config, OnFull, Order},
     core::{accounting::DropReason, class::ClassName, frame, losses, seen::wire::ORIGIN_BYTES},
@@ -121,7 +121,7 @@ pub(in crate::core) struct Queue {
     pub(super) segment: Option<u64>,
     /// All its segments.
     pub(super) files: BTreeSet<u64>,
-    /// Bytes of its segments on disk.
+    /// What its segments take on disk.
     pub(super) bytes: u64,
     /// Raw bytes that wait for a commit or are in one.
     pub(super) incoming_bytes: u64,
@@ -170,7 +170,7 @@ pub struct ClassStat {
     pub limits: ClassLimits,
     /// Bytes that it may take on disk at present.
     pub share_bytes: u64,
-    /// Bytes of its segments on disk.
+    /// What its segments take on disk.
     pub disk_bytes: u64,
     /// Compressed bytes that are stored; what is not sealed yet is counted at the most recent ratio.
     pub payload_bytes: u64,
@@ -204,7 +204,12 @@ impl Spool {
     /// gone is drained like one that was found on disk.
     pub fn set_limits(&mut self, limits: Limits) {
         self.set_routes(&limits);
-        self.limits = limits;
+        // The file system is the same one.
+        let block_bytes = self.limits.block_bytes;
+        self.limits = Limits {
+            block_bytes,
+            ..limits
+        };
         if let Some(bounds) = self.limits.gateway {
             self.seen.set_bounds(bounds);
         }
@@ -307,21 +312,38 @@ impl Spool {
         }
     }
 
-    /// What a class takes on disk, and will take once all that is accepted is sealed.
-    fn usage_bytes(&self, class: ClassName, queue: &Queue) -> u64 {
+    /// What a class will take more on disk once all that is accepted is sealed, and so many raw bytes beside.
+    fn later_bytes(&self, class: ClassName, queue: &Queue, more: u64) -> u64 {
         let unsealed: u64 = self.unsealed_of(class).map(|open| open.raw_bytes).sum();
-        queue.bytes + queue.later_bytes(unsealed + queue.incoming_bytes)
+        let later = queue.later_bytes(unsealed + queue.incoming_bytes + more);
+        let segment = queue.segment.and_then(|number| self.segments.get(&number));
+        let segment = segment.map_or(Size::default(), |segment| segment.size);
+        self.growth_bytes(segment, later, queue.segment_bytes)
     }
 
-    /// What those take together that share a class's share.
-    fn share_used_bytes(&self, queue: &Queue) -> u64 {
+    /// What a file will take more when so many bytes are added, with those that follow it when it is full.
+    fn growth_bytes(&self, mut size: Size, bytes: u64, full_bytes: u64) -> u64 {
+        let block = self.limits.block_bytes;
+        let growth = size.grow(bytes, block);
+        match size.bytes > full_bytes {
+            true => growth + (block - 1),
+            false => growth,
+        }
+    }
+
+    /// What those take together that share a class's share, and will take, with so many raw bytes more of the class itself.
+    fn share_used_bytes(&self, queue: &Queue, more: u64) -> u64 {
+        let own = queue.limits.name;
         let shares = |other: &Queue| match queue.limits.quota_bytes {
             Some(_) => other.limits.name == queue.limits.name,
             None => other.limits.quota_bytes.is_none(),
         };
         let queues = self.queues.iter().filter(|(_, other)| shares(other));
         queues
-            .map(|(class, queue)| self.usage_bytes(*class, queue))
+            .map(|(class, queue)| {
+                let more = if *class == own { more } else { 0 };
+                queue.bytes + self.later_bytes(*class, queue, more)
+            })
             .sum()
     }
 
@@ -329,19 +351,26 @@ impl Spool {
     /// compressed to.
     pub(super) fn lack(&self, class: ClassName, raw_bytes: u64) -> Option<Lack> {
         let queue = &self.queues[&class];
-        let later = queue.later_bytes(raw_bytes);
         let committing = self.committing.as_ref().map_or(0, |c| c.bytes);
         // At a gateway each may have its range before it.
         let origin = self.limits.gateway.map_or(0, |_| ORIGIN_BYTES);
         let headers = (self.pending.len() * (frame::HEADER_BYTES + origin)) as u64;
         let own = frame::frame_bytes(raw_bytes as usize + origin);
         let journal = committing + self.pending_bytes + headers + own;
+        let current = self
+            .journal
+            .and_then(|(number, _)| self.journals.get(&number));
+        let current = current.map_or(Size::default(), |current| current.size);
+        let journal = self.growth_bytes(current, journal, self.journal_bytes());
         let all_later: u64 = self
             .queues
             .iter()
-            .map(|(class, queue)| self.usage_bytes(*class, queue) - queue.bytes)
+            .map(|(other, queue)| {
+                let more = if *other == class { raw_bytes } else { 0 };
+                self.later_bytes(*other, queue, more)
+            })
             .sum();
-        let needed = self.kept_bytes() + journal + all_later + later + self.reserve_bytes();
+        let needed = self.kept_bytes() + journal + all_later + self.reserve_bytes();
         let fits = needed <= self.quota_bytes();
         if self
             .limits
@@ -352,7 +381,7 @@ impl Spool {
             // The whole disk is the share.
             return (!fits).then_some(Lack::Share);
         }
-        if self.share_used_bytes(queue) + later > self.share_bytes(queue) {
+        if self.share_used_bytes(queue, raw_bytes) > self.share_bytes(queue) {
             return Some(Lack::Share);
         }
         (!fits).then_some(Lack::Disk)
@@ -366,7 +395,7 @@ impl Spool {
                 Some(_) => other.limits.name == class,
                 None => other.limits.quota_bytes.is_none(),
             };
-            let takes_too_much = || self.share_used_bytes(other) > self.share_bytes(other);
+            let takes_too_much = || self.share_used_bytes(other, 0) > self.share_bytes(other);
             other.limits.on_full == OnFull::DropOldest
                 && match lack {
                     Lack::Share => is_of_share,
@@ -434,16 +463,16 @@ impl Spool {
     pub(in crate::core) fn add_segment(&mut self, number: u64, segment: Segment) {
         let queue = self.queue_mut(segment.class);
         queue.files.insert(number);
-        queue.bytes += segment.bytes;
+        queue.bytes += segment.size.disk_bytes;
         self.segments.insert(number, segment);
     }
 
     /// Notes that a segment's file has grown.
     pub(super) fn grow_segment(&mut self, number: u64, bytes: u64) {
         if let Some(segment) = self.segments.get_mut(&number) {
-            segment.bytes += bytes;
+            let more = segment.size.grow(bytes, self.limits.block_bytes);
             let class = segment.class;
-            self.queue_mut(class).bytes += bytes;
+            self.queue_mut(class).bytes += more;
         }
     }
 
@@ -455,15 +484,15 @@ impl Spool {
         }
     }
 
-    /// Takes a segment out; returns the bytes of its file.
+    /// Takes a segment out; returns what its file takes.
     pub(super) fn take_segment(&mut self, number: u64) -> Option<u64> {
         let segment = self.segments.remove(&number)?;
         let queue = self.queue_mut(segment.class);
         queue.files.remove(&number);
-        queue.bytes -= segment.bytes;
+        queue.bytes -= segment.size.disk_bytes;
         self.failed_writes.retain(|(file, _)| *file != number);
         self.ledger.forget(number);
-        Some(segment.bytes)
+        Some(segment.size.disk_bytes)
     }
 }
 

@@ -11,7 +11,7 @@
 //! quota, or has found no space, takes the file's room; it is taken again when there is more room than that, or the next note
 //! would have it again.
 
-use super::{RESERVE_BYTES, Spool};
+use super::{RESERVE_BYTES, Spool, in_blocks, size::growth_max};
 use crate::core::{class::ClassName, frame::frame_bytes};
 
 impl Spool {
@@ -75,7 +75,13 @@ impl Spool {
             Some(_) => frame_bytes(self.seen.encoded_bytes()),
             None => 0,
         };
-        RESERVE_BYTES + (self.journal_bytes() / 4).min(1 << 20) + seen
+        // Notes and footers are small, and may begin a block in a journal and in a segment of each signal.
+        let block = self.limits.block_bytes;
+        let notes = RESERVE_BYTES.max(4 * block);
+        in_blocks(
+            notes + (self.journal_bytes() / 4).min(1 << 20) + seen,
+            block,
+        )
     }
 
     /// Bytes of the reserve's file.
@@ -101,8 +107,10 @@ impl Spool {
 
     /// Whether what is being written needs the room of the reserve.
     pub fn needs_reserve(&self) -> bool {
+        let block = self.limits.block_bytes;
         let commit = self.committing.as_ref().map_or(0, |commit| commit.bytes);
         let seal = self.sealing.as_ref().map_or(0, |seal| seal.placed_bytes());
-        self.reserve_held > 0 && self.disk_bytes() + commit + seal > self.quota_bytes()
+        let needed = growth_max(commit, block) + growth_max(seal, block);
+        self.reserve_held > 0 && self.disk_bytes() + needed > self.quota_bytes()
     }
 }

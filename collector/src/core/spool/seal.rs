@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{
     BatchInfo, Entry, Event, FileId, FileKind, Open, Queue, SEGMENT_BATCHES, Segment, Spool,
+    in_blocks,
 };
 use crate::{
     config::Codec,
@@ -135,7 +136,7 @@ impl Spool {
             Some(number) => (number, false),
             None => (self.new_file(), true),
         };
-        let offset = self.segments.get(&number).map_or(0, |s| s.bytes);
+        let offset = self.segments.get(&number).map_or(0, |s| s.size.bytes);
         let open = &self.sealing.as_ref().expect("a seal is under way").open;
         let header = Header {
             codec,
@@ -184,11 +185,11 @@ impl Spool {
         };
         let count = segment.entries.as_ref().map_or(0, Vec::len);
         let span = born.saturating_sub(segment.births.oldest);
-        let is_full = segment.bytes + frame_bytes > limit
+        let is_full = segment.size.bytes + frame_bytes > limit
             || count >= SEGMENT_BATCHES
             || segment.doomed.is_some()
             || ttl.is_some_and(|ttl| u128::from(span) > ttl.as_nanos() / 8);
-        let is_spent = segment.batches == 0 && segment.bytes > limit / 8;
+        let is_spent = segment.batches == 0 && segment.size.bytes > limit / 8;
         if !is_full && !is_spent {
             return None;
         }
@@ -204,7 +205,7 @@ impl Spool {
             .flatten()
             .map(|entry| (entry.offset, entry.header))
             .collect();
-        let offset = segment.bytes;
+        let offset = segment.size.bytes;
         let base = Place {
             file: number,
             offset,
@@ -233,7 +234,8 @@ impl Spool {
             self.queue_mut(class).segment = None;
             if is_new {
                 let kind = FileKind::Batches;
-                self.garbage.insert(FileId { kind, number }, bytes);
+                let disk_bytes = in_blocks(bytes, self.limits.block_bytes);
+                self.garbage.insert(FileId { kind, number }, disk_bytes);
             } else if let Some(segment) = self.segments.get_mut(&number) {
                 // The frame may be in the file all the same: it is not a batch of ours.
                 segment.finished.insert(entry.offset);

@@ -53,15 +53,13 @@ impl Disk {
     /// Writes what fits into so many bytes; whether that is all.
     fn write_within(
         &mut self,
-        capacity: u64,
+        (capacity, block): (u64, u64),
         (file, create, offset): (FileId, bool, u64),
         data: &[u8],
     ) -> bool {
-        let before = self
-            .0
-            .get(&file)
-            .map_or(0, |file| file.written.len() as u64);
-        let free = capacity.saturating_sub(self.bytes());
+        let before = self.0.get(&file);
+        let before = before.map_or(0, |file| in_blocks(file.written.len() as u64, block));
+        let free = capacity.saturating_sub(self.taken(block)) / block * block;
         let room = (before + free)
             .saturating_sub(offset)
             .min(data.len() as u64);
@@ -100,7 +98,13 @@ impl Disk {
     }
 
     fn bytes(&self) -> u64 {
-        self.0.values().map(|file| file.written.len() as u64).sum()
+        self.taken(1)
+    }
+
+    /// What files take in blocks of that size.
+    fn taken(&self, block: u64) -> u64 {
+        let lengths = self.0.values().map(|file| file.written.len() as u64);
+        lengths.map(|bytes| in_blocks(bytes, block)).sum()
     }
 
     fn recover(&mut self, limits: Limits, now: Mono) -> (Spool, Report) {
@@ -227,6 +231,7 @@ fn limits(disk_bytes: u64, on_full: OnFull) -> Limits {
         batch_delay: Duration::from_secs(5),
         batch_delay_down: Duration::from_secs(100),
         disk_bytes,
+        block_bytes: 1,
         on_full,
         segment_bytes: 2000,
         journal_bytes: 1500,
@@ -330,11 +335,11 @@ impl World {
         }
         let reserve = self.spool.reserve_held();
         assert!(
-            self.is_counted(self.spool.disk_bytes(), self.disk.bytes() + reserve),
+            self.is_counted(self.spool.disk_bytes(), self.taken() + reserve),
             "files are counted as they are"
         );
         assert!(
-            self.has_restarted || self.disk.bytes() + reserve <= self.limits.disk_bytes,
+            self.has_restarted || self.taken() + reserve <= self.limits.disk_bytes,
             "the quota holds"
         );
         let stored = self.spool.accounting.stored_total();
@@ -351,13 +356,15 @@ impl World {
         assert_eq!(items, stored, "every item is in a class");
         let on_disk = self.disk.0.iter();
         let on_disk = on_disk.filter(|(file, _)| file.kind == FileKind::Batches);
-        let bytes: usize = on_disk.map(|(_, file)| file.written.len()).sum();
+        let lengths = on_disk.map(|(_, file)| file.written.len() as u64);
+        let block = self.limits.block_bytes;
+        let bytes: u64 = lengths.map(|bytes| in_blocks(bytes, block)).sum();
         let in_classes: u64 = classes.iter().map(|class| class.disk_bytes).sum();
         let leaving = self.spool.leaving.iter();
         let leaving = leaving.filter(|(file, _)| file.kind == FileKind::Batches);
         let leaving: u64 = leaving.map(|(_, bytes)| bytes).sum();
         assert!(
-            self.is_counted(in_classes + leaving, bytes as u64),
+            self.is_counted(in_classes + leaving, bytes),
             "a segment belongs to one class"
         );
     }
@@ -367,16 +374,22 @@ impl World {
     }
 
     fn free_bytes(&self) -> u64 {
-        let taken = self.disk.bytes() + self.spool.reserve_held();
+        let taken = self.taken() + self.spool.reserve_held();
         self.capacity.saturating_sub(taken)
     }
 
+    /// What the files take.
+    fn taken(&self) -> u64 {
+        self.disk.taken(self.limits.block_bytes)
+    }
+
     /// What there is for the files of the disk.
-    fn room(&mut self) -> u64 {
+    fn room(&mut self) -> (u64, u64) {
         if self.spool.needs_reserve() {
             self.spool.hold_reserve(0);
         }
-        self.capacity.saturating_sub(self.spool.reserve_held())
+        let room = self.capacity.saturating_sub(self.spool.reserve_held());
+        (room, self.limits.block_bytes)
     }
 
     /// Accepted over all starts, and what became of it.
@@ -636,6 +649,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..200)
 }
 
+/// Blocks of a file system: files here are as long as a few of the larger ones.
+fn blocks() -> impl Strategy<Value = u64> {
+    prop::sample::select(vec![1, 64, 256])
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
@@ -655,9 +673,10 @@ proptest! {
     }
 
     #[test]
-    fn a_full_buffer_keeps_its_policy(seed: u64, steps in steps(), policy in 0..3) {
+    fn a_full_buffer_keeps_its_policy(seed: u64, steps in steps(), policy in 0..3, block_bytes in blocks()) {
         let policy = [OnFull::Refuse, OnFull::DropOldest, OnFull::DropNewest][policy as usize];
-        let mut world = World::new(seed, limits(30_000, policy));
+        let limits = Limits { block_bytes, ..limits(30_000, policy) };
+        let mut world = World::new(seed, limits);
         for step in &steps {
             // A sync that fails may leave files that nobody planned for.
             if !step.is_failing_sync() {
@@ -672,12 +691,13 @@ proptest! {
 
     /// Others leave less than the quota, and change that at any time.
     #[test]
-    fn a_full_disk_keeps_the_policy(seed: u64, steps in steps(), policy in 0..3, room in prop::collection::vec(0..40_000_u64, 1..5)) {
+    fn a_full_disk_keeps_the_policy(seed: u64, steps in steps(), policy in 0..3, room in prop::collection::vec(0..40_000_u64, 1..5), block_bytes in blocks()) {
         let policy = [OnFull::Refuse, OnFull::DropOldest, OnFull::DropNewest][policy as usize];
-        let mut world = World::new(seed, limits(100_000, policy));
+        let limits = Limits { block_bytes, ..limits(100_000, policy) };
+        let mut world = World::new(seed, limits);
         for (index, step) in steps.iter().enumerate() {
             if index % 20 == 0 {
-                world.capacity = world.disk.bytes() + room[index / 20 % room.len()];
+                world.capacity = world.taken() + room[index / 20 % room.len()];
             }
             if !step.is_failing_sync() && !step.is_crash() {
                 world.step(step);
@@ -1322,7 +1342,7 @@ fn old_journals_give_way() {
     spool.next_file = 9;
     for number in 1..=3 {
         let old = Journal {
-            bytes: 9_000,
+            size: Size::of(9_000, 1),
             ..Journal::default()
         };
         spool.journals.insert(number, old);

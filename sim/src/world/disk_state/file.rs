@@ -45,6 +45,11 @@ impl FileState {
         self.data.len() as u64
     }
 
+    /// What it takes on disk: whole blocks, also where it has a hole.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        super::in_blocks(self.len())
+    }
+
     /// Keeps what of `range` a loss of power would bring back.
     fn save(&mut self, range: Range<u64>) {
         if self.platter.is_some() {

@@ -92,7 +92,7 @@ fn an_open_file_outlives_its_name() {
     disk.remove(&path("a")).unwrap();
     disk.sync_dir(Path::new("/d")).unwrap();
     assert_eq!(&disk.read(file, 1, 2)[..], b"at");
-    assert_eq!(disk.free_bytes(), (1 << 20) - 4);
+    assert_eq!(disk.free_bytes(), (1 << 20) - BLOCK_BYTES);
     disk.close(file);
     assert_eq!(disk.free_bytes(), 1 << 20);
 }
@@ -124,6 +124,37 @@ fn room_is_what_files_have() {
     disk.write(other, 0, &[4; 1 << 20]).unwrap();
     disk.lose_power(PowerLoss::Unsynced, &mut rng());
     assert!(content(&mut disk, "a").is_none());
+}
+
+#[test]
+fn a_file_takes_whole_blocks() {
+    let mut disk = disk();
+    let check = |disk: &DiskState, blocks: u64| {
+        assert_eq!(disk.free_bytes(), (1 << 20) - blocks * BLOCK_BYTES);
+    };
+    let file = durable(&mut disk, "a", b"x");
+    check(&disk, 1);
+    disk.write(file, BLOCK_BYTES, b"x").unwrap();
+    check(&disk, 2);
+    assert_eq!(
+        disk.list(Path::new("/d")).unwrap()[0].disk_bytes,
+        2 * BLOCK_BYTES
+    );
+    disk.set_len(file, 3 * BLOCK_BYTES).unwrap();
+    check(&disk, 3);
+    disk.set_len(file, 1).unwrap();
+    check(&disk, 1);
+    // What is left of a block is no room for another file, and is room for this one.
+    disk.hold((1 << 20) - BLOCK_BYTES - 100);
+    assert_eq!(disk.free_bytes(), 100);
+    let other = disk.open(&path("b"), Open::Create).unwrap();
+    disk.write(other, 0, b"y").unwrap_err();
+    assert_eq!(disk.len(other), 0);
+    disk.write(file, 1, &[2; 4095]).unwrap();
+    disk.write(file, 4096, b"z").unwrap_err();
+    disk.hold(0);
+    disk.lose_power(PowerLoss::Unsynced, &mut rng());
+    check(&disk, 1);
 }
 
 /// Linux marks pages clean when their write fails: a later sync says yes and writes nothing.

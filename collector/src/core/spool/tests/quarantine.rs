@@ -35,7 +35,9 @@ impl World {
             return self.spool.failed(&batch);
         };
         let at = (place.file, place.create, place.offset);
-        let fits = self.disk.write_within(self.capacity, at, &place.bytes);
+        let fits =
+            self.disk
+                .write_within((self.capacity, self.limits.block_bytes), at, &place.bytes);
         if !is_written || !fits {
             // It may be there all the same, and then nobody knows that it is not meant.
             self.has_ghosts |= !place.create;
@@ -129,12 +131,21 @@ impl World {
                     break;
                 };
                 let at = (place.file, place.create, place.offset);
-                is_done &= self.disk.write_within(self.capacity, at, &place.bytes);
+                is_done &= self.disk.write_within(
+                    (self.capacity, self.limits.block_bytes),
+                    at,
+                    &place.bytes,
+                );
                 made.insert(place.file);
             }
             for (file, offset, footer) in self.spool.release_footers(&mut release) {
                 let at = (file, false, offset);
-                is_done &= is_done && self.disk.write_within(self.capacity, at, &footer);
+                is_done &= is_done
+                    && self.disk.write_within(
+                        (self.capacity, self.limits.block_bytes),
+                        at,
+                        &footer,
+                    );
             }
             if !is_done || fate == Fate::Fails {
                 self.spool.release_failed(&release);
