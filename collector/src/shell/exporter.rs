@@ -114,6 +114,12 @@ impl<E: Env> Worker<E> {
         true
     }
 
+    /// Leaves connections of a line that another one has taken over from.
+    fn leave_old_line(&mut self) {
+        let route = self.shared.lock().links.route();
+        self.client.go_by(route);
+    }
+
     /// Waits until a batch may be sent; `None` at the end.
     async fn next_batch(&mut self) -> Option<(BatchRef, Attempt)> {
         let shared = self.shared.clone();
@@ -125,6 +131,7 @@ impl<E: Env> Worker<E> {
             if !self.follow() {
                 return None;
             }
+            self.leave_old_line();
             let now = self.shared.now();
             let unix_nanos = self.shared.unix_nanos();
             let (pick, wait) = {
@@ -423,6 +430,8 @@ impl<E: Env> Worker<E> {
             given: Given::default(),
         };
         let is_tls = destination.target().tls.is_some();
+        self.shared.notice_line().await;
+        self.leave_old_line();
         // A kept connection may turn out to be closed; a new one is tried once.
         let (cost, anew) = (line_bytes(wire), connection_bytes(is_tls));
         let (opening, again) = match self.client.is_connected() {

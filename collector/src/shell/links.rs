@@ -45,6 +45,10 @@ pub(super) struct Links {
     active: Option<ClassName>,
     /// The interface of the default route, where it is asked for.
     interface: Option<String>,
+    /// The one that was known last: while there is no route, no other line has taken over.
+    known: Option<String>,
+    /// Grows when another line takes over; see [`Links::route`].
+    route: u64,
     accounts: BTreeMap<ClassName, Account>,
     /// For each line what counts as used up though a rest is left, because a request found no room in it, and in which period.
     short: BTreeMap<ClassName, (i64, u64)>,
@@ -76,6 +80,24 @@ impl Links {
     /// The profile that holds.
     pub(super) fn active(&self) -> Option<ClassName> {
         self.active
+    }
+
+    /// A number for the line that is in use, which grows when another one takes over: another profile holds, or the default route
+    /// has another interface. Connections that were opened before stay with the old line, and are left.
+    pub(super) fn route(&self) -> u64 {
+        self.route
+    }
+
+    /// Notes which profile holds; whether that is another line than before.
+    fn take_over(&mut self, active: Option<ClassName>) -> bool {
+        let is_elsewhere = self.interface.is_some() && self.interface != self.known;
+        let has_changed = active != self.active;
+        if is_elsewhere {
+            self.known.clone_from(&self.interface);
+        }
+        self.active = active;
+        self.route += u64::from(has_changed || is_elsewhere);
+        has_changed
     }
 
     /// How the budget of a profile stands; `None` where it has none.
@@ -133,8 +155,7 @@ impl State {
     pub(super) fn set_link(&mut self, now: Mono, config: &Config, unix_now: i64) -> Option<String> {
         let found = link::choose(config, self.links.interface.as_deref());
         let name = found.map(|link| link.name);
-        if name != self.links.active {
-            self.links.active = name;
+        if self.links.take_over(name) {
             // What was learned is of another line.
             for outlet in &mut self.outlets {
                 outlet.line.forget();
@@ -202,9 +223,16 @@ impl<E: Env> Shared<E> {
     /// Goes by the profile that fits what is known.
     pub(super) fn go_by_line(&self) {
         let (now, unix_now, config) = (self.now(), self.unix_seconds(), self.config());
-        let told = self.lock().set_link(now, &config, unix_now);
-        if let Some(told) = told {
-            self.observer.notice(&told);
+        let (told, has_moved) = {
+            let mut state = self.lock();
+            let before = state.links.route;
+            let told = state.set_link(now, &config, unix_now);
+            (told, state.links.route != before)
+        };
+        if let Some(told) = &told {
+            self.observer.notice(told);
+        }
+        if told.is_some() || has_moved {
             self.send.notify_waiters();
         }
     }
@@ -258,8 +286,16 @@ impl<E: Env> Shared<E> {
         links.is_loaded = true;
     }
 
+    /// Looks whether another line has taken over since the last look: seconds of what was meant for the old one are not free.
+    pub(super) async fn notice_line(&self) {
+        let config = self.config();
+        if !config.links.is_empty() && self.interface(&config) != self.lock().links.interface {
+            self.look_at_line().await;
+        }
+    }
+
     /// Pays for a request of a class that is about to go out, bytes of `core::budget`; `again` is what it costs to send it over
-    /// another connection, if it may come to that. `Ok(None)` where the line has no budget.
+    /// another connection, if it may come to that. `Ok(None)` where the line has no budget. Call [`Shared::notice_line`] before.
     ///
     /// # Errors
     /// When to try again, if it may not go.
@@ -272,10 +308,6 @@ impl<E: Env> Shared<E> {
         let config = self.config();
         if config.links.is_empty() {
             return Ok(None);
-        }
-        // The line may have changed since it was looked at, and seconds of what was meant for another one are not free.
-        if self.interface(&config) != self.lock().links.interface {
-            self.look_at_line().await;
         }
         let later = self.now().after(PAUSE);
         // Each turn but the last writes down what the next one takes; others may take it first.
@@ -382,6 +414,8 @@ impl<E: Env> Shared<E> {
         if is_new {
             disk.sync_dir(&self.dir).await?;
         }
+        let bytes = budget::FILE_BYTES as u64;
+        self.lock().spool.hold_small(BUDGET_FILE, bytes);
         *sequence += 1;
         if let Some((name, period, lease)) = leased
             && let Some(account) = self.lock().links.accounts.get_mut(&name)

@@ -36,29 +36,56 @@ const WINDOW_BYTES: u32 = 64 * 1024;
 
 /// The open connections.
 #[derive(Debug, Default)]
-pub(super) struct Channels(Mutex<Vec<Arc<Channel>>>);
+pub(super) struct Channels(Mutex<Open>);
+
+#[derive(Debug, Default)]
+struct Open {
+    channels: Vec<Arc<Channel>>,
+    /// The line that they were opened on.
+    route: u64,
+}
 
 impl Channels {
-    fn open(&self) -> MutexGuard<'_, Vec<Arc<Channel>>> {
+    fn open(&self) -> MutexGuard<'_, Open> {
         self.0.lock().expect("nothing panics while it holds this")
+    }
+
+    /// The line that connections are opened on.
+    pub(super) fn route(&self) -> u64 {
+        self.open().route
+    }
+
+    /// Another line has taken over: no new request goes over what was opened on the one before. The first of those who share this
+    /// says so; of the others it is no news.
+    pub(super) fn leave(&self, route: u64) {
+        let mut open = self.open();
+        if route > open.route {
+            open.route = route;
+            open.channels.clear();
+        }
     }
 
     /// The connection with the fewest requests under way, unless it is better to open another one.
     pub(super) fn pick(&self) -> Option<Arc<Channel>> {
-        let mut open = self.open();
+        let open = &mut self.open().channels;
         open.retain(|channel| !channel.sender.is_closed());
         let least = open.iter().min_by_key(|channel| channel.streams())?;
         let is_free = least.streams() < STREAMS_MAX || open.len() >= CHANNELS_MAX;
         is_free.then(|| least.clone())
     }
 
-    fn add(&self, channel: &Arc<Channel>) {
-        self.open().push(channel.clone());
+    /// Others may use it, unless another line has taken over since it was begun.
+    fn add(&self, channel: &Arc<Channel>, route: u64) {
+        let mut open = self.open();
+        if route == open.route {
+            open.channels.push(channel.clone());
+        }
     }
 
     /// No new request goes over this one. It is closed when those under way have ended.
     pub(super) fn retire(&self, channel: &Arc<Channel>) {
-        self.open().retain(|other| !Arc::ptr_eq(other, channel));
+        let channels = &mut self.open().channels;
+        channels.retain(|other| !Arc::ptr_eq(other, channel));
     }
 }
 
@@ -70,16 +97,17 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// Requests under way: everybody who holds it, but for the list of open ones.
+    /// Requests under way on one of the list of open ones: everybody else who holds it.
     fn streams(self: &Arc<Self>) -> usize {
         Arc::strong_count(self) - 1
     }
 
-    /// Opens one over a stream, for `channels`.
+    /// Opens one over a stream, for `channels`, on the line that they had when the stream was begun.
     pub(super) async fn open<E: Env>(
         env: &E,
         stream: E::Stream,
         channels: &Channels,
+        route: u64,
     ) -> Result<Arc<Self>, String> {
         let tasks = Tasks::default();
         let executor = Executor {
@@ -101,7 +129,7 @@ impl Channel {
         });
         tasks.add(task.abort_handle());
         let channel = Arc::new(Self { sender, tasks });
-        channels.add(&channel);
+        channels.add(&channel, route);
         Ok(channel)
     }
 

@@ -113,6 +113,8 @@ pub(super) struct Client<E> {
     destination: Arc<Destination>,
     /// A connection of HTTP/1.1 that is kept from request to request.
     open: Option<(SendRequest<RequestBody>, Driver)>,
+    /// The line that it was opened on.
+    route: u64,
 }
 
 /// The task that moves a connection's bytes; it ends with the connection, and so does a request that is given up.
@@ -130,6 +132,17 @@ impl<E: Env> Client<E> {
             env,
             destination,
             open: None,
+            route: 0,
+        }
+    }
+
+    /// Requests go over this line from now on, a number that grows when another one takes over. A kept connection stays with the line
+    /// that it was opened on, for as long as that lives: it is closed, over HTTP/2 when the requests under way have ended.
+    pub(super) fn go_by(&mut self, route: u64) {
+        if self.route != route {
+            self.route = route;
+            self.open = None;
+            self.destination.channels.leave(route);
         }
     }
 
@@ -321,8 +334,9 @@ impl<E: Env> Client<E> {
 
     /// Opens a connection for HTTP/2.
     async fn channel(&self, timeout: Duration) -> Result<Arc<Channel>, Unconnected> {
+        let route = self.destination.channels.route();
         let (stream, limit) = self.connect(timeout).await?;
-        let open = Channel::open(&self.env, stream, &self.destination.channels);
+        let open = Channel::open(&self.env, stream, &self.destination.channels, route);
         match tokio::time::timeout_at(limit, open).await {
             Ok(channel) => channel.map_err(Unconnected::new),
             Err(_) => Err(unanswered(timeout)),
