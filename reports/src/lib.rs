@@ -4,7 +4,7 @@
 //! shards equal the unsharded run byte for byte; [`Manifest`] is how and where it was run. A renderer takes them and
 //! decides nothing. Nothing here knows how a result is computed.
 //!
-//! Next to read: `result`, the types; `series`, what plots are made of; `grid`, `sweep` and `diff`, results of several runs; `exit`, what the
+//! Next to read: `result`, the types; `series`, what plots are made of; `grid`, `sweep` and `diff`, results of several runs; `load`, loads on real sockets; `exit`, what the
 //! process says; `terminal`, `json`, `html`, `markdown`, `csv`, `junit`, `github`, `messages`, `openmetrics`, `perfetto` and `hlog`, the
 //! shapes; `human`, how numbers are written for people.
 
@@ -18,6 +18,7 @@ pub mod html;
 pub mod human;
 pub mod json;
 pub mod junit;
+pub mod load;
 mod lttb;
 mod manifest;
 pub mod markdown;

@@ -5,6 +5,8 @@
 //! what they did is recorded as events ([`event`]), judged by metrics ([`metric`]), invariants ([`invariant`]) and
 //! closed forms ([`oracle`]), and told by the `reports` crate.
 //!
+//! Beside the simulation: [`load`] and [`sink`], the two ends of a load on real sockets.
+//!
 //! As a library: [`lab`] runs scenarios in your tests, [`service`] lets programs of yours join a store. See `docs/library.md`.
 
 pub mod cli;
@@ -14,6 +16,7 @@ pub mod fault;
 pub mod invariant;
 pub mod lab;
 pub mod link;
+pub mod load;
 pub mod metric;
 pub mod oracle;
 pub mod plan;
@@ -21,6 +24,7 @@ pub mod plot;
 pub mod run;
 pub mod scenario;
 pub mod service;
+pub mod sink;
 pub mod spill;
 pub mod store;
 pub mod world;

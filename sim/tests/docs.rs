@@ -114,6 +114,7 @@ fn links_lead_somewhere() {
         "docs/disk-format.md",
         "docs/glossary.md",
         "docs/library.md",
+        "docs/load.md",
         "docs/metrics.md",
         "docs/operating.md",
         "docs/scenarios.md",

@@ -65,6 +65,11 @@ impl Ranges {
         missing
     }
 
+    /// How many intervals it is kept in: what its memory grows with.
+    pub fn interval_count(&self) -> usize {
+        self.intervals.values().map(BTreeMap::len).sum()
+    }
+
     /// Its intervals, in order.
     pub fn iter(&self) -> impl Iterator<Item = ItemRange> {
         self.intervals.iter().flat_map(|(numbering, intervals)| {
@@ -125,6 +130,7 @@ mod tests {
             let found: Vec<(u64, u64)> = ranges.iter().flat_map(|r| items(&r).collect::<Vec<_>>()).collect();
             prop_assert_eq!(&found, &model.iter().copied().collect::<Vec<_>>());
             let list: Vec<ItemRange> = ranges.iter().collect();
+            prop_assert_eq!(list.len(), ranges.interval_count());
             prop_assert!(list.windows(2).all(|w| w[0].boot < w[1].boot || w[0].end() < w[1].first));
             let asked = range(asked);
             let missing: Vec<(u64, u64)> = ranges.missing(&asked).iter().flat_map(|r| items(r).collect::<Vec<_>>()).collect();

@@ -10,10 +10,12 @@ pub mod explain;
 mod init;
 mod kept;
 mod list;
+mod load;
 mod merge;
 mod outputs;
 mod plan;
 mod progress;
+mod real;
 mod report;
 mod repro;
 mod run;
@@ -21,6 +23,7 @@ mod run_dir;
 pub mod schema;
 mod shell;
 mod signals;
+mod sink;
 mod sweep;
 mod worker;
 
@@ -55,6 +58,10 @@ enum Verb {
     Report(report::Args),
     /// Plan capacity: what a store needs for an outage, or which outage it survives.
     Plan(plan::Args),
+    /// Send realistic OTLP of many stores to a real receiver at a fixed rate, and say how it kept up.
+    Load(load::Args),
+    /// Receive OTLP, check every item of a load by its id, and be down, slow or rude on a schedule.
+    Sink(sink::Args),
     /// Judge the parts of a sharded run as one run.
     Merge(merge::Args),
     /// Run every point of a scenario's grid, and show what came of it as a table.
@@ -164,6 +171,8 @@ pub fn main() -> i32 {
         Verb::Run(args) => run::run(&args, terminal),
         Verb::Report(args) => report::run(&args),
         Verb::Plan(args) => plan::run(&args),
+        Verb::Load(args) => load::run(&args, terminal),
+        Verb::Sink(args) => sink::run(&args, terminal),
         Verb::Merge(args) => merge::run(&args, terminal),
         Verb::Sweep(args) => sweep::run(&args, terminal),
         Verb::Repro(args) => repro::run(&args, terminal),

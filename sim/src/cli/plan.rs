@@ -65,7 +65,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-fn store(text: &str) -> Result<Store, String> {
+pub(super) fn store(text: &str) -> Result<Store, String> {
     let names: Vec<&str> = STORES.iter().map(|s| s.name).collect();
     let unknown = || {
         format!(
@@ -84,7 +84,7 @@ fn said(text: &str, title: &str) -> String {
 /// A hundred years: beyond it a clock, not a buffer, is the question.
 const TIME_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let time = quantity::duration(text).map_err(|e| said(text, &e.title))?;
     match time {
         time if time.is_zero() => Err("it must last".into()),
@@ -100,7 +100,7 @@ fn rate(text: &str) -> Result<BitRate, String> {
     }
 }
 
-fn size(text: &str) -> Result<ByteSize, String> {
+pub(super) fn size(text: &str) -> Result<ByteSize, String> {
     match quantity::byte_size(text).map_err(|e| said(text, &e.title))? {
         ByteSize(0) => Err("it must be more than nothing".into()),
         size => Ok(size),

@@ -38,6 +38,12 @@ pub enum Of {
     Points,
     /// What `diff --json` prints.
     Diff,
+    /// What `load --json` prints.
+    Load,
+    /// What `load --receipt` writes.
+    Receipt,
+    /// What `sink --json` prints.
+    Sink,
 }
 
 /// Prints the schema; always 0.
@@ -53,6 +59,9 @@ pub fn text(of: Of) -> String {
         Of::Messages => return backroom_reports::messages::schema() + "\n",
         Of::Points => return backroom_reports::grid::schema() + "\n",
         Of::Diff => return backroom_reports::diff::schema() + "\n",
+        Of::Load => return backroom_reports::load::load_schema() + "\n",
+        Of::Receipt => return backroom_reports::load::receipt_schema() + "\n",
+        Of::Sink => return backroom_reports::load::sink_schema() + "\n",
         Of::Manifest => return backroom_reports::json::manifest_schema() + "\n",
         Of::Series => return backroom_reports::json::series_schema() + "\n",
         Of::Sweep => return backroom_reports::json::sweep_schema() + "\n",

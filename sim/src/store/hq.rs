@@ -51,7 +51,7 @@ use crate::{
 const REQUEST_BYTES_MAX: usize = 1 << 20;
 
 /// Largest export, as received and decompressed.
-const EXPORT_BYTES_MAX: usize = 64 << 20;
+pub(crate) const EXPORT_BYTES_MAX: usize = 64 << 20;
 
 /// Longest wait for the sink's budget; beyond it a request is sent away.
 const INGEST_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -336,10 +336,10 @@ impl<E: Env> Office<E> {
     }
 }
 
-type GrpcBody = UnsyncBoxBody<Bytes, Infallible>;
+pub(crate) type GrpcBody = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The complete success: an empty message, and status 0 behind it.
-fn grpc_ok() -> Response<GrpcBody> {
+pub(crate) fn grpc_ok() -> Response<GrpcBody> {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     let message = Full::new(Bytes::from(grpc::frame(&[])));
@@ -348,7 +348,7 @@ fn grpc_ok() -> Response<GrpcBody> {
 }
 
 /// An error, in one block of headers.
-fn grpc_error(code: Code, wait: Option<u64>) -> Response<GrpcBody> {
+pub(crate) fn grpc_error(code: Code, wait: Option<u64>) -> Response<GrpcBody> {
     let mut refused = grpc_answer(Full::default().boxed_unsync());
     let headers = refused.headers_mut();
     headers.insert("grpc-status", HeaderValue::from(code as u32));
@@ -384,7 +384,7 @@ fn decode_batch(mut body: &[u8]) -> Option<Vec<OrderId>> {
 }
 
 /// Undoes the content coding; at most [`EXPORT_BYTES_MAX`].
-fn decompress(coding: Option<&[u8]>, wire: &Bytes) -> Result<Bytes, StatusCode> {
+pub(crate) fn decompress(coding: Option<&[u8]>, wire: &Bytes) -> Result<Bytes, StatusCode> {
     let codec = match coding {
         None | Some(b"identity") => return Ok(wire.clone()),
         Some(b"zstd") => CodecId::Zstd,

@@ -29,7 +29,7 @@ pub mod telemetry;
 mod arrivals;
 mod boot;
 mod front;
-mod http;
+pub(crate) mod http;
 mod journal;
 mod orders;
 mod pace;

@@ -98,6 +98,47 @@ pub fn visit_items(
     body: &[u8],
     visit: &mut impl FnMut(Option<ItemId>),
 ) -> Result<u64, Malformed> {
+    walk(signal, body, &mut |id, _| visit(id))
+}
+
+/// As [`visit_items`], and where `visit` asks for it, with the item's time: Unix nanoseconds of a span's start, of a log record, of a
+/// data point. `None` if it says none.
+///
+/// # Errors
+/// As [`visit_items`].
+pub fn visit_items_at(
+    signal: Signal,
+    body: &[u8],
+    visit: &mut impl FnMut(Option<ItemId>, &dyn Fn() -> Option<u64>),
+) -> Result<u64, Malformed> {
+    // Span.start_time_unix_nano = 7, LogRecord.time_unix_nano = 1, *DataPoint.time_unix_nano = 3.
+    let number = match signal {
+        Signal::Traces => 7,
+        Signal::Logs => 1,
+        Signal::Metrics => 3,
+    };
+    walk(signal, body, &mut |id, item| {
+        visit(id, &|| time(body, item, number));
+    })
+}
+
+/// The fixed-width field `number`.
+fn time(body: &[u8], item: &Field, number: u32) -> Option<u64> {
+    let mut fields = Fields::new(body, item.start, item.end);
+    while let Some(field) = fields.next().ok()? {
+        if field.number == number && field.kind == Kind::Fixed64 {
+            let bytes = body[field.start..field.end].try_into().ok()?;
+            return Some(u64::from_le_bytes(bytes));
+        }
+    }
+    None
+}
+
+fn walk(
+    signal: Signal,
+    body: &[u8],
+    visit: &mut impl FnMut(Option<ItemId>, &Field),
+) -> Result<u64, Malformed> {
     let mut items = 0;
     // Export*ServiceRequest.resource_* = 1; Resource*.scope_* = 2; Scope*.{spans, metrics, log_records} = 2.
     each(body, 0, body.len(), 1, &mut |resource| {
@@ -106,11 +147,11 @@ pub fn visit_items(
                 match signal {
                     Signal::Traces => {
                         items += 1;
-                        visit(span_id(body, &item, 2)?);
+                        visit(span_id(body, &item, 2)?, &item);
                     }
                     Signal::Logs => {
                         items += 1;
-                        visit(span_id(body, &item, 10)?);
+                        visit(span_id(body, &item, 10)?, &item);
                     }
                     Signal::Metrics => items += points(body, &item, visit)?,
                 }
@@ -154,7 +195,7 @@ fn span_id(body: &[u8], item: &Field, number: u32) -> Result<Option<ItemId>, Mal
 fn points(
     body: &[u8],
     metric: &Field,
-    visit: &mut impl FnMut(Option<ItemId>),
+    visit: &mut impl FnMut(Option<ItemId>, &Field),
 ) -> Result<u64, Malformed> {
     let mut count = 0;
     let mut fields = Fields::new(body, metric.start, metric.end);
@@ -165,7 +206,7 @@ fn points(
         each(body, data.start, data.end, 1, &mut |point| {
             count += 1;
             let found = attribute(body, &point, attributes)?;
-            visit(found.map(|(_, id)| id));
+            visit(found.map(|(_, id)| id), &point);
             Ok(())
         })?;
     }
@@ -300,6 +341,9 @@ mod tests {
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             for signal in Signal::ALL {
                 let _ = visit_items(signal, &bytes, &mut |_| {});
+                let _ = visit_items_at(signal, &bytes, &mut |_, time| {
+                    time();
+                });
             }
         }
     }

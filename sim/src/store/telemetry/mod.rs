@@ -10,10 +10,11 @@
 mod items;
 mod pool;
 mod sdk;
+pub mod source;
 mod vocabulary;
 mod wire;
 
-pub use items::{ATTRIBUTE, ItemId, Run, Runs, Signal, visit_items};
+pub use items::{ATTRIBUTE, ItemId, Run, Runs, Signal, visit_items, visit_items_at};
 pub use wire::Malformed;
 
 use std::{
@@ -185,12 +186,18 @@ impl Telemetry {
 
 /// Who made it: in a fixed order, which the SDK's own resource has not.
 fn resource<E: Env>(ctx: &Context<E>) -> Resource {
+    resource_of(&ctx.group, &ctx.name, None)
+}
+
+/// The same for a machine of one of many stores, which is then told, too.
+fn resource_of(group: &str, name: &str, store: Option<u16>) -> Resource {
+    let store = store.map(|store| format!("{store:04}"));
     let pairs = [
         ("service.namespace", "store"),
-        ("service.name", ctx.group.as_str()),
-        ("service.instance.id", ctx.name.as_str()),
+        ("service.name", group),
+        ("service.instance.id", name),
         ("service.version", env!("CARGO_PKG_VERSION")),
-        ("host.name", ctx.name.as_str()),
+        ("host.name", name),
         ("deployment.environment.name", "production"),
         ("telemetry.sdk.name", "opentelemetry"),
         ("telemetry.sdk.language", "rust"),
@@ -198,6 +205,7 @@ fn resource<E: Env>(ctx: &Context<E>) -> Resource {
     Resource {
         attributes: pairs
             .into_iter()
+            .chain(store.as_deref().map(|store| ("store.id", store)))
             .map(|(key, value)| WirePair {
                 key: key.to_owned(),
                 value: Some(AnyValue {

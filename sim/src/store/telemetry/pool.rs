@@ -134,6 +134,25 @@ impl Pool {
         }
     }
 
+    /// As [`Pool::pick`], but at least one fragment.
+    pub(super) fn pick_some(&self, signal: Signal, cursor: usize, bytes: usize) -> Picked {
+        let picked = self.pick(signal, cursor, bytes);
+        if picked.fragments > 0 {
+            return picked;
+        }
+        let fragment = &self.ring(signal).fragments[cursor];
+        Picked {
+            fragments: 1,
+            bytes: (fragment.end - fragment.start) as usize,
+            items: fragment.items,
+        }
+    }
+
+    /// The cursor behind what was picked.
+    pub(super) fn after(&self, signal: Signal, cursor: usize, picked: Picked) -> usize {
+        (cursor + picked.fragments) % self.ring(signal).fragments.len()
+    }
+
     /// Appends a whole `resource_*` field of an export request that holds what was picked; moves the cursor on.
     pub(super) fn put(
         &self,
