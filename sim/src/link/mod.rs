@@ -7,9 +7,10 @@
 //! A packet waits in a bounded queue, is serialised at the line's capacity (a constant, or a recording), is lost or not,
 //! travels for a drawn delay, and arrives; never before an earlier packet of its flow. TCP's part (a segment that is lost
 //! or finds the line down comes later, not never) is played by the caller with [`tcp`]. Next: `line`, the state machine;
-//! `capacity` and `recording`, the two kinds of capacity; `loss`; `tcp`, the retransmission schedule.
+//! `capacity` and `recording`, the two kinds of capacity; `loss`; `import`, recordings of other tools; `tcp`, the retransmission schedule.
 
 mod capacity;
+pub mod import;
 mod line;
 mod loss;
 mod recording;
@@ -23,7 +24,7 @@ pub use self::{
     capacity::{Capacity, Trace},
     line::Link,
     loss::LossState,
-    recording::{TRACE_BYTES_MAX, TraceError, load, parse},
+    recording::{TRACE_BYTES_MAX, TraceError, load, parse, units},
 };
 use crate::{
     dist::Dist,

@@ -17,10 +17,26 @@ use crate::scenario::{TraceFormat, TraceSpec};
 pub const TRACE_BYTES_MAX: u64 = 64 << 20;
 
 /// 400 days: recordings that are longer have a wrong unit of time.
-const SECONDS_MAX: f64 = 400.0 * 86_400.0;
+pub(super) const SECONDS_MAX: f64 = 400.0 * 86_400.0;
 
 /// 10 Tbit/s: values beyond it have a wrong unit.
 const BITS_PER_SECOND_MAX: f64 = 1e13;
+
+/// Units of throughput, in bit/s.
+const UNITS: [(&str, f64); 7] = [
+    ("bit/s", 1.0),
+    ("kbit/s", 1e3),
+    ("Mbit/s", 1e6),
+    ("Gbit/s", 1e9),
+    ("B/s", 8.0),
+    ("kB/s", 8e3),
+    ("MB/s", 8e6),
+];
+
+/// Units of throughput that recordings have, with their bits per second.
+pub fn units() -> &'static [(&'static str, f64)] {
+    &UNITS
+}
 
 /// Bits of one delivery opportunity of a mahimahi recording.
 const OPPORTUNITY_BITS: f64 = 1500.0 * 8.0;
@@ -82,16 +98,8 @@ pub fn parse(spec: &TraceSpec, text: &str) -> Result<Trace, TraceError> {
         line,
         message,
     };
-    let lines = text
-        .lines()
-        .enumerate()
-        .map(|(index, line)| (index + 1, line.trim()))
-        .filter(|(_, line)| !line.is_empty());
-    let parsed = match spec.format {
-        TraceFormat::Cooked => cooked(lines, spec.unit_bits_per_second),
-        TraceFormat::Mahimahi => mahimahi(lines),
-    };
-    let steps = parsed.map_err(|(line, message)| error(Some(line), message))?;
+    let steps = steps(spec.format, text, spec.unit_bits_per_second);
+    let steps = steps.map_err(|(line, message)| error(Some(line), message))?;
     if steps.is_empty() {
         return Err(error(
             None,
@@ -102,7 +110,31 @@ pub fn parse(spec: &TraceSpec, text: &str) -> Result<Trace, TraceError> {
         .ok_or_else(|| error(None, "carries nothing: every value is zero".into()))
 }
 
-type Steps = Result<Vec<(u64, f64)>, (usize, String)>;
+/// (End in nanoseconds, bits per second); else the line, and what is wrong with it. Line 0 is the whole file.
+pub(super) type Steps = Result<Vec<(u64, f64)>, (usize, String)>;
+
+/// The steps of a recording; empty if it has no line after time zero.
+pub(super) fn steps(format: TraceFormat, text: &str, unit: f64) -> Steps {
+    let lines = text
+        .lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line.trim()))
+        .filter(|(_, line)| !line.is_empty());
+    match format {
+        TraceFormat::Cooked => cooked(lines, unit),
+        TraceFormat::Mahimahi => mahimahi(lines),
+    }
+}
+
+/// A throughput in its unit, as bits per second.
+pub(super) fn throughput(value: &str, unit: f64) -> Result<f64, String> {
+    match value.parse::<f64>() {
+        Ok(v) if (0.0..=BITS_PER_SECOND_MAX).contains(&(v * unit)) => Ok(v * unit),
+        _ => Err(format!(
+            "throughput `{value}` is not a number from 0 to 10 Tbit/s in its unit"
+        )),
+    }
+}
 
 fn cooked<'a>(lines: impl Iterator<Item = (usize, &'a str)>, unit: f64) -> Steps {
     let mut steps = Vec::new();
@@ -121,14 +153,7 @@ fn cooked<'a>(lines: impl Iterator<Item = (usize, &'a str)>, unit: f64) -> Steps
                 ));
             }
         };
-        let bits = match value.parse::<f64>() {
-            Ok(v) if (0.0..=BITS_PER_SECOND_MAX).contains(&(v * unit)) => v * unit,
-            _ => {
-                return fail(format!(
-                    "throughput `{value}` is not a number from 0 to 10 Tbit/s in its unit"
-                ));
-            }
-        };
+        let bits = throughput(value, unit).map_err(|why| (number, why))?;
         let end_ns = (seconds * 1e9).round() as u64;
         if let Some((last, last_ns)) = before
             && end_ns <= last_ns

@@ -214,20 +214,7 @@ impl Cx<'_> {
         Some(TraceSpec {
             file,
             format: f.choice("format", &formats).unwrap_or(TraceFormat::Cooked),
-            unit_bits_per_second: f
-                .choice(
-                    "unit",
-                    &[
-                        ("bit/s", 1.0),
-                        ("kbit/s", 1e3),
-                        ("Mbit/s", 1e6),
-                        ("Gbit/s", 1e9),
-                        ("B/s", 8.0),
-                        ("kB/s", 8e3),
-                        ("MB/s", 8e6),
-                    ],
-                )
-                .unwrap_or(1e6),
+            unit_bits_per_second: f.choice("unit", crate::link::units()).unwrap_or(1e6),
             repeat: f.bool("loop").unwrap_or(true),
         })
     }
