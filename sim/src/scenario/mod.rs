@@ -7,7 +7,9 @@
 
 pub mod codes;
 pub mod expr;
+mod files;
 pub mod foresee;
+pub mod format;
 mod lock;
 mod merge;
 mod model;
@@ -104,6 +106,11 @@ impl Loaded {
     /// Like [`Loaded::lock_toml`], without the defaults that nobody wrote.
     pub fn resolved_toml(&self) -> String {
         lock::write(&self.tree, &self.sources, false)
+    }
+
+    /// The files that it stands on: itself, its templates, the recordings that it names.
+    pub fn files(&self) -> std::collections::BTreeSet<std::path::PathBuf> {
+        files::of(&self.tree, &self.sources)
     }
 
     /// The sweep of the file; `None` if it has none.
