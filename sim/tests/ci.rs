@@ -7,12 +7,19 @@
 //! - `kept`: what a run leaves behind, for CI servers and for whoever looks closer;
 //! - `again`: a seed that is run again, runs that are compared;
 //! - `engines`: the files in `deploy/ci`, held to the program;
+//! - `files`: `fmt` and `trace import`;
+//! - `damage`: what is half written, of another run, or cannot be written;
+//! - `watch`: scenarios that are run again when a file changes;
 //! - `shards`: parts that several machines run, and their merge.
 
 #[path = "ci/again.rs"]
 mod again;
+#[path = "ci/damage.rs"]
+mod damage;
 #[path = "ci/engines.rs"]
 mod engines;
+#[path = "ci/files.rs"]
+mod files;
 #[path = "ci/kept.rs"]
 mod kept;
 #[path = "ci/many.rs"]
@@ -25,6 +32,8 @@ mod start;
 mod stops;
 #[path = "ci/sweeps.rs"]
 mod sweeps;
+#[path = "ci/watch.rs"]
+mod watch;
 
 use std::{
     path::{Path, PathBuf},

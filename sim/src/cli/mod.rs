@@ -7,6 +7,7 @@ pub mod check;
 mod diff;
 mod events;
 pub mod explain;
+mod fmt;
 mod init;
 mod kept;
 mod list;
@@ -25,6 +26,8 @@ mod shell;
 mod signals;
 mod sink;
 mod sweep;
+mod trace;
+mod watch;
 mod worker;
 
 use std::io::IsTerminal as _;
@@ -72,10 +75,16 @@ enum Verb {
     Diff(diff::Args),
     /// Write a scenario to start from, with the store that it uses.
     Init(init::Args),
+    /// Run scenarios again whenever one of their files changes.
+    Watch(watch::Args),
+    /// Bring in recordings of real lines.
+    Trace(trace::Args),
     /// List scenarios with their questions, and what is kept of their runs.
     List(list::Args),
     /// Check scenarios and templates without running them.
     Check(check::Args),
+    /// Write scenarios and templates in their canonical form.
+    Fmt(fmt::Args),
     /// Tell a scenario in words, or what a code, a metric or a fault is.
     Explain(explain::Args),
     /// Print a JSON Schema: of scenario files, of the collector's configuration, or of results.
@@ -178,10 +187,13 @@ pub fn main() -> i32 {
         Verb::Repro(args) => repro::run(&args, terminal),
         Verb::Diff(args) => diff::run(&args),
         Verb::Init(args) => init::run(&args),
+        Verb::Watch(args) => watch::run(&args),
+        Verb::Trace(args) => trace::run(&args),
         Verb::List(args) => list::run(&args),
         Verb::Completions(args) => shell::completions(&args),
         Verb::Man(args) => shell::man(&args),
         Verb::Check(args) => check::run(&args).into(),
+        Verb::Fmt(args) => fmt::run(&args),
         Verb::Explain(args) => explain::run(&args).into(),
         Verb::Schema(args) => schema::run(&args).into(),
         Verb::Worker(args) => worker::run(&args),
