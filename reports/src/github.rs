@@ -142,7 +142,11 @@ pub fn summary(results: &[&RunResult]) -> String {
         );
         let _ = writeln!(out, "|---|---|---|---|---|---|");
         for e in &result.expectations {
-            let value = e.value.map_or_else(|| "–".into(), |v| e.unit.show(v));
+            let value = match e.value {
+                None => "= –".into(),
+                Some(value) if e.value_is_lower_bound => format!("> {}", e.unit.show(value)),
+                Some(value) => format!("= {}", e.unit.show(value)),
+            };
             let again = match (e.verdict, &e.worst) {
                 (Verdict::Fail | Verdict::Inconclusive, Some(worst)) => {
                     format!("`{}`", cell(&reproduce(result, worst.seed)))
@@ -151,7 +155,7 @@ pub fn summary(results: &[&RunResult]) -> String {
             };
             let _ = writeln!(
                 out,
-                "| {} | {} | `{}` = {value} | {} {} | {}/{} | {again} |",
+                "| {} | {} | `{}` {value} | {} {} | {}/{} | {again} |",
                 sign(e.verdict),
                 cell(&e.id),
                 cell(&e.measure),
@@ -208,6 +212,15 @@ mod tests {
         let result = fixture::failing();
         let shown = annotations(&[&result], exit::Inconclusive::Tell);
         insta::assert_snapshot!(format!("{shown}---\n{}", summary(&[&result])));
+    }
+
+    #[test]
+    fn a_value_that_was_not_reached_is_no_value() {
+        let mut result = fixture::failing();
+        let e = &mut result.expectations[0];
+        e.value_is_lower_bound = true;
+        let shown = format!("` > {} |", e.unit.show(e.value.expect("one")));
+        assert!(summary(&[&result]).contains(&shown), "{shown}");
     }
 
     #[test]

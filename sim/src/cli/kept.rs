@@ -32,8 +32,7 @@ pub(super) fn part(folder: &Path) -> Result<Part, Wrong> {
 /// The scenario that was run, out of its lock file, with the places of the original.
 pub(super) fn scenario(folder: &Path, header: &Header) -> Result<Loaded, Wrong> {
     let path = folder.join(LOCK);
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| (format!("read {}: {error}", path.display()), exit::NO_INPUT))?;
+    let text = std::fs::read_to_string(&path).map_err(|error| unreadable(&path, &error))?;
     let crc = crc_of(&text);
     if crc != header.lock_crc32c {
         let why = format!(
@@ -75,9 +74,19 @@ pub(super) fn result(path: &Path) -> Result<RunResult, Wrong> {
     Ok(result)
 }
 
+/// A file that cannot be read: missing, or there and no text.
+pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> Wrong {
+    match error.kind() {
+        std::io::ErrorKind::InvalidData => {
+            let why = format!("read {}: it is not text", path.display());
+            (why, exit::BAD_SCENARIO)
+        }
+        _ => (format!("read {}: {error}", path.display()), exit::NO_INPUT),
+    }
+}
+
 fn json<T: DeserializeOwned>(path: &Path) -> Result<T, Wrong> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| (format!("read {}: {error}", path.display()), exit::NO_INPUT))?;
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
     serde_json::from_str(&text).map_err(|error| {
         (
             format!("read {}: {error}", path.display()),

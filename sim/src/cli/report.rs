@@ -147,7 +147,8 @@ fn file<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, (i32, String)> {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
-            return Err((exit::NO_INPUT, format!("read {}: {error}", path.display())));
+            let (why, code) = super::kept::unreadable(path, &error);
+            return Err((code, why));
         }
     };
     parse(&text).map(Some).map_err(|why| {

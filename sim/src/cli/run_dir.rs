@@ -90,7 +90,10 @@ impl RunDir {
     /// Writes a whole file.
     pub(super) fn put(&mut self, name: &str, bytes: &[u8]) -> Result<(), Unwritable> {
         write_whole(&self.folder.join(name), bytes)?;
-        self.kept.push(name.into());
+        // A file may be written twice: at the beginning, and whole at the end.
+        if !self.kept.iter().any(|kept| kept == name) {
+            self.kept.push(name.into());
+        }
         Ok(())
     }
 

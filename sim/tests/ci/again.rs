@@ -103,6 +103,28 @@ fn a_regression_against_a_baseline_exits_with_four() {
     assert!(out.contains("holds → fails"), "{out}");
     let (code, out, _) = told(&["diff", str(&baseline), str(&new)]);
     assert_eq!(code, 0, "a look is no gate: {out}");
+
+    // Processor time is compared between runs of one machine, and told as not compared between others.
+    let (_, out, _) = told(&["diff", str(&base), str(&new)]);
+    assert!(
+        out.contains("wall clock") && !out.contains("other machines"),
+        "{out}"
+    );
+    let manifest = latest(&new, "quick").join("manifest.json");
+    let text = std::fs::read_to_string(&manifest).expect("kept");
+    let mut json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    json["machine"] = "Another(R) Processor, 96 processors".into();
+    std::fs::write(&manifest, json.to_string()).expect("written");
+    let (code, out, _) = told(&["diff", str(&base), str(&new)]);
+    assert_eq!(code, 0);
+    assert!(
+        out.contains("wall clock") && out.contains("not compared: other machines"),
+        "{out}"
+    );
+    // A baseline has no machine: nothing of the clock is told.
+    let (_, out, _) = told(&["diff", str(&baseline), str(&base)]);
+    assert!(!out.contains("wall clock"), "{out}");
+
     std::fs::write(baseline.join("quick.json"), "{").expect("written");
     let (code, _, err) = gate(&new);
     assert_eq!(code, 65, "{err}");
