@@ -109,6 +109,7 @@ fn links_lead_somewhere() {
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "SECURITY.md",
+        "docs/ci.md",
         "docs/collector.md",
         "docs/command-line.md",
         "docs/disk-format.md",

@@ -25,6 +25,8 @@ pub(super) struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Template {
+    /// A small shop whose only line is down for two minutes; simulated in a moment.
+    First,
     /// The line dies at the lunch peak.
     Lunch,
     /// A login page, error pages, an expired token.
@@ -39,6 +41,11 @@ enum Template {
     Collector,
 }
 
+const SHOP: (&str, &str) = (
+    "stores/corner-shop.toml",
+    include_str!("../../../scenarios/stores/corner-shop.toml"),
+);
+
 const STORE: (&str, &str) = (
     "stores/qsr-18.toml",
     include_str!("../../../scenarios/stores/qsr-18.toml"),
@@ -48,6 +55,10 @@ impl Template {
     /// Names below the folder, and texts.
     fn files(self) -> Vec<(&'static str, &'static str)> {
         let scenario = match self {
+            Self::First => {
+                let scenario = include_str!("../../../scenarios/first-outage.toml");
+                return vec![("first-outage.toml", scenario), SHOP];
+            }
             Self::Lunch => (
                 "lunch-uplink-cut.toml",
                 include_str!("../../../scenarios/lunch-uplink-cut.toml"),

@@ -5,7 +5,14 @@ use super::*;
 #[test]
 fn what_init_writes_can_be_checked_and_is_not_written_over() {
     let folder = tempfile::tempdir().expect("a folder");
-    for template in ["lunch", "lying-path", "two-weeks-dark", "cards", "sizing"] {
+    for template in [
+        "first",
+        "lunch",
+        "lying-path",
+        "two-weeks-dark",
+        "cards",
+        "sizing",
+    ] {
         let place = folder.path().join(template);
         let (code, out, err) = told(&["init", template, str(&place)]);
         assert_eq!(code, 0, "{err}");
