@@ -215,8 +215,14 @@ pub enum Payment {
     Declined,
     /// An offline payment that head office settled later.
     SettledLater,
-    /// An offline payment that expired.
+    /// An offline payment, or an approval in head office's place, that expired.
     Expired,
+    /// Approved by the till in head office's place, to be told later.
+    StandIn,
+    /// Declined by its issuer, when it was asked.
+    Refused,
+    /// An offline payment, or an approval in head office's place, that its issuer declined when it was asked later.
+    DeclinedLater,
 }
 
 /// Why telemetry was dropped.

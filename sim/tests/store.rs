@@ -62,6 +62,7 @@ fn node(role: Role, count: u32) -> Node {
             max_each: 5_000,
             max_total: 200_000,
         }),
+        stand_in: None,
         printer: None,
         custom: None,
     }
@@ -245,6 +246,7 @@ fn small_store(duration: Duration) -> Scenario {
             ingest_bytes_per_second: 20e6,
             accepts_per_second: 50.0,
             auth: lognormal(120.0, 900.0),
+            declines: 0.0,
         },
         faults: Vec::new(),
         expects: Vec::new(),

@@ -1,12 +1,12 @@
-//! CONVERGENCE-1: once everything has healed, every accepted order is booked, and every offline payment is settled or expired, within
-//! the settle bound.
+//! CONVERGENCE-1: once everything has healed, every accepted order is booked, and every payment that was taken without an answer is settled,
+//! declined or expired, within the settle bound.
 //!
 //! Source: liveness after safety (TigerBeetle's two phases). Not asked while a fault lasts to the end of the run. A record that rotted on
 //! a disk, and was told, is excused ([`told`]); a fault may not be silent.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Finding, Invariant, at, finding, told};
+use super::{Finding, Invariant, at, finding, payments, told};
 use crate::{
     event::{Event, Payment},
     metric::{SeedLog, orders},
@@ -46,16 +46,12 @@ fn open_payments(log: &SeedLog<'_>) -> BTreeMap<u64, Duration> {
     let mut open = BTreeMap::new();
     for stamped in log.events {
         match stamped.event {
-            Event::PaymentSettled {
-                order,
-                how: Payment::Offline,
-                ..
-            } => {
+            Event::PaymentSettled { order, how, .. } if payments::is_open(how) => {
                 open.insert(order, stamped.at);
             }
             Event::PaymentSettled {
                 order,
-                how: Payment::SettledLater | Payment::Expired,
+                how: Payment::SettledLater | Payment::DeclinedLater | Payment::Expired,
                 ..
             } => {
                 open.remove(&order);

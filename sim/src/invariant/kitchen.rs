@@ -61,46 +61,16 @@ fn has_displays(scenario: &Scenario) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use backroom_collector::config::ByteSize;
-
     use super::*;
     use crate::{
-        dist::Dist,
         event::Event,
-        metric::fixture::{Log, scenario},
-        scenario::{FlowStep, Node, Orders},
+        metric::fixture::{Log, node, orders_with, scenario},
     };
 
     fn with_displays() -> Scenario {
         let mut scenario = scenario();
-        let display = Node {
-            role: Role::Kds,
-            count: 1,
-            boot: Dist::Const(5.0),
-            disk: None,
-            service: None,
-            offline_payments: None,
-            printer: None,
-            custom: None,
-        };
-        scenario.nodes.insert("kds".into(), display);
-        scenario.orders = Some(Orders {
-            from: Vec::new(),
-            arrivals: crate::scenario::OrderArrivals::Poisson,
-            peak_per_hour: 60.0,
-            profile: None,
-            items: Dist::Const(1.0),
-            flow: vec![FlowStep {
-                msg: "ticket.fire".into(),
-                to: "kds".into(),
-                bytes: ByteSize(900),
-                reply: ByteSize(0),
-                class: "order".into(),
-                timeout: None,
-                store_and_forward: false,
-                durable: false,
-            }],
-        });
+        scenario.nodes.insert("kds".into(), node(Role::Kds, 1));
+        scenario.orders = Some(orders_with("ticket.fire", "kds"));
         scenario
     }
 

@@ -1,14 +1,14 @@
-//! PAYMENT-1: an order is paid once. One answer an order; an offline payment ends at most once, settled or expired, and nothing
-//! else does.
+//! PAYMENT-1: an order is paid once. One answer an order; a payment that nobody answered ends at most once, settled, declined or
+//! expired, and nothing else does.
 //!
-//! Source: conservation, offline = settled later + expired + pending. A POS that lost its memory may ask again.
+//! Source: conservation, offline + stand-in = settled later + declined later + expired + pending; that pending ends is CONVERGENCE-1's. A POS that lost its memory may ask again.
 
 use std::collections::BTreeMap;
 
 use super::{Finding, Invariant, at, finding};
 use crate::{
     event::{Event, MachineChange, Payment},
-    metric::SeedLog,
+    metric::{SeedLog, orders},
 };
 
 pub(super) const PAYMENT_1: Invariant = Invariant {
@@ -34,7 +34,7 @@ fn check(log: &SeedLog<'_>) -> Finding {
         };
         let time = at(stamped.at);
         match how {
-            Payment::Online | Payment::Offline | Payment::Declined => {
+            how if orders::is_answer(how) => {
                 let before = answers.insert(order, (how, crashes));
                 if before.is_some_and(|(_, crashes_then)| crashes_then == crashes) {
                     wrong.push(format!(
@@ -42,7 +42,7 @@ fn check(log: &SeedLog<'_>) -> Finding {
                     ));
                 }
             }
-            Payment::SettledLater | Payment::Expired => {
+            _ => {
                 let before = ended.insert(order, crashes);
                 if before.is_some_and(|crashes_then| crashes_then == crashes) {
                     wrong.push(format!(
@@ -50,9 +50,7 @@ fn check(log: &SeedLog<'_>) -> Finding {
                     ));
                 } else if before.is_none()
                     && crashes == 0
-                    && !answers
-                        .get(&order)
-                        .is_some_and(|(how, _)| *how == Payment::Offline)
+                    && !answers.get(&order).is_some_and(|(how, _)| is_open(*how))
                 {
                     wrong.push(format!(
                         "order {order:x} was not paid offline and ends, {how:?}, at {time}"
@@ -62,6 +60,11 @@ fn check(log: &SeedLog<'_>) -> Finding {
         }
     }
     finding("payments do not add up", &wrong)
+}
+
+/// Whether head office has yet to hear of it.
+pub(super) fn is_open(how: Payment) -> bool {
+    matches!(how, Payment::Offline | Payment::StandIn)
 }
 
 #[cfg(test)]
@@ -78,6 +81,26 @@ mod tests {
             asked_at: s(700.0),
             how,
         }
+    }
+
+    #[test]
+    fn an_approval_ends_once_like_an_offline_payment() {
+        let good = || {
+            Log::default()
+                .at(701.0, pay(1, Payment::StandIn))
+                .at(702.0, pay(2, Payment::Refused))
+                .at(3100.0, pay(1, Payment::DeclinedLater))
+        };
+        assert_eq!(message(&PAYMENT_1, good()), None);
+        assert!(message(&PAYMENT_1, good().at(3200.0, pay(1, Payment::SettledLater))).is_some());
+        assert!(
+            message(
+                &PAYMENT_1,
+                good().at(3200.0, pay(2, Payment::DeclinedLater))
+            )
+            .is_some()
+        );
+        assert!(message(&PAYMENT_1, good().at(710.0, pay(2, Payment::StandIn))).is_some());
     }
 
     #[test]

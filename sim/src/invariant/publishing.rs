@@ -77,28 +77,19 @@ fn check(log: &SeedLog<'_>) -> Finding {
 mod tests {
     use super::*;
     use crate::{
-        dist::Dist,
         event::{MachineId, Set},
-        metric::fixture::{Log, s, scenario},
+        metric::fixture::{Log, node, s, scenario},
         scenario::{
-            Node, Role, Scenario,
+            Role, Scenario,
             shop::{Catalog, Publication},
         },
     };
 
     fn with_catalog() -> Scenario {
         let mut scenario = scenario();
-        let node = Node {
-            role: Role::Catalog,
-            count: 1,
-            boot: Dist::Const(5.0),
-            disk: None,
-            service: None,
-            offline_payments: None,
-            printer: None,
-            custom: None,
-        };
-        scenario.nodes.insert("catalog".into(), node);
+        scenario
+            .nodes
+            .insert("catalog".into(), node(Role::Catalog, 1));
         scenario.shop.catalog = Some(Catalog {
             class: "media".into(),
             poll: s(60.0),

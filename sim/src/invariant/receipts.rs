@@ -72,43 +72,17 @@ fn check(log: &SeedLog<'_>) -> Finding {
 mod tests {
     use super::*;
     use crate::{
-        dist::Dist,
         event::MachineId,
-        metric::fixture::{Log, scenario},
-        scenario::{FlowStep, Node, Orders, Role, Scenario},
+        metric::fixture::{Log, node, orders_with, scenario},
+        scenario::{Role, Scenario},
     };
 
     fn with_printer() -> Scenario {
         let mut scenario = scenario();
-        let printer = Node {
-            role: Role::Printer,
-            count: 1,
-            boot: Dist::Const(5.0),
-            disk: None,
-            service: None,
-            offline_payments: None,
-            printer: None,
-            custom: None,
-        };
-        scenario.nodes.insert("printer".into(), printer);
-        let size = backroom_collector::config::ByteSize(700);
-        scenario.orders = Some(Orders {
-            from: Vec::new(),
-            arrivals: crate::scenario::OrderArrivals::Poisson,
-            peak_per_hour: 60.0,
-            profile: None,
-            items: Dist::Const(1.0),
-            flow: vec![FlowStep {
-                msg: "receipt.print".into(),
-                to: "printer".into(),
-                bytes: size,
-                reply: size,
-                class: "order".into(),
-                timeout: None,
-                store_and_forward: false,
-                durable: false,
-            }],
-        });
+        scenario
+            .nodes
+            .insert("printer".into(), node(Role::Printer, 1));
+        scenario.orders = Some(orders_with("receipt.print", "printer"));
         scenario
     }
 

@@ -10,8 +10,8 @@ use crate::{
     dist::Dist,
     event::{Event, EventLog, MachineId, Stamped},
     scenario::{
-        ClassSpec, Discipline, Failover, Fault, FaultKind, FaultWindow, Fidelity, Hq, LinkSpec,
-        Loss, Pick, QueueSpec, Scenario, Telemetry,
+        ClassSpec, Discipline, Failover, Fault, FaultKind, FaultWindow, Fidelity, FlowStep, Hq,
+        LinkSpec, Loss, Node, OrderArrivals, Orders, Pick, QueueSpec, Role, Scenario, Telemetry,
         expr::{Condition, Filter, Function, Measure, MetricRef, Op, Value, Window},
     },
 };
@@ -92,6 +92,7 @@ pub(crate) fn scenario() -> Scenario {
             ingest_bytes_per_second: 20e6,
             accepts_per_second: 50.0,
             auth: Dist::Const(0.12),
+            declines: 0.0,
         },
         faults: vec![Fault {
             id: "uplink-cut".into(),
@@ -109,6 +110,42 @@ pub(crate) fn scenario() -> Scenario {
         expects: vec![],
         oracles: vec![],
         quantiles: vec![0.5, 0.99],
+    }
+}
+
+/// A group of so many machines.
+pub(crate) fn node(role: Role, count: u32) -> Node {
+    Node {
+        role,
+        count,
+        boot: Dist::Const(5.0),
+        disk: None,
+        service: None,
+        offline_payments: None,
+        stand_in: None,
+        printer: None,
+        custom: None,
+    }
+}
+
+/// A store whose orders cause one message to a group.
+pub(crate) fn orders_with(msg: &str, to: &str) -> Orders {
+    Orders {
+        from: Vec::new(),
+        arrivals: OrderArrivals::Poisson,
+        peak_per_hour: 60.0,
+        profile: None,
+        items: Dist::Const(1.0),
+        flow: vec![FlowStep {
+            msg: msg.into(),
+            to: to.into(),
+            bytes: ByteSize(900),
+            reply: ByteSize(0),
+            class: "order".into(),
+            timeout: None,
+            store_and_forward: false,
+            durable: false,
+        }],
     }
 }
 

@@ -52,8 +52,15 @@ pub(crate) fn orders(log: &SeedLog<'_>) -> BTreeMap<OrderId, Order> {
 }
 
 /// Whether it ends the customer's wait, as opposed to what becomes of an offline payment later.
-fn is_answer(how: Payment) -> bool {
-    matches!(how, Payment::Online | Payment::Offline | Payment::Declined)
+pub(crate) fn is_answer(how: Payment) -> bool {
+    match how {
+        Payment::Online
+        | Payment::Offline
+        | Payment::StandIn
+        | Payment::Declined
+        | Payment::Refused => true,
+        Payment::SettledLater | Payment::Expired | Payment::DeclinedLater => false,
+    }
 }
 
 /// A latency between two moments of an order. What has not ended counts with its age at the end of the run.
@@ -110,6 +117,9 @@ pub(super) fn series(log: &SeedLog<'_>, name: &str) -> Option<Series> {
         "payment.offline" => payment(Payment::Offline),
         "payment.declined" => payment(Payment::Declined),
         "payment.expired" => payment(Payment::Expired),
+        "payment.stand_in" => payment(Payment::StandIn),
+        "payment.refused" => payment(Payment::Refused),
+        "payment.declined_later" => payment(Payment::DeclinedLater),
         "event.out_of_order" => counter(
             out_of_order(log)
                 .into_iter()

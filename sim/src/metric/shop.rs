@@ -371,27 +371,13 @@ fn did(log: &SeedLog<'_>) -> Vec<Timed> {
 mod tests {
     use super::*;
     use crate::{
-        dist::Dist,
-        metric::fixture::{Log, s, scenario},
-        scenario::{
-            Node,
-            shop::{Catalog, Publication},
-        },
+        metric::fixture::{Log, node, s, scenario},
+        scenario::shop::{Catalog, Publication},
     };
 
     /// The store on paper, with two kiosks (machines 0 and 1) and a catalog (2).
     fn with_kiosks() -> Scenario {
         let mut scenario = scenario();
-        let node = |role, count| Node {
-            role,
-            count,
-            boot: Dist::Const(5.0),
-            disk: None,
-            service: None,
-            offline_payments: None,
-            printer: None,
-            custom: None,
-        };
         scenario.nodes.insert("kiosk".into(), node(Role::Kiosk, 2));
         scenario
             .nodes

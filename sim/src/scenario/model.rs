@@ -95,6 +95,8 @@ pub struct Node {
     pub service: Option<Dist>,
     /// Offline card payments (POS only).
     pub offline_payments: Option<OfflinePayments>,
+    /// Approvals in head office's place (POS only).
+    pub stand_in: Option<StandIn>,
     /// How it prints (printers only); `None` on others.
     pub printer: Option<Printer>,
     /// Its program (custom machines only).
@@ -137,6 +139,23 @@ pub struct OfflinePayments {
     pub max_each: u64,
     /// All stored payments of one POS together, in minor units.
     pub max_total: u64,
+}
+
+/// Limits of card payments that a till approves in head office's place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StandIn {
+    /// Largest single payment, in minor units of the currency (cents).
+    pub floor: u64,
+    /// Approvals of one till for one card within the window.
+    pub per_card: u32,
+    /// Their sum, in minor units.
+    pub per_card_total: u64,
+    /// The window, by the till's wall clock.
+    pub within: Duration,
+    /// Age after which an approval that head office has not heard of expires.
+    pub max_age: Duration,
+    /// Different cards that customers pay with, each as likely as any other.
+    pub cards: u32,
 }
 
 /// A disk.
@@ -390,6 +409,8 @@ pub struct Hq {
     pub accepts_per_second: f64,
     /// Time to authorise a payment, seconds.
     pub auth: Dist,
+    /// Share of card payments that their issuers decline.
+    pub declines: f64,
     /// Whether a gateway stands in front of its OTLP sink.
     pub gateway: bool,
 }

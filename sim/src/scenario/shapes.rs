@@ -78,6 +78,7 @@ static NODE: Shape = Shape {
         Key::may("service", Ty::Word(&SERVICE), "\"lognormal(p50=2ms, p99=18ms)\"", "Time to serve one message; of a custom machine the name of its program."),
         Key::may("config", Ty::Map(&Ty::Any), "{ every = \"10s\" }", "Custom machines only: what their program is told."),
         Key::may("offline_payments", Ty::Table(&OFFLINE), "{ max_age = \"24h\", max_each = \"50 USD\", max_total = \"2000 USD\" }", "Limits of offline card payments (POS only)."),
+        Key::may("stand_in", Ty::Table(&STAND_IN), "{ floor = \"25 USD\", per_card = 3, per_card_total = \"60 USD\", max_age = \"72h\" }", "Limits of card payments that a till approves in head office's place (POS only)."),
         Key::may("printer", Ty::Table(&shop_shapes::PRINTER), "{ line = \"60ms\", roll = 1500 }", "How it prints (printers only)."),
     ],
 };
@@ -89,6 +90,19 @@ static OFFLINE: Shape = Shape {
         Key::need("max_age", Ty::Word(&DURATION), "\"24h\"", "Age after which a stored payment expires."),
         Key::need("max_each", Ty::Word(&MONEY), "\"50 USD\"", "Largest single payment."),
         Key::need("max_total", Ty::Word(&MONEY), "\"2000 USD\"", "All stored payments of one POS together."),
+    ],
+};
+
+#[rustfmt::skip]
+static STAND_IN: Shape = Shape {
+    doc: "Limits of card payments that a till approves in head office's place, when nobody answers.",
+    keys: &[
+        Key::need("floor", Ty::Word(&MONEY), "\"25 USD\"", "Largest single payment: the floor limit."),
+        Key::need("per_card", Ty::Integer(1, 1000), "3", "Approvals of one till for one card within the window."),
+        Key::need("per_card_total", Ty::Word(&MONEY), "\"60 USD\"", "Their sum."),
+        Key::or("within", Ty::Word(&DURATION), "\"24h\"", "The window of both limits, by the till's wall clock."),
+        Key::need("max_age", Ty::Word(&DURATION), "\"72h\"", "Age after which an approval that head office has not heard of expires."),
+        Key::or("cards", Ty::Integer(1, 100_000_000), "5000", "Different cards that customers pay with, each as likely as any other."),
     ],
 };
 
@@ -211,6 +225,7 @@ static HQ: Shape = Shape {
         Key::or("ingest", Ty::Word(&RATE), "\"20MB/s\"", "What it takes in."),
         Key::or("accepts", Ty::Word(&EVENT_RATE), "\"50/s\"", "New sessions."),
         Key::or("auth", Ty::Word(&DIST_TIME), "\"lognormal(p50=120ms, p99=900ms)\"", "Time to authorise a payment."),
+        Key::or("declines", Ty::Word(&PROPORTION), "\"0%\"", "Share of card payments that their issuers decline, asked at once or later."),
         Key::or("gateway", Ty::Bool, "false", "Whether a gateway stands in front of the OTLP sink: the collector's own code with role = \"gateway\", which drops what stores send again."),
     ],
 };

@@ -31,6 +31,7 @@ use hyper::{
     body::Incoming,
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER},
 };
+use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use tokio::time::{Instant, sleep};
 
@@ -168,7 +169,7 @@ impl<E: Env> Office<E> {
         Some(page)
     }
 
-    /// Authorises or settles. Both are idempotent by order id: a till that got no answer asks again.
+    /// Authorises, settles, or takes an advice. All are idempotent by order id: a till that got no answer asks again.
     async fn payment(&self, request: Request<Incoming>) -> Answered {
         let Some(body) = read_body(request.into_body(), REQUEST_BYTES_MAX).await else {
             return answer(StatusCode::BAD_REQUEST, Bytes::new());
@@ -183,6 +184,12 @@ impl<E: Env> Office<E> {
         let auth = slow.as_ref().unwrap_or(&self.ctx.scenario.hq.auth);
         let time = auth.sample_duration(&mut rng);
         sleep(time).await;
+        let declines = self.ctx.scenario.hq.declines;
+        // The same answer whenever it is asked, and however: a declined payment is not approved as an advice.
+        let mut rng = self.ctx.rng(&format!("hq-declines/{}", order.id), 0);
+        if declines > 0.0 && rng.random::<f64>() < declines {
+            return answer(StatusCode::PAYMENT_REQUIRED, Bytes::new());
+        }
         answer(StatusCode::OK, self.reply("payment.auth"))
     }
 

@@ -6,9 +6,11 @@
 //! - `names_and_head_office`: a resolver that fails in four ways, a slow head office, a region that is dark;
 //! - `power`: who is dark without a UPS, and what a router without power takes with it;
 //! - `rot`: damage in the middle of the journals of broker and tills;
+//! - `stand_in`: card payments that nobody answers;
 //! - `times`: random and relative times, one machine of a group.
 
 mod rot;
+mod stand_in;
 
 use super::*;
 

@@ -19,7 +19,7 @@ use crate::{
     scenario::{
         ClassSpec, DataCap, Discipline, DiskSpec, Failover, FlowStep, Hq, LinkSpec, Loss, Media,
         Node as Group, OfflinePayments, OnPowerCut, OrderArrivals, Orders, Profile, QueueSpec,
-        Role, Telemetry, TraceFormat, TraceSpec, codes, merge, replay,
+        Role, StandIn, Telemetry, TraceFormat, TraceSpec, codes, merge, replay,
         time::Clock,
         words::{self, Arrivals},
     },
@@ -72,6 +72,7 @@ impl Cx<'_> {
                     max_total: f.text("max_total", words::money)?,
                 })
             });
+            let stand_in = f.fields("stand_in").and_then(|f| self.stand_in(&f));
             let role = f.choice("role", &roles).unwrap_or(Role::Kiosk);
             let (service, custom) = self.service(&f, role);
             let node = Group {
@@ -84,14 +85,17 @@ impl Cx<'_> {
                 disk,
                 service,
                 offline_payments,
+                stand_in,
                 printer: self.printer(&f, role),
                 custom,
             };
-            if node.offline_payments.is_some() && node.role != Role::Pos {
-                self.sink.push(
-                    Diagnostic::error(&E0107, "only a POS takes payments")
-                        .at(f.key_span("offline_payments"), "this is no POS"),
-                );
+            for key in ["offline_payments", "stand_in"] {
+                if f.has(key) && node.role != Role::Pos {
+                    self.sink.push(
+                        Diagnostic::error(&E0107, "only a POS takes payments")
+                            .at(f.key_span(key), "this is no POS"),
+                    );
+                }
             }
             total += u64::from(node.count);
             // The router is none of a world's machines, head office is.
@@ -107,6 +111,29 @@ impl Cx<'_> {
             nodes.insert(name, node);
         }
         nodes
+    }
+
+    fn stand_in(&self, f: &Fields<'_>) -> Option<StandIn> {
+        let whole = |key: &str| f.integer(key).and_then(|n| u32::try_from(n).ok());
+        let limits = StandIn {
+            floor: f.text("floor", words::money)?,
+            per_card: whole("per_card")?,
+            per_card_total: f.text("per_card_total", words::money)?,
+            within: f
+                .text("within", quantity::duration)
+                .unwrap_or(Duration::from_secs(24 * 3600)),
+            max_age: f.text("max_age", quantity::duration)?,
+            cards: whole("cards").unwrap_or(5000),
+        };
+        if limits.per_card_total < limits.floor {
+            let title = "no payment as large as `floor` could be approved";
+            self.sink.push(
+                Diagnostic::error(&E0107, title)
+                    .at(f.key_span("per_card_total"), "less than `floor`")
+                    .see(f.key_span("floor"), "the floor limit"),
+            );
+        }
+        Some(limits)
     }
 
     pub(super) fn disks(&self) -> ByName<DiskSpec> {
@@ -335,6 +362,9 @@ impl Cx<'_> {
             auth: f.map_or(default_auth.clone(), |f| {
                 self.dist_time(f, "auth", default_auth)
             }),
+            declines: f
+                .and_then(|f| f.text("declines", quantity::proportion))
+                .unwrap_or(0.0),
             gateway: f.and_then(|f| f.bool("gateway")).unwrap_or(false),
         }
     }

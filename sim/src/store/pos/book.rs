@@ -1,7 +1,7 @@
 //! What a POS may not forget: sales that head office has not booked, card payments taken offline, and what is done.
 //!
-//! Sans-IO: records for the journal, the state that they rebuild, and the limits of offline payments. A sale is put down
-//! before the order is acknowledged to the broker, and struck out when the ledger has answered. Next: `uploader`.
+//! Sans-IO: records for the journal, the state that they rebuild, and the limits of offline payments (those of stand-in
+//! authorisation are `stand_in`'s). A sale is put down before the order is acknowledged to the broker, and struck out when the ledger has answered. Next: `uploader`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,9 +12,11 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 use crate::{
     event::{OrderId, Payment},
-    scenario::OfflinePayments,
+    scenario::{OfflinePayments, StandIn},
     store::{kds::Recent, orders::Order},
 };
+
+use super::stand_in::{Approval, Approvals, Card, Refusal};
 
 /// Orders that are remembered after the ledger has booked them, so that a late repeat from the broker is told.
 const DONE_MAX: usize = 4096;
@@ -28,6 +30,8 @@ pub(super) struct Stored {
     pub(super) taken: u64,
     /// Virtual time at which the authorisation was asked for; only for the record of the run.
     pub(super) asked_at: Duration,
+    /// The card, where the till approved it in place of head office.
+    pub(super) card: Option<Card>,
 }
 
 /// The state.
@@ -37,7 +41,9 @@ pub(super) struct Book {
     sales: BTreeMap<u64, Order>,
     orders: BTreeSet<OrderId>,
     payments: BTreeMap<u64, Stored>,
+    /// Of payments that nobody has approved.
     stored_cents: u64,
+    approvals: Approvals,
     done: Recent,
     last: u64,
     /// Sales and payments whose records are not known to be durable yet. Head office must not hear of them: after a power
@@ -53,6 +59,7 @@ impl Default for Book {
             orders: BTreeSet::new(),
             payments: BTreeMap::new(),
             stored_cents: 0,
+            approvals: Approvals::default(),
             done: Recent::new(DONE_MAX),
             last: 0,
             unsynced_sales: BTreeSet::new(),
@@ -65,6 +72,8 @@ const SALE: u8 = 1;
 const BOOKED: u8 = 2;
 const STORED: u8 = 3;
 const CLOSED: u8 = 4;
+const APPROVED: u8 = 5;
+const ADVISED: u8 = 6;
 
 impl Book {
     /// Rebuilds the state; records that make no sense are skipped.
@@ -86,15 +95,25 @@ impl Book {
                 }
             }
             BOOKED => self.strike_sale(record.try_get_u64_le().ok()?),
-            STORED => {
-                let stored = Stored {
+            kind @ (STORED | APPROVED) => {
+                let mut stored = Stored {
                     order: record.try_get_u64_le().ok()?,
                     cents: record.try_get_u32_le().ok()?,
                     taken: record.try_get_u64_le().ok()?,
                     asked_at: Duration::from_micros(record.try_get_u64_le().ok()?),
+                    card: None,
                 };
+                if kind == APPROVED {
+                    stored.card = Some(record.try_get_u32_le().ok()?);
+                }
                 self.insert_payment(stored);
             }
+            ADVISED => self.approvals.insert(Approval {
+                order: record.try_get_u64_le().ok()?,
+                cents: record.try_get_u32_le().ok()?,
+                taken: record.try_get_u64_le().ok()?,
+                card: record.try_get_u32_le().ok()?,
+            }),
             CLOSED => {
                 self.strike_payment(record.try_get_u64_le().ok()?);
             }
@@ -107,12 +126,16 @@ impl Book {
     pub(super) fn snapshot(&self, sale_bytes: u64) -> Vec<Bytes> {
         // What is done comes first: it is the oldest.
         let done = self.done.iter().map(|order| number(BOOKED, order));
+        // Approvals that head office knows of still count for their cards.
+        let waits = |a: &&Approval| self.payment(a.order) == Some(Payment::StandIn);
+        let advised = self.approvals.iter().filter(|a| !waits(a));
+        let advised = advised.map(encode_advised);
         let payments = self.payments.values().map(encode_stored);
         let sales = self
             .sales
             .values()
             .map(|sale| encode_sale(sale, sale_bytes));
-        done.chain(payments).chain(sales).collect()
+        done.chain(advised).chain(payments).chain(sales).collect()
     }
 
     /// Whether an order is in the outbox, or was lately.
@@ -156,9 +179,37 @@ impl Book {
         self.sales.len()
     }
 
-    /// Whether a payment of this order was taken offline and waits to be settled.
-    pub(super) fn has_payment(&self, order: OrderId) -> bool {
-        self.payments.values().any(|stored| stored.order == order)
+    /// How a payment of this order was taken that waits to be settled; `None` if none does.
+    pub(super) fn payment(&self, order: OrderId) -> Option<Payment> {
+        let mut waiting = self.payments.values();
+        waiting
+            .find(|stored| stored.order == order)
+            .map(Stored::how)
+    }
+
+    fn has_payment(&self, order: OrderId) -> bool {
+        self.payment(order).is_some()
+    }
+
+    /// Approves a payment in place of head office if the limits of its card allow it; gives its record.
+    ///
+    /// # Errors
+    /// The limit that it breaks.
+    pub(super) fn stand_in(
+        &mut self,
+        payment: Stored,
+        card: Card,
+        limits: &StandIn,
+    ) -> Result<Bytes, Refusal> {
+        self.approvals
+            .allow(card, payment.cents, payment.taken, limits)?;
+        let payment = Stored {
+            card: Some(card),
+            ..payment
+        };
+        self.insert_payment(payment);
+        self.unsynced_payments.insert(payment.order);
+        Ok(encode_stored(&payment))
     }
 
     /// Takes a payment offline if the limits allow it; gives its record.
@@ -210,7 +261,15 @@ impl Book {
 
     fn insert_payment(&mut self, payment: Stored) {
         self.last += 1;
-        self.stored_cents += u64::from(payment.cents);
+        match payment.card {
+            None => self.stored_cents += u64::from(payment.cents),
+            Some(card) => self.approvals.insert(Approval {
+                order: payment.order,
+                card,
+                cents: payment.cents,
+                taken: payment.taken,
+            }),
+        }
         self.payments.insert(self.last, payment);
     }
 
@@ -218,7 +277,7 @@ impl Book {
         let stored_cents = &mut self.stored_cents;
         self.payments.retain(|_, payment| {
             let stays = payment.order != order;
-            if !stays {
+            if !stays && payment.card.is_none() {
                 *stored_cents -= u64::from(payment.cents);
             }
             stays
@@ -227,9 +286,17 @@ impl Book {
 }
 
 impl Stored {
+    /// How it was taken.
+    pub(super) fn how(&self) -> Payment {
+        match self.card {
+            Some(_) => Payment::StandIn,
+            None => Payment::Offline,
+        }
+    }
+
     /// Whether it is too old to be settled, by the wall clock, which is all that a till has after a power cut.
-    pub(super) fn is_expired(&self, unix_now: Duration, limits: &OfflinePayments) -> bool {
-        unix_now.as_secs().saturating_sub(self.taken) > limits.max_age.as_secs()
+    pub(super) fn is_expired(&self, unix_now: Duration, max_age: Duration) -> bool {
+        unix_now.as_secs().saturating_sub(self.taken) > max_age.as_secs()
     }
 }
 
@@ -241,6 +308,9 @@ pub(super) fn paid(how: Payment) -> u8 {
         Payment::Declined => 3,
         Payment::SettledLater => 4,
         Payment::Expired => 5,
+        Payment::StandIn => 6,
+        Payment::Refused => 7,
+        Payment::DeclinedLater => 8,
     }
 }
 
@@ -260,12 +330,28 @@ fn encode_sale(order: &Order, sale_bytes: u64) -> Bytes {
 }
 
 fn encode_stored(payment: &Stored) -> Bytes {
-    let mut out = BytesMut::with_capacity(29);
-    out.put_u8(STORED);
+    let mut out = BytesMut::with_capacity(33);
+    out.put_u8(match payment.card {
+        None => STORED,
+        Some(_) => APPROVED,
+    });
     out.put_u64_le(payment.order);
     out.put_u32_le(payment.cents);
     out.put_u64_le(payment.taken);
     out.put_u64_le(u64::try_from(payment.asked_at.as_micros()).unwrap_or(u64::MAX));
+    if let Some(card) = payment.card {
+        out.put_u32_le(card);
+    }
+    out.freeze()
+}
+
+fn encode_advised(approval: &Approval) -> Bytes {
+    let mut out = BytesMut::with_capacity(25);
+    out.put_u8(ADVISED);
+    out.put_u64_le(approval.order);
+    out.put_u32_le(approval.cents);
+    out.put_u64_le(approval.taken);
+    out.put_u32_le(approval.card);
     out.freeze()
 }
 
@@ -300,6 +386,18 @@ mod tests {
             cents,
             taken: 1_741_969_800,
             asked_at: Duration::from_millis(35),
+            card: None,
+        }
+    }
+
+    fn cards() -> StandIn {
+        StandIn {
+            floor: 5_000,
+            per_card: 2,
+            per_card_total: 8_000,
+            within: Duration::from_secs(3600),
+            max_age: Duration::from_secs(72 * 3600),
+            cards: 3,
         }
     }
 
@@ -335,10 +433,35 @@ mod tests {
         let record = Book::default().take_offline(payment(7, 1_000), &limits());
         let mut book = Book::recover(&[record.expect("within the limits")]);
         assert!(!book.knows(7), "the sale is not there");
-        assert!(book.has_payment(7));
+        assert_eq!(book.payment(7), Some(Payment::Offline));
         assert!(book.take_offline(payment(7, 1_000), &limits()).is_none());
         book.close(7);
-        assert!(!book.has_payment(7));
+        assert_eq!(book.payment(7), None);
+    }
+
+    /// An approval counts for its card until the window has passed, also when head office has been told and over restarts.
+    #[test]
+    fn an_approval_counts_after_it_was_advised() {
+        let mut book = Book::default();
+        let mut journal: Vec<Bytes> = Vec::new();
+        for order in [1, 2] {
+            let record = book.stand_in(payment(order, 1_000), 9, &cards());
+            journal.push(record.expect("within the limits"));
+        }
+        assert_eq!(book.payment(1), Some(Payment::StandIn));
+        journal.push(book.close(1));
+        for book in [Book::recover(&journal), Book::recover(&book.snapshot(64))] {
+            let mut book = book;
+            assert_eq!(
+                (book.payment(1), book.payment(2)),
+                (None, Some(Payment::StandIn))
+            );
+            let third = book.stand_in(payment(3, 1_000), 9, &cards());
+            assert_eq!(third, Err(Refusal::Count));
+            assert!(book.stand_in(payment(3, 1_000), 8, &cards()).is_ok());
+            // Offline payments have limits of their own.
+            assert_eq!(book.stored_cents, 0);
+        }
     }
 
     /// Regression: a sale could reach the ledger before the till had it on its disk.
@@ -363,10 +486,11 @@ mod tests {
     fn a_payment_expires_by_the_wall_clock() {
         let taken = payment(1, 100);
         let at = |seconds: u64| Duration::from_secs(taken.taken + seconds);
-        assert!(!taken.is_expired(at(24 * 3600), &limits()));
-        assert!(taken.is_expired(at(24 * 3600 + 1), &limits()));
+        let max_age = limits().max_age;
+        assert!(!taken.is_expired(at(24 * 3600), max_age));
+        assert!(taken.is_expired(at(24 * 3600 + 1), max_age));
         // A clock that was set back makes it young, not old.
-        assert!(!taken.is_expired(Duration::ZERO, &limits()));
+        assert!(!taken.is_expired(Duration::ZERO, max_age));
     }
 
     #[derive(Clone, Debug)]
@@ -375,6 +499,7 @@ mod tests {
         Booked(u64),
         Store(u64, u32),
         Close(u64),
+        StandIn(u64),
         Compact,
     }
 
@@ -385,13 +510,20 @@ mod tests {
                 (0..20_u64).prop_map(Step::Booked),
                 (0..20_u64, 0..6_000_u32).prop_map(|(o, c)| Step::Store(o, c)),
                 (0..20_u64).prop_map(Step::Close),
+                (0..20_u64).prop_map(Step::StandIn),
                 Just(Step::Compact),
             ],
             0..60,
         )
     }
 
-    type Seen = (Vec<OrderId>, Vec<Stored>, u64, Vec<OrderId>);
+    type Seen = (
+        Vec<OrderId>,
+        Vec<Stored>,
+        u64,
+        Vec<OrderId>,
+        BTreeSet<(u32, OrderId)>,
+    );
 
     fn seen(book: &Book) -> Seen {
         (
@@ -399,6 +531,7 @@ mod tests {
             book.payments.values().copied().collect(),
             book.stored_cents,
             book.done.iter().collect(),
+            book.approvals.iter().map(|a| (a.card, a.order)).collect(),
         )
     }
 
@@ -414,6 +547,12 @@ mod tests {
                     Step::Booked(id) => journal.push(book.booked(id)),
                     Step::Store(id, cents) => {
                         journal.extend(book.take_offline(payment(id, cents), &limits()));
+                    }
+                    Step::StandIn(id) if book.payment(id).is_some() => {}
+                    Step::StandIn(id) => {
+                        // An order is paid with one card.
+                        let card = (id % 3) as u32;
+                        journal.extend(book.stand_in(payment(id, 1_000), card, &cards()));
                     }
                     Step::Close(id) => journal.push(book.close(id)),
                     Step::Compact => journal = book.snapshot(64),

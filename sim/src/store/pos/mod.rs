@@ -6,12 +6,16 @@
 //!
 //! ```text
 //! order -> ticket to a display, stock         -> broker's acknowledgement ┐
-//!       -> authorisation (or offline)         -> outbox, fsync, receipt   ┴-> acknowledge the order
-//! outbox -> ledger, oldest first (`uploader`)      offline payments -> settlement, oldest first (`uploader`)
+//!       -> authorisation (or in its place)    -> outbox, fsync, receipt   ┴-> acknowledge the order
+//! outbox -> ledger, oldest first (`uploader`)      payments -> settlement or advice, oldest first (`uploader`)
 //! ```
+//! A payment that head office does not answer in time is approved by the till in its place (`stand_in`), or else taken unapproved and
+//! stored (`book`), each within limits, or else declined.
+//!
 //! The tills also take counter orders of their own (`orders`), which go through the broker like all others.
 
 mod book;
+mod stand_in;
 mod uploader;
 
 use std::{
@@ -25,6 +29,7 @@ use std::{
 
 use backroom_collector::env::Env;
 use bytes::Bytes;
+use hyper::StatusCode;
 use opentelemetry::{KeyValue, trace::SpanKind};
 use rand::RngExt as _;
 use tokio::{
@@ -46,7 +51,8 @@ use super::{
 };
 use crate::{
     event::{Event, OrderId, Payment},
-    scenario::{FlowStep, OfflinePayments, Role},
+    scenario::{FlowStep, OfflinePayments, Role, StandIn},
+    world::seed,
 };
 
 /// Limit for an authorisation where the flow does not say one.
@@ -87,7 +93,8 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     subscriptions.extend(Front::topics(&ctx));
     let options = mqtt::Options { subscriptions };
     let (client, mut deliveries) = mqtt::Client::start(&ctx, boot, broker, options);
-    let offline = ctx.scenario.nodes[&ctx.group].offline_payments.clone();
+    let node = &ctx.scenario.nodes[&ctx.group];
+    let (offline, stand_in) = (node.offline_payments.clone(), node.stand_in.clone());
     let till = Arc::new(Till {
         boot,
         mqtt: client,
@@ -97,6 +104,7 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
         sold: Notify::new(),
         stored: Notify::new(),
         offline,
+        stand_in,
         payment_clients: Mutex::default(),
         under_way: Mutex::default(),
         displays: ctx
@@ -150,6 +158,16 @@ async fn first_error(
     }
 }
 
+/// What head office says to a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Authorized {
+    Yes,
+    /// Its issuer declines it.
+    No,
+    /// Nobody answered in time, or not to the question.
+    Unknown,
+}
+
 /// A till's program.
 struct Till<E> {
     ctx: Context<E>,
@@ -163,6 +181,7 @@ struct Till<E> {
     /// There is a new offline payment.
     stored: Notify,
     offline: Option<OfflinePayments>,
+    stand_in: Option<StandIn>,
     payment_clients: Mutex<Vec<http::Client<E>>>,
     /// Orders being handled, with all deliveries of them that came meanwhile. The broker's window bounds it.
     under_way: Mutex<BTreeMap<OrderId, Vec<Delivery>>>,
@@ -366,16 +385,14 @@ impl<E: Env> Till<E> {
             ],
         );
         // Taken before a crash that came before the sale: it stands, whatever head office would say now.
-        let is_taken = self.book().has_payment(order.id);
-        let how = if is_taken {
-            Payment::Offline
-        } else if self.authorize(order, step).await {
-            Payment::Online
-        } else {
-            match self.take_offline(order, step, asked_at).await {
-                true => Payment::Offline,
-                false => Payment::Declined,
-            }
+        let taken = self.book().payment(order.id);
+        let how = match taken {
+            Some(how) => how,
+            None => match self.authorize(order, step).await {
+                Authorized::Yes => Payment::Online,
+                Authorized::No => Payment::Refused,
+                Authorized::Unknown => self.without_answer(order, step, asked_at).await,
+            },
         };
         self.telemetry.time(
             "store.payment.duration",
@@ -398,20 +415,23 @@ impl<E: Env> Till<E> {
     }
 
     /// Tries until the limit: a line that switches to its backup breaks connections, and the next one works.
-    async fn authorize(&self, order: &Order, step: &FlowStep) -> bool {
+    async fn authorize(&self, order: &Order, step: &FlowStep) -> Authorized {
         let deadline = Instant::now() + step.timeout.unwrap_or(AUTH_TIMEOUT);
         let body = order.encode(step.bytes.0);
         let mut rng = self.ctx.rng(&format!("auth-pause/{}", order.id), self.boot);
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return false;
+                return Authorized::Unknown;
             }
             match self.ask("/authorize", body.clone(), left).await {
-                Ok(answer) if answer.status.is_success() => return true,
+                Ok(answer) if answer.status.is_success() => return Authorized::Yes,
+                Ok(answer) if answer.status == StatusCode::PAYMENT_REQUIRED => {
+                    return Authorized::No;
+                }
                 // Refused for what it is; it will not get better.
                 Ok(answer) if answer.status.is_client_error() && answer.status != 429 => {
-                    return false;
+                    return Authorized::Unknown;
                 }
                 // Told to come back when the customer is gone: to ask again now only makes it worse.
                 Ok(answer)
@@ -419,7 +439,7 @@ impl<E: Env> Till<E> {
                         .retry_after()
                         .is_some_and(|wait| Instant::now() + wait > deadline) =>
                 {
-                    return false;
+                    return Authorized::Unknown;
                 }
                 _ => {}
             }
@@ -451,28 +471,45 @@ impl<E: Env> Till<E> {
         answer
     }
 
-    /// Takes a payment without asking, if the step and the limits allow it; durable on return.
-    async fn take_offline(&self, order: &Order, step: &FlowStep, asked_at: Duration) -> bool {
-        let (true, Some(limits)) = (step.store_and_forward, &self.offline) else {
-            return false;
-        };
+    /// Nobody answered: the till approves in head office's place, or takes the payment unapproved, as far as the step and the
+    /// limits allow it; durable on return.
+    async fn without_answer(&self, order: &Order, step: &FlowStep, asked_at: Duration) -> Payment {
         let payment = Stored {
             order: order.id,
             cents: order.cents,
             taken: self.ctx.env.unix_time().as_secs(),
             asked_at,
+            card: None,
         };
-        let record = self.book().take_offline(payment, limits);
+        let (record, how) = {
+            let mut book = self.book();
+            let approved = self.stand_in.as_ref().and_then(|limits| {
+                let card = self.card_of(order.id, limits);
+                book.stand_in(payment, card, limits).ok()
+            });
+            let offline = self.offline.as_ref().filter(|_| step.store_and_forward);
+            match (approved, offline) {
+                (Some(record), _) => (Some(record), Payment::StandIn),
+                (None, Some(limits)) => (book.take_offline(payment, limits), Payment::Offline),
+                (None, None) => (None, Payment::Declined),
+            }
+        };
         let Some(record) = record else {
-            return false;
+            return Payment::Declined;
         };
         let synced = async { self.journal.append(record).await?.await };
         if synced.await.is_err() {
-            return false;
+            return Payment::Declined;
         }
         self.book().payment_synced(order.id);
         self.stored.notify_one();
-        true
+        how
+    }
+
+    /// The card that a customer pays with: the same one, whichever till asks and however often.
+    fn card_of(&self, order: OrderId, limits: &StandIn) -> u32 {
+        let purpose = ["store", "cards", &order.to_string()];
+        seed::stream(self.ctx.run_seed, &purpose).random_range(0..limits.cards.max(1))
     }
 }
 

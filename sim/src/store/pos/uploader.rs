@@ -1,4 +1,5 @@
-//! Brings the outbox to head office: sales to the ledger, offline payments to settlement. Oldest first, until answered.
+//! Brings the outbox to head office: sales to the ledger, offline payments to settlement, approvals as advices. Oldest first, until
+//! answered. Head office may decline a payment then (402): it is struck out, and counted.
 //!
 //! The ledger's answer is the only thing that strikes a sale out. A request may arrive and its answer be lost; then the
 //! same sales go again, and the ledger drops them by their order ids.
@@ -7,6 +8,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use backroom_collector::env::Env;
 use bytes::{BufMut as _, Bytes, BytesMut};
+use hyper::StatusCode;
 use tokio::time::sleep;
 
 use super::Till;
@@ -79,9 +81,12 @@ fn asked_to_wait(answer: &io::Result<Answer>) -> Duration {
 
 /// Settles offline payments while there are any, then waits for more.
 pub(super) async fn settle_payments<E: Env>(till: Arc<Till<E>>) -> io::Result<()> {
-    let (Some(step), Some(limits)) = (till.ctx.step("payment.auth").cloned(), till.offline.clone())
-    else {
+    let Some(step) = till.ctx.step("payment.auth").cloned() else {
         return Ok(());
+    };
+    let max_age = |how: Payment| match how {
+        Payment::StandIn => till.stand_in.as_ref().map(|limits| limits.max_age),
+        _ => till.offline.as_ref().map(|limits| limits.max_age),
     };
     let limit = step.timeout.unwrap_or(SYNC_TIMEOUT);
     let mut backoff = backoff(&till, "settle-backoff");
@@ -90,24 +95,37 @@ pub(super) async fn settle_payments<E: Env>(till: Arc<Till<E>>) -> io::Result<()
             till.stored.notified().await;
             continue;
         };
-        let how = if payment.is_expired(till.ctx.env.unix_time(), &limits) {
+        let taken = payment.how();
+        let now = till.ctx.env.unix_time();
+        // Taken under limits that are not there any more: those of a scenario do not change.
+        let how = if max_age(taken).is_some_and(|max_age| payment.is_expired(now, max_age)) {
             Payment::Expired
         } else {
             let order = Order {
                 id: payment.order,
                 cents: payment.cents,
                 items: 0,
-                paid: super::paid(Payment::Offline),
+                paid: super::paid(taken),
                 trace: Default::default(),
                 lines: Default::default(),
             };
-            let answer = till.ask("/settle", order.encode(step.bytes.0), limit).await;
-            if !is_success(&answer) {
+            let path = match taken {
+                Payment::StandIn => "/advise",
+                _ => "/settle",
+            };
+            let answer = till.ask(path, order.encode(step.bytes.0), limit).await;
+            let is_declined = answer
+                .as_ref()
+                .is_ok_and(|answer| answer.status == StatusCode::PAYMENT_REQUIRED);
+            if !is_declined && !is_success(&answer) {
                 sleep(backoff.next().max(asked_to_wait(&answer))).await;
                 continue;
             }
             backoff.reset();
-            Payment::SettledLater
+            match is_declined {
+                true => Payment::DeclinedLater,
+                false => Payment::SettledLater,
+            }
         };
         let record = till.book().close(payment.order);
         till.note(record).await?;
