@@ -42,7 +42,7 @@ pub(super) fn scenario(folder: &Path, header: &Header) -> Result<Loaded, Wrong> 
         );
         return Err((why, exit::BAD_SCENARIO));
     }
-    let mut loaded = scenario::load(&path, &[]).map_err(|report| {
+    let mut loaded = scenario::load_lock(&path).map_err(|report| {
         let text = report.render(Format::Human, false);
         (text.trim_end().to_owned(), i32::from(report.exit_code()))
     })?;

@@ -2,7 +2,10 @@
 //!
 //! The file reads back as the same scenario. Paths to files are written as they are seen from where this process stands.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use backroom_collector::config::{
     Sources,
@@ -10,13 +13,34 @@ use backroom_collector::config::{
     tree::{Node, Table, Value},
 };
 
-use super::{merge, shapes};
+use super::{
+    merge, shapes,
+    words::{self, Arrivals},
+};
 use crate::fault;
 
 /// The tree as TOML; with `defaults`, also what nobody wrote.
 pub(super) fn write(tree: &Table, sources: &Sources, defaults: bool) -> String {
-    let writer = Writer { sources, defaults };
+    let writer = Writer {
+        sources,
+        defaults,
+        origins: true,
+        whole_paths: false,
+    };
     let mut out = String::from("# Every value with the place where it was written.\n");
+    writer.table("", tree, shapes::TOP.keys.iter().collect(), &mut out);
+    out
+}
+
+/// The tree as TOML that says nothing of where it comes from; recordings have whole paths, so it can be read from any folder.
+pub(super) fn write_plain(tree: &Table, sources: &Sources, defaults: bool) -> String {
+    let writer = Writer {
+        sources,
+        defaults,
+        origins: false,
+        whole_paths: true,
+    };
+    let mut out = String::new();
     writer.table("", tree, shapes::TOP.keys.iter().collect(), &mut out);
     out
 }
@@ -26,6 +50,8 @@ pub(super) fn value_text(path: &str, node: &Node, sources: &Sources) -> String {
     let writer = Writer {
         sources,
         defaults: false,
+        origins: false,
+        whole_paths: false,
     };
     let (above, name) = path.rsplit_once('.').unwrap_or(("", path));
     writer.value(above, name, node)
@@ -34,6 +60,10 @@ pub(super) fn value_text(path: &str, node: &Node, sources: &Sources) -> String {
 struct Writer<'a> {
     sources: &'a Sources,
     defaults: bool,
+    /// Whether each value is followed by the place where it was written.
+    origins: bool,
+    /// Whether recordings are named from the root of the file system on.
+    whole_paths: bool,
 }
 
 impl Writer<'_> {
@@ -115,9 +145,22 @@ impl Writer<'_> {
     }
 
     fn line(&self, name: &str, value: &str, origin: &str, out: &mut String) {
+        if !self.origins {
+            let _ = writeln!(out, "{} = {value}", quoted(name));
+            return;
+        }
         // An origin is a comment: it must stay on its line.
         let origin = origin.replace(['\n', '\r'], " ");
         let _ = writeln!(out, "{} = {value}  # {origin}", quoted(name));
+    }
+
+    /// A file that a text names.
+    fn file(&self, node: &Node, name: &str) -> PathBuf {
+        let file = merge::path_from(self.sources, node, name);
+        match self.whole_paths {
+            true => whole(&file),
+            false => file,
+        }
     }
 
     fn value(&self, path: &str, name: &str, node: &Node) -> String {
@@ -125,8 +168,13 @@ impl Writer<'_> {
             Value::Text(text) => {
                 let is_file = name == "file" && path.ends_with("trace");
                 if is_file {
-                    let file = merge::path_from(self.sources, node, &text.value);
-                    return toml_text(&file.display().to_string());
+                    return toml_text(&self.file(node, &text.value).display().to_string());
+                }
+                if name == "arrivals"
+                    && let Ok(Arrivals::Replay { file, column }) = words::arrivals(&text.value)
+                {
+                    let file = self.file(node, &file);
+                    return toml_text(&format!("replay({}, column={column})", file.display()));
                 }
                 toml_text(&text.value)
             }
@@ -148,6 +196,11 @@ impl Writer<'_> {
             }
         }
     }
+}
+
+/// A path from the root on. Where this process stands nowhere, it stays as it is.
+fn whole(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Whether a value is written with a header.
@@ -191,7 +244,8 @@ fn quoted(name: &str) -> String {
     if !name.is_empty() && name.chars().all(bare) {
         return name.to_owned();
     }
-    toml_text(name)
+    // Not as a value is: that may take several lines, which a key must not.
+    toml_edit::Key::new(name).to_string()
 }
 
 fn toml_text(text: &str) -> String {

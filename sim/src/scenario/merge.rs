@@ -59,18 +59,20 @@ fn read_text(path: &Path) -> std::io::Result<String> {
     }
 }
 
-/// Reads a file with its templates and overrides. Everything wrong goes to `sink`; what could be read is returned.
+/// Reads a file with its templates and overrides. Everything wrong goes to `sink`; what could be read is returned. Paths in it are
+/// relative to the folder of `named`, which findings call it by.
 ///
 /// # Errors
 /// If the file itself cannot be read.
 pub(super) fn load(
     path: &Path,
+    named: &Path,
     sets: &[String],
     sources: &mut Sources,
     sink: &Sink,
 ) -> Result<Merged, Unreadable> {
     let text = read_text(path).map_err(Unreadable)?;
-    let main = sources.add(path.display().to_string(), text);
+    let main = sources.add(named.display().to_string(), text);
     let mut stack = vec![normal(path)];
     let (table, is_template) = with_templates(main, path, &mut stack, sources, sink);
     let mut merged = Merged {
@@ -598,6 +600,15 @@ fn filled(node: &Node, vars: &Table, sink: &Sink) -> Option<Node> {
 mod tests {
     use super::*;
 
+    fn load_file(
+        path: &Path,
+        sets: &[String],
+        sources: &mut Sources,
+        sink: &Sink,
+    ) -> Result<Merged, Unreadable> {
+        load(path, path, sets, sources, sink)
+    }
+
     fn merged(files: &[(&str, &str)], sets: &[&str]) -> (Result<Table, String>, Sources) {
         let dir = tempfile::tempdir().expect("a folder");
         for (name, text) in files {
@@ -607,7 +618,7 @@ mod tests {
         let sink = Sink::default();
         let sets: Vec<String> = sets.iter().map(|s| (*s).to_owned()).collect();
         let merged =
-            load(&dir.path().join(files[0].0), &sets, &mut sources, &sink).expect("readable");
+            load_file(&dir.path().join(files[0].0), &sets, &mut sources, &sink).expect("readable");
         let list = sink.into_list();
         let result = match list.first() {
             None => Ok(merged.table),

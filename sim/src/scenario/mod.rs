@@ -113,6 +113,12 @@ impl Loaded {
         files::of(&self.tree, &self.sources)
     }
 
+    /// Like [`Loaded::resolved_toml`], without a word of where a value comes from, and with whole paths: it reads back as the same
+    /// scenario in any folder. With `defaults`, also what nobody wrote.
+    pub fn plain_toml(&self, defaults: bool) -> String {
+        lock::write_plain(&self.tree, &self.sources, defaults)
+    }
+
     /// The sweep of the file; `None` if it has none.
     pub fn sweep(&self) -> Option<sweep::Sweep> {
         sweep::read(&self.tree, &self.sources)
@@ -137,7 +143,20 @@ pub fn load(path: &Path, sets: &[String]) -> Result<Loaded, Report> {
 /// # Errors
 /// As [`load`].
 pub fn load_with(path: &Path, sets: &[String], services: &Services) -> Result<Loaded, Report> {
-    match check_with(path, sets, services)? {
+    scenario_of(path, check_with(path, sets, services)?)
+}
+
+/// Reads what [`Loaded::lock_toml`] has written, wherever it lies: paths in it are relative to where this process stands.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_lock(path: &Path) -> Result<Loaded, Report> {
+    let name = path.file_name().map_or(path, Path::new);
+    scenario_of(path, check_as(path, name, &[], &Services::installed())?)
+}
+
+fn scenario_of(path: &Path, checked: Checked) -> Result<Loaded, Report> {
+    match checked {
         Checked::Scenario(loaded) => Ok(*loaded),
         Checked::Template(report) => Err(Report {
             list: vec![
@@ -162,9 +181,19 @@ pub fn check(path: &Path, sets: &[String]) -> Result<Checked, Report> {
 /// # Errors
 /// As [`check`].
 pub fn check_with(path: &Path, sets: &[String], services: &Services) -> Result<Checked, Report> {
+    check_as(path, path, sets, services)
+}
+
+/// As [`check_with`], by another name: paths in it are relative to the folder of that.
+fn check_as(
+    path: &Path,
+    named: &Path,
+    sets: &[String],
+    services: &Services,
+) -> Result<Checked, Report> {
     let mut sources = Sources::default();
     let sink = Sink::default();
-    let merged = merge::load(path, sets, &mut sources, &sink)
+    let merged = merge::load(path, named, sets, &mut sources, &sink)
         .map_err(|err| Report::unreadable(path, &E0002, &err.0))?;
     // A file that is not TOML has nothing more to tell: all that it declares would be missing.
     let resolved = match sink.error_count() > 0 && merged.table.entries.is_empty() {

@@ -67,6 +67,31 @@ fn a_kept_seed_is_run_again_exactly_whatever_became_of_the_file() {
     assert_eq!(code, 66, "{err}");
 }
 
+/// Regression: the lock file names a recording as it is seen from where the run stood, and was read as if it were seen from the run's
+/// folder.
+#[test]
+fn a_kept_seed_finds_its_recording_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let runs = str(folder.path());
+    let short = [
+        "run",
+        "scenarios/recorded-line.toml",
+        "--seed=1",
+        "--set=duration=20s",
+        "--set=warmup=1s",
+        "--set=traffic.telemetry.rate=2KB/s",
+        "--events=none",
+        "--inconclusive=pass",
+        "--runs",
+        runs,
+    ];
+    let (code, out, err) = told(&short);
+    assert_eq!(code, 0, "{out}{err}");
+    let (code, out, err) = told(&["repro", str(&latest(folder.path(), "recorded-line"))]);
+    assert!(matches!(code, 0 | 2), "{out}{err}");
+    assert!(out.contains("the trace is that of the run"), "{out}{err}");
+}
+
 #[test]
 fn a_regression_against_a_baseline_exits_with_four() {
     let folder = tempfile::tempdir().expect("a folder");
