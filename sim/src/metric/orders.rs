@@ -177,16 +177,14 @@ pub(crate) fn lost(log: &SeedLog<'_>) -> Vec<(Duration, OrderId)> {
     orders(log).iter().filter_map(missing).collect()
 }
 
-/// When the last fault ended; `None` if one lasts to the end of the run.
+/// When the last fault ended; `None` if one lasts to the end of the run. One that would end later stays for the settle phase too, and one
+/// that would begin later never does: a run plays its faults like that.
 pub(crate) fn healed_at(log: &SeedLog<'_>) -> Option<Duration> {
-    let windows = log
-        .scenario
-        .faults
-        .iter()
-        .flat_map(|f| &f.windows)
-        .filter(|w| w.start < log.ended_at);
+    let run = log.scenario.duration;
+    let windows = log.scenario.faults.iter().flat_map(|f| &f.windows);
     windows
-        .map(|w| w.end.filter(|end| *end <= log.ended_at))
+        .filter(|w| w.start < run)
+        .map(|w| w.end.filter(|end| *end <= run))
         .try_fold(Duration::ZERO, |last, end| Some(last.max(end?)))
 }
 
@@ -252,4 +250,33 @@ fn failovers(log: &SeedLog<'_>) -> Vec<(Duration, f64)> {
         .iter()
         .filter_map(|s| Some((s.at, change(&s.event)?)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        metric::fixture::{Log, s, scenario},
+        scenario::FaultWindow,
+    };
+
+    /// Regression: a line that was to come back after the end of the run never does, and passed for healed.
+    #[test]
+    fn a_fault_that_outlasts_the_run_never_heals() {
+        let check = |windows: &[(f64, Option<f64>)], expect: Option<f64>| {
+            let mut scenario = scenario();
+            let windows = windows.iter().map(|(start, end)| FaultWindow {
+                start: s(*start),
+                end: end.map(s),
+            });
+            scenario.faults[0].windows = windows.collect();
+            let mut log = Log::default();
+            assert_eq!(healed_at(&log.log(&scenario)), expect.map(s));
+        };
+        check(&[(10.0, Some(20.0)), (30.0, Some(5400.0))], Some(5400.0));
+        check(&[(10.0, Some(20.0)), (30.0, Some(5401.0))], None);
+        check(&[(10.0, None)], None);
+        check(&[(10.0, Some(20.0)), (5400.0, Some(5500.0))], Some(20.0));
+        check(&[], Some(0.0));
+    }
 }
