@@ -149,6 +149,7 @@ fn context(
         machines,
         run_seed,
         refusals: Default::default(),
+        plant: None,
     }
 }
 

@@ -4,13 +4,14 @@
 //! shards equal the unsharded run byte for byte; [`Manifest`] is how and where it was run. A renderer takes them and
 //! decides nothing. Nothing here knows how a result is computed.
 //!
-//! Next to read: `result`, the types; `series`, what plots are made of; `grid`, `sweep` and `diff`, results of several runs; `load`, loads on real sockets; `exit`, what the
+//! Next to read: `result`, the types; `series`, what plots are made of; `grid`, `sweep`, `diff` and `fuzz`, results of several runs; `load`, loads on real sockets; `exit`, what the
 //! process says; `terminal`, `json`, `html`, `markdown`, `csv`, `junit`, `github`, `messages`, `openmetrics`, `perfetto` and `hlog`, the
 //! shapes; `human`, how numbers are written for people.
 
 pub mod csv;
 pub mod diff;
 pub mod exit;
+pub mod fuzz;
 pub mod github;
 pub mod grid;
 pub mod hlog;

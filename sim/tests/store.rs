@@ -286,6 +286,7 @@ impl Store {
             machines: Arc::clone(&self.machines),
             run_seed: 1,
             refusals: Default::default(),
+            plant: None,
         }
     }
 

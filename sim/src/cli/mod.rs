@@ -8,6 +8,9 @@ mod diff;
 mod events;
 pub mod explain;
 mod fmt;
+mod found;
+mod fuzz;
+mod hunt;
 mod init;
 mod kept;
 mod list;
@@ -23,6 +26,7 @@ mod run;
 mod run_dir;
 pub mod schema;
 mod shell;
+mod shrink;
 mod signals;
 mod sink;
 mod sweep;
@@ -71,6 +75,10 @@ enum Verb {
     Sweep(sweep::Args),
     /// Run a seed of a kept run again, exactly; tell every event of it.
     Repro(repro::Args),
+    /// Change a scenario at random, case by case, and look for what must never be; shrink what is found.
+    Fuzz(fuzz::Args),
+    /// Make a failing scenario as small as it can be while it fails the same check.
+    Shrink(shrink::Args),
     /// Compare two runs; exit with 4 on a regression if asked to.
     Diff(diff::Args),
     /// Write a scenario to start from, with the store that it uses.
@@ -185,6 +193,8 @@ pub fn main() -> i32 {
         Verb::Merge(args) => merge::run(&args, terminal),
         Verb::Sweep(args) => sweep::run(&args, terminal),
         Verb::Repro(args) => repro::run(&args, terminal),
+        Verb::Fuzz(args) => fuzz::run(&args, terminal),
+        Verb::Shrink(args) => shrink::run(&args, terminal),
         Verb::Diff(args) => diff::run(&args),
         Verb::Init(args) => init::run(&args),
         Verb::Watch(args) => watch::run(&args),

@@ -152,7 +152,7 @@ fn again(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
 }
 
 /// The worst seed of the first expectation that failed, else the first seed.
-fn seed_of(folder: &std::path::Path, part: &Part) -> Result<u64, Wrong> {
+pub(super) fn seed_of(folder: &std::path::Path, part: &Part) -> Result<u64, Wrong> {
     let failed = kept::result(folder).ok().and_then(|result| {
         let mut failed = result.expectations.into_iter();
         failed
@@ -198,6 +198,7 @@ fn play(part: &Part, scenario: &Arc<Scenario>, seed: u64) -> Result<(SeedOutcome
     let options = Options {
         mtu: part.header.mtu,
         hash_payloads: part.header.hash_payloads,
+        ..Options::default()
     };
     let ran = worker::on_a_fresh_thread(seed, || {
         let run = one::run(scenario, seed, options)?;

@@ -156,9 +156,11 @@ fn prepare(args: &Args, terminal: Terminal) -> Result<(Vec<Plan>, Option<Shard>)
                 options: Options {
                     mtu: args.mtu,
                     hash_payloads: args.hash_payloads || args.verify,
+                    ..Options::default()
                 },
                 strict: args.strict,
                 timeout: args.timeout_per_seed,
+                said: None,
             },
             loaded,
         }

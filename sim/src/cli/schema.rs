@@ -44,6 +44,8 @@ pub enum Of {
     Receipt,
     /// What `sink --json` prints.
     Sink,
+    /// What `fuzz --json` prints, and `fuzz.json` of a search.
+    Fuzz,
 }
 
 /// Prints the schema; always 0.
@@ -62,6 +64,7 @@ pub fn text(of: Of) -> String {
         Of::Load => return backroom_reports::load::load_schema() + "\n",
         Of::Receipt => return backroom_reports::load::receipt_schema() + "\n",
         Of::Sink => return backroom_reports::load::sink_schema() + "\n",
+        Of::Fuzz => return backroom_reports::fuzz::schema() + "\n",
         Of::Manifest => return backroom_reports::json::manifest_schema() + "\n",
         Of::Series => return backroom_reports::json::series_schema() + "\n",
         Of::Sweep => return backroom_reports::json::sweep_schema() + "\n",

@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use backroom_reports::exit;
 
 use crate::{
+    plant::Plant,
     run::{one::Options, worker},
     scenario,
     world::det,
@@ -22,6 +23,8 @@ pub(super) struct Args {
     hash_payloads: bool,
     #[arg(long)]
     strict: bool,
+    #[arg(long)]
+    plant: Option<Plant>,
 }
 
 pub(super) fn run(args: &Args) -> i32 {
@@ -36,6 +39,7 @@ pub(super) fn run(args: &Args) -> i32 {
     let options = Options {
         mtu: args.mtu,
         hash_payloads: args.hash_payloads,
+        plant: args.plant,
     };
     match worker::work(&Arc::new(loaded.scenario), options, args.strict) {
         Ok(()) => exit::OK,

@@ -16,6 +16,7 @@ use crate::{
     fault::hq_reject::Refusals,
     link::{Trace, TraceError},
     metric::LinkBytes,
+    plant::Plant,
     scenario::{Fidelity, Scenario},
     spill::{NotSpilled, Scratch},
     store::{self, Context, Directory, GATEWAY, HQ},
@@ -36,6 +37,8 @@ pub struct Options {
     pub mtu: u32,
     /// Whether the trace hash covers payloads.
     pub hash_payloads: bool,
+    /// A bug that is planted, to see that the search finds it; `None` unless a test of the search asks.
+    pub plant: Option<Plant>,
 }
 
 impl Default for Options {
@@ -43,6 +46,7 @@ impl Default for Options {
         Self {
             mtu: 1500,
             hash_payloads: false,
+            plant: None,
         }
     }
 }
@@ -135,6 +139,7 @@ pub fn run_with(
             supervisor: Supervisor::default(),
             recordings,
             seed,
+            plant: options.plant,
         };
         tokio::select! {
             biased;
@@ -181,6 +186,7 @@ pub(crate) struct Director {
     /// Recordings that faults play, by the fault's index.
     pub(super) recordings: BTreeMap<u16, Arc<Trace>>,
     pub(crate) seed: u64,
+    plant: Option<Plant>,
 }
 
 impl Director {
@@ -310,7 +316,7 @@ impl Director {
         let (scenario, recorder) = (self.scenario.clone(), self.recorder.clone());
         let machines = self.directory.clone();
         let refusals = self.refusals.clone();
-        let run_seed = self.seed;
+        let (run_seed, plant) = (self.seed, self.plant);
         move |env| Context {
             env,
             id,
@@ -321,6 +327,7 @@ impl Director {
             machines,
             run_seed,
             refusals,
+            plant,
         }
     }
 

@@ -35,10 +35,12 @@ pub struct Job {
     pub strict: bool,
     /// Wall-clock time that one seed may take; `None` is any.
     pub timeout: Option<Duration>,
+    /// File for what a worker says on standard error; `None` is standard error.
+    pub said: Option<PathBuf>,
 }
 
 impl Job {
-    fn command(&self, program: &Path) -> Command {
+    fn command(&self, program: &Path) -> std::io::Result<Command> {
         let mut command = Command::new(program);
         command.arg("worker").arg(&self.file);
         for set in &self.sets {
@@ -51,11 +53,17 @@ impl Job {
         if self.strict {
             command.arg("--strict");
         }
+        if let Some(plant) = self.options.plant {
+            command.arg("--plant").arg(plant.name());
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        if let Some(said) = &self.said {
+            command.stderr(std::fs::File::create(said)?);
+        }
         // Ctrl-C is for the run, which keeps what it has and then stops its workers.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        command
+        Ok(command)
     }
 }
 
@@ -113,7 +121,7 @@ impl Handle {
 
 impl Worker {
     pub(super) fn start(job: &Job, program: &Path) -> std::io::Result<Self> {
-        let mut child = job.command(program).spawn()?;
+        let mut child = job.command(program)?.spawn()?;
         let stdin = child.stdin.take();
         let answers = BufReader::new(child.stdout.take().expect("it was asked for"));
         Ok(Self {

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     event::{DropReason, Event, Recorder},
+    plant::Plant,
     scenario::Scenario,
 };
 
@@ -46,6 +47,7 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
         recorder: ctx.recorder.clone(),
         backlog,
         failed: Mutex::default(),
+        drops_silently: ctx.plant == Some(Plant::CollectorDropsSilently),
     });
     shell::run(ctx.env, config, observer, std::future::pending())
         .await
@@ -91,6 +93,8 @@ struct Recording {
     backlog: watch::Sender<Option<spool::Backlog>>,
     /// By destination: when attempts failed that no other one has followed yet. At most as many as were under way at once.
     failed: Mutex<BTreeMap<String, Vec<Duration>>>,
+    /// A planted bug.
+    drops_silently: bool,
 }
 
 impl Observer for Recording {
@@ -113,6 +117,9 @@ impl Observer for Recording {
 
     fn dropped(&self, _: Signal, items: u64, reason: accounting::DropReason) {
         let reason = self::reason(reason);
+        if self.drops_silently && reason == DropReason::BufferFull {
+            return;
+        }
         self.recorder
             .record(Event::TelemetryDropped { items, reason });
     }

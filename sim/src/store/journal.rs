@@ -30,6 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::recovery::Damage;
 use self::recovery::{Found, recover};
+use crate::plant::JournalBug;
 
 const MAGIC: &[u8; 8] = b"BRJRNL01";
 const HEADER_BYTES: usize = 8;
@@ -51,6 +52,8 @@ const LAZY_BYTES_MAX: usize = 64 << 10;
 pub(crate) struct Journal {
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
+    /// A planted bug; `None` in every run that is not a test of the search.
+    bug: Option<JournalBug>,
 }
 
 #[derive(Debug, Default)]
@@ -105,9 +108,22 @@ impl Journal {
     ///
     /// # Errors
     /// When the disk fails. Damage is not an error: it costs the records that it hit.
+    #[cfg(test)]
     pub(crate) async fn open<E: Env>(
         env: &E,
         path: &Path,
+    ) -> io::Result<(Self, Vec<Bytes>, Damage)> {
+        Self::open_with(env, path, None).await
+    }
+
+    /// As [`Journal::open`], with a bug if one is planted.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub(crate) async fn open_with<E: Env>(
+        env: &E,
+        path: &Path,
+        bug: Option<JournalBug>,
     ) -> io::Result<(Self, Vec<Bytes>, Damage)> {
         let disk = env.disk();
         let dir = path.parent().expect("a journal lies in a directory");
@@ -146,9 +162,15 @@ impl Journal {
             end,
             inbox,
             shared: Arc::clone(&shared),
+            never_syncs: bug == Some(JournalBug::NeverSyncs),
         };
         env.spawn(writer.run());
-        Ok((Self { commands, shared }, records, damage))
+        let journal = Self {
+            commands,
+            shared,
+            bug,
+        };
+        Ok((journal, records, damage))
     }
 
     /// Appends a record; the answer says when it is durable. Records keep the order of their calls.
@@ -157,11 +179,14 @@ impl Journal {
     /// When the writer has stopped.
     pub(crate) async fn append(&self, payload: Bytes) -> io::Result<Synced> {
         let (synced, done) = oneshot::channel();
-        self.command(Command::Append {
-            payload,
-            synced: Some(synced),
-        })
-        .await?;
+        let synced = match self.bug {
+            Some(JournalBug::AnswersEarly) => {
+                let _ = synced.send(());
+                None
+            }
+            _ => Some(synced),
+        };
+        self.command(Command::Append { payload, synced }).await?;
         Ok(Synced {
             done,
             shared: Arc::clone(&self.shared),
@@ -215,6 +240,8 @@ struct Writer<E: Env> {
     end: u64,
     inbox: mpsc::Receiver<Command>,
     shared: Arc<Shared>,
+    /// A planted bug.
+    never_syncs: bool,
 }
 
 impl<E: Env> Writer<E> {
@@ -255,7 +282,7 @@ impl<E: Env> Writer<E> {
                     self.file.write_at(self.end, data).await?;
                     self.end += length;
                 }
-                if !waiters.is_empty() {
+                if !waiters.is_empty() && !self.never_syncs {
                     self.file.sync().await?;
                 }
                 for waiter in waiters.drain(..) {

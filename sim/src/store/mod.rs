@@ -44,6 +44,7 @@ use self::journal::Journal;
 use crate::{
     event::{Event, MachineId, Recorder},
     fault::hq_reject::Refusals,
+    plant::Plant,
     scenario::{FlowStep, Role, Scenario},
 };
 
@@ -94,6 +95,8 @@ pub struct Context<E> {
     pub run_seed: u64,
     /// What faults make of head office; other machines do not look at it.
     pub refusals: Refusals,
+    /// A bug that is planted, to see that it is found.
+    pub plant: Option<Plant>,
 }
 
 impl<E: Env> Context<E> {
@@ -124,7 +127,10 @@ impl<E: Env> Context<E> {
     /// # Errors
     /// When the disk fails.
     pub(crate) async fn journal(&self, path: &Path) -> io::Result<(Journal, Vec<Bytes>)> {
-        let (journal, records, damage) = Journal::open(&self.env, path).await?;
+        let role = self.machines.named(&self.name).map(|machine| machine.role);
+        let bug = self.plant.zip(role);
+        let bug = bug.and_then(|(plant, role)| plant.in_journal(role));
+        let (journal, records, damage) = Journal::open_with(&self.env, path, bug).await?;
         if !damage.is_none() {
             self.recorder.record(Event::RecordsDamaged {
                 machine: self.id,

@@ -84,6 +84,7 @@ pub(super) fn play(
             options: Options::default(),
             strict: false,
             timeout: args.timeout_per_seed,
+            said: None,
         })
         .collect();
     let total = todo.iter().map(|p| p.seeds.len()).sum();

@@ -1,0 +1,420 @@
+//! `backroom fuzz`: random stores, outages, traffic and parameters around a scenario, and the smallest form of what fails.
+//!
+//! A case comes from the scenario, the seed and its number alone, so shards and machines need not agree about anything else, and
+//! `--case` runs one again. Whatever fails newly is shrunk at once: then a search that is stopped has something to show. Next:
+//! `search::generate`, what a case is; `found`, the file that is left of a failure.
+
+use std::path::PathBuf;
+
+use backroom_reports::{
+    exit,
+    fuzz::{self, FuzzFinding, FuzzResult},
+};
+use serde::Serialize;
+
+use super::{
+    Terminal,
+    found::{self, Limits, place_of, quoted, unwritable},
+    hunt::Hunt,
+    kept::Wrong,
+    outputs,
+    run::load_all,
+    run_dir::{RunDir, Unwritable},
+    shrink::one_seed,
+};
+use crate::{
+    run::{ndjson::Log, one::Options, shard::Shard},
+    search::{
+        check::{Check, Failure},
+        doc::Doc,
+        generate::{self, Around, Change},
+        shrink::{Size, fewest_changes},
+        trial::{Stop, Trial, Tried, Tries as _},
+    },
+};
+
+/// Change a scenario at random, case by case, and look for what must never be; shrink what is found.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The scenario to search around.
+    file: PathBuf,
+
+    /// Change a value of the scenario first; may be repeated.
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    sets: Vec<String>,
+
+    /// Run so many cases; 100 unless `--budget` ends it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=CASES_MAX))]
+    cases: Option<u64>,
+
+    /// Run this case only, as a search with the same seed has run it.
+    #[arg(long, value_name = "N", conflicts_with_all = ["cases", "shard"], value_parser = clap::value_parser!(u64).range(1..=CASES_MAX))]
+    case: Option<u64>,
+
+    /// Seed of the search: another one gives other cases.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// Judge the file's expectations too, as far as they do not refer to a fault that a case leaves out. Otherwise only invariants and
+    /// crashes count: an outage that is longer than the file's may well break what the file expects.
+    #[arg(long)]
+    expect: bool,
+
+    /// Stop at the first failure, once it is shrunk.
+    #[arg(long)]
+    fail_fast: bool,
+
+    /// Run one part of the cases: `2/8`, or `auto` for what the CI engine says.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<String>,
+
+    #[command(flatten)]
+    limits: Limits,
+
+    /// Write what is found here, or into this folder: `scenarios/regressions`. Into the folder of the search unless given.
+    #[arg(long, value_name = "PATH")]
+    out: Option<PathBuf>,
+
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+
+    /// Folder in which it is kept: `DIR/<scenario>.fuzz/<time>-<id>/`, and `latest` beside it.
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    runs: PathBuf,
+}
+
+/// A million cases: weeks.
+const CASES_MAX: u64 = 1_000_000;
+
+/// Name of the log in a search's folder.
+const FILE: &str = "cases.ndjson";
+
+/// A line of the log: a case as it ended.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    case: u64,
+    seed: u64,
+    changes: Vec<String>,
+    /// What failed, the gravest first.
+    failures: &'a [Failure],
+    timed_out: bool,
+    trace_hash: &'a str,
+}
+
+pub(super) fn run(args: &Args, terminal: Terminal) -> i32 {
+    search(args, terminal).unwrap_or_else(|(why, code)| {
+        if !why.is_empty() {
+            eprintln!("error: {why}");
+        }
+        code
+    })
+}
+
+/// A case that is to be run.
+struct Case {
+    number: u64,
+    seed: u64,
+    changes: Vec<Change>,
+}
+
+/// A search under way.
+struct Search<'a> {
+    args: &'a Args,
+    name: String,
+    around: Around,
+    trial: Trial<'a>,
+    hunt: &'a Hunt,
+    folder: RunDir,
+    log: Log,
+    result: FuzzResult,
+    codes: Vec<i32>,
+}
+
+fn search(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
+    let shard = match &args.shard {
+        None => None,
+        Some(text) => {
+            let shard = Shard::parse(text, &|name| std::env::var(name).ok());
+            Some(shard.map_err(|why| (format!("--shard {why}"), exit::USAGE))?)
+        }
+    };
+    let named = std::slice::from_ref(&args.file);
+    // What is wrong has been told by whoever reads it.
+    let (_, loaded) = load_all(named, &args.sets, named, terminal)
+        .map_err(|code| (String::new(), code))?
+        .remove(0);
+    let name = loaded.scenario.name.clone();
+    let mut doc = Doc::of(&loaded);
+    doc.use_offsets(&loaded.scenario);
+    // A closed form assumes what the file says: around it, it would fail for a good reason.
+    doc.list_mut("oracle").clear();
+    if !args.expect {
+        doc.list_mut("expect").clear();
+    }
+    doc.tidy();
+    let whole = Doc::parse(&loaded.plain_toml(true)).expect("what is printed can be read");
+    let planned = match (args.case, args.cases, args.limits.budget) {
+        (Some(_), _, _) => Some(1),
+        (None, Some(cases), _) => Some(cases),
+        (None, None, Some(_)) => None,
+        (None, None, None) => Some(100),
+    };
+    let (status, _ears) = found::listen(&name);
+    let hunt = found::hunt(&args.limits, terminal, &name, planned);
+    let mut folder = RunDir::create(&args.runs, &format!("{name}.fuzz")).map_err(unwritable)?;
+    let path = folder.folder.join(FILE);
+    let log = Log::create(&path).map_err(|e| unwritable(Unwritable::at(&path)(e)))?;
+    folder
+        .put(super::kept::LOCK, loaded.lock_toml().as_bytes())
+        .map_err(unwritable)?;
+    folder.finish();
+    let mut search = Search {
+        args,
+        around: Around::new(doc, loaded.scenario, &whole),
+        trial: args.limits.trial(&status.control, Options::default())?,
+        hunt: &hunt,
+        folder,
+        log,
+        result: FuzzResult {
+            schema_version: backroom_reports::SCHEMA_VERSION,
+            scenario: name.clone(),
+            file: args.file.display().to_string(),
+            seed: args.seed,
+            shard: shard.filter(|s| s.count > 1).map(|s| s.to_string()),
+            cases: 0,
+            cases_planned: planned,
+            cases_failed: 0,
+            cases_timed_out: 0,
+            found: Vec::new(),
+            stopped: String::new(),
+            exit_code: exit::OK,
+            wall_seconds: 0.0,
+        },
+        codes: Vec::new(),
+        name,
+    };
+    if search.trial.read(&search.around.with(&[])).is_none() {
+        let why = format!(
+            "{} cannot be searched: its times cannot be written as offsets",
+            args.file.display()
+        );
+        return Err((why, exit::BAD_SCENARIO));
+    }
+    let numbers: Box<dyn Iterator<Item = u64>> = match args.case {
+        Some(case) => Box::new(std::iter::once(case)),
+        None => Box::new(1..=planned.unwrap_or(CASES_MAX)),
+    };
+    let (seed, name) = (args.seed, search.name.clone());
+    let mine = move |case: &u64| {
+        shard.is_none_or(|shard| shard.owns(&name, &format!("fuzz {seed} {case}")))
+    };
+    let stopped = search.all(&mut numbers.filter(mine));
+    hunt.clear();
+    search.end(stopped)
+}
+
+impl Search<'_> {
+    /// Runs cases until they, the time or somebody's patience end.
+    fn all(&mut self, numbers: &mut impl Iterator<Item = u64>) -> Result<(), Stop> {
+        // Some for each process, so that few wait for the slowest.
+        let at_once = self.trial.jobs * 4;
+        loop {
+            let next: Vec<u64> = numbers.by_ref().take(at_once).collect();
+            if next.is_empty() {
+                return Ok(());
+            }
+            // Drawing and reading cases takes time too.
+            if self.trial.is_over() {
+                return Err(Stop::Budget);
+            }
+            let cases: Vec<Case> = next.into_iter().map(|number| self.drawn(number)).collect();
+            let docs: Vec<Doc> = cases
+                .iter()
+                .map(|case| self.doc(case.seed, &case.changes))
+                .collect();
+            let tried = self.trial.all(&docs)?;
+            for (case, tried) in cases.iter().zip(tried) {
+                if self.ended(case, tried)? && self.args.fail_fast {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn drawn(&self, number: u64) -> Case {
+        let seed = generate::seed_of(self.args.seed, number);
+        let is_valid = |doc: &Doc| self.trial.read(doc).is_some();
+        Case {
+            number,
+            seed,
+            changes: self.around.valid_case(self.args.seed, number, &is_valid),
+        }
+    }
+
+    fn doc(&self, seed: u64, changes: &[Change]) -> Doc {
+        let mut doc = self.around.with(changes);
+        one_seed(&mut doc, seed);
+        doc
+    }
+
+    /// Takes down what came of a case; shrinks what is new. Tells whether it failed.
+    fn ended(&mut self, case: &Case, tried: Tried) -> Result<bool, Stop> {
+        let (failures, hash, timed_out) = match tried {
+            Tried::Ran(ran) => (ran.failures, ran.trace_hash, false),
+            Tried::TimedOut => (Vec::new(), String::new(), true),
+            // What was drawn has been read before.
+            Tried::Invalid => {
+                return Err(Stop::Broken(format!("case {} is not valid", case.number)));
+            }
+        };
+        let failures: Vec<Failure> = failures
+            .into_iter()
+            .filter(|f| self.args.expect || !matches!(f.check, Check::Expect(_)))
+            .collect();
+        self.result.cases += 1;
+        self.result.cases_timed_out += u64::from(timed_out);
+        let line = Line {
+            case: case.number,
+            seed: case.seed,
+            changes: case.changes.iter().map(Change::told).collect(),
+            failures: &failures,
+            timed_out,
+            trace_hash: &hash,
+        };
+        let path = self.log.path().to_owned();
+        self.log
+            .append(&line)
+            .map_err(|e| Stop::Broken(format!("write {}: {e}", path.display())))?;
+        let what = match (failures.first(), timed_out) {
+            (_, true) => "took too long".to_owned(),
+            (None, _) => format!("holds, trace {hash}"),
+            (Some(failure), _) => format!("{} fails: {}", failure.check, failure.message),
+        };
+        self.hunt.case(
+            !failures.is_empty(),
+            &format!("case {} (seed {}): {what}", case.number, case.seed),
+        );
+        let Some(gravest) = failures.first() else {
+            return Ok(false);
+        };
+        self.result.cases_failed += 1;
+        self.codes
+            .extend(failures.iter().map(|f| f.check.exit_code()));
+        // A case may fail by several checks for one reason: it is new if it has none in common with what was found.
+        let known = failures.iter().find_map(|f| {
+            let name = f.check.to_string();
+            self.result
+                .found
+                .iter()
+                .position(|found| found.check == name)
+        });
+        match known {
+            Some(at) => self.result.found[at].cases += 1,
+            None => self.shrink(case, gravest.clone())?,
+        }
+        Ok(true)
+    }
+
+    fn shrink(&mut self, case: &Case, failure: Failure) -> Result<(), Stop> {
+        let found_after = self.hunt.elapsed();
+        let check = failure.check.to_string();
+        let from = self.doc(case.seed, &case.changes);
+        let before = self.trial.runs;
+        let runs = self.args.limits.shrink_runs;
+        // First of all which changes it takes: the rest is as the file says.
+        let around = &self.around;
+        let make = |changes: &[Change]| {
+            let mut doc = around.with(changes);
+            one_seed(&mut doc, case.seed);
+            doc
+        };
+        let all = case.changes.clone();
+        let fewer = fewest_changes(&mut self.trial, all, failure.clone(), runs, &make);
+        let begun = Some((fewer.doc, fewer.failure));
+        let spent = self.trial.runs - before;
+        let left = match &fewer.stopped {
+            None => runs.saturating_sub(spent),
+            Some(Stop::Broken(why)) => return Err(Stop::Broken(why.clone())),
+            Some(_) => 0,
+        };
+        let mut found = found::shrink(&mut self.trial, from, begun, failure, left, self.hunt)
+            .map_err(|(why, _)| Stop::Broken(why))?;
+        found.runs += spent;
+        if let Some(stop) = fewer.stopped {
+            found.unfinished = stop.to_string();
+            found.interrupted = matches!(stop, Stop::Interrupted);
+        }
+        let name = found.name(&self.name);
+        let path = match &self.args.out {
+            Some(out) => place_of(out, &name),
+            None => self.folder.folder.join(format!("{name}.toml")),
+        };
+        found
+            .write(&path, &name, &self.command(case.number))
+            .map_err(|(why, _)| Stop::Broken(why))?;
+        self.result.found.push(FuzzFinding {
+            check,
+            message: found.failure.message.clone(),
+            case: case.number,
+            cases: 1,
+            from: Size::of(&found.from).to_string(),
+            to: Size::of(&found.doc).to_string(),
+            unfinished: found.unfinished.clone(),
+            file: Some(path.display().to_string()),
+            found_after_seconds: found_after.as_secs_f64(),
+            shrink_seconds: (self.hunt.elapsed() - found_after).as_secs_f64(),
+            shrink_runs: found.runs as u64,
+        });
+        match found.interrupted {
+            true => Err(Stop::Interrupted),
+            false => Ok(()),
+        }
+    }
+
+    fn command(&self, case: u64) -> String {
+        let file = self.args.file.display().to_string();
+        let mut words = vec!["backroom fuzz".to_owned(), quoted(&file)];
+        words.extend(
+            self.args
+                .sets
+                .iter()
+                .map(|set| format!("--set {}", quoted(set))),
+        );
+        words.extend(self.args.expect.then(|| "--expect".to_owned()));
+        words.push(format!("--seed {} --case {case}", self.args.seed));
+        words.join(" ")
+    }
+
+    /// Tells what was found and keeps it; gives the exit code.
+    fn end(mut self, stopped: Result<(), Stop>) -> Result<i32, Wrong> {
+        match stopped {
+            Ok(()) => {}
+            Err(Stop::Interrupted) => {
+                self.result.stopped = Stop::Interrupted.to_string();
+                self.codes.push(exit::INTERRUPTED);
+            }
+            Err(Stop::Broken(why)) => {
+                eprintln!("error: {why}");
+                self.result.stopped = why;
+                self.codes.push(exit::INTERNAL);
+            }
+            Err(stop) => self.result.stopped = stop.to_string(),
+        }
+        self.result.exit_code = exit::first(self.codes);
+        self.result.wall_seconds = self.hunt.elapsed().as_secs_f64();
+        let text = fuzz::json(&self.result);
+        let path = self.log.path().to_owned();
+        let synced = self.log.sync();
+        synced.map_err(|e| unwritable(Unwritable::at(&path)(e)))?;
+        self.folder
+            .put("fuzz.json", text.as_bytes())
+            .map_err(unwritable)?;
+        match self.args.json {
+            true => outputs::print(&text),
+            false => outputs::print(&fuzz::render(&self.result)),
+        }
+        eprintln!("kept in {}", self.folder.folder.display());
+        Ok(self.result.exit_code)
+    }
+}
