@@ -152,6 +152,33 @@ impl Dist {
             }
         }
     }
+
+    /// The expected square. Infinite where the tail is too heavy for one: a Pareto with `alpha` of at most 2.
+    pub fn mean_square(&self) -> f64 {
+        match *self {
+            Self::Const(v) => v * v,
+            Self::Uniform(a, b) => (a * a + a * b + b * b) / 3.0,
+            Self::Exp { mean } => 2.0 * mean * mean,
+            Self::LogNormal { p50, p99 } => {
+                let sigma = (p99 / p50).ln() / Z99;
+                p50 * p50 * (2.0 * sigma * sigma).exp()
+            }
+            Self::Weibull { scale, shape } => scale * scale * gamma(1.0 + 2.0 / shape),
+            Self::Pareto { min, alpha } if alpha > 2.0 => alpha * min * min / (alpha - 2.0),
+            Self::Pareto { .. } => f64::INFINITY,
+            Self::Quantiles(ref list) => {
+                let part = |pair: &[(f64, f64)]| {
+                    let (a, b) = (pair[0].1, pair[1].1);
+                    (pair[1].0 - pair[0].0) * (a * a + a * b + b * b) / 3.0
+                };
+                list.windows(2).map(part).sum()
+            }
+            Self::Geometric { mean } => {
+                let p = 1.0 / mean.max(1.0);
+                (2.0 - p) / (p * p)
+            }
+        }
+    }
 }
 
 /// The gamma function for `x >= 1`: Lanczos, with g = 7 and nine terms; 15 digits.
@@ -264,7 +291,27 @@ mod tests {
                 &format!("{dist:?}"),
             );
             assert!(all[0] >= 0.0, "{dist:?}");
+            // Squares vary more than values do, and those of a heavy tail never settle.
+            if !matches!(dist, Dist::Pareto { .. }) {
+                let squares = all.iter().map(|v| v * v).sum::<f64>() / DRAWS as f64;
+                near(
+                    squares,
+                    dist.mean_square(),
+                    0.05,
+                    &format!("{dist:?} squared"),
+                );
+            }
         }
+        let heavy = Dist::Pareto {
+            min: 1.0,
+            alpha: 1.5,
+        };
+        assert_eq!(heavy.mean_square(), f64::INFINITY);
+        let light = Dist::Pareto {
+            min: 1.0,
+            alpha: 3.0,
+        };
+        assert_eq!(light.mean_square(), 3.0);
     }
 
     /// Quantiles that people give are the ones that they get.

@@ -2,7 +2,8 @@
 //!
 //! - the lunch scenario's recovery is what the fluid form says, within the band that the file states;
 //! - a collector that sends at 90 % of its declared rate is found out;
-//! - attempts, losses in bursts and an allowance are what their forms say, and a file that declares something else is found out.
+//! - attempts, losses in bursts and an allowance are what their forms say, and a file that declares something else is found out;
+//! - so are an outbox, a queue at the broker, two lines at random, and a buffer behind a line at random, full and not.
 //!
 //! The outage, the rates and the compression are the shipped scenario's; only the quiet time around them is shorter.
 
@@ -214,6 +215,66 @@ fn an_allowance_lasts_as_long_as_the_rate_says() {
             "oracle.allowance-lasts.observe=time_to(link.lte.used >= 500KB)",
         ],
         "failover.allow=[\"payment\", \"order\"]",
+        &[1],
+    );
+}
+
+/// Scenario: half an hour without the line at a stand with one till. Guarantees: T2; a line that is declared a fifth faster would be found out.
+#[test]
+fn an_outbox_is_empty_when_the_delay_cycle_says() {
+    check_form(
+        "books-over-a-thin-line.toml",
+        &["duration=60m", "fault.no-sky.for=15m"],
+        "link.uplink.up=12kbit/s",
+        &[1, 2, 3, 4],
+    );
+}
+
+/// Scenario: a broker at seven tenths of its limit. Guarantees: T10; one that were declared a quarter slower would be found out.
+#[test]
+fn customers_wait_for_the_broker_as_the_form_says() {
+    check_form(
+        "broker-at-its-limit.toml",
+        &["warmup=2m", "duration=12m", "node.kiosk.count=4"],
+        "node.broker.service=exp(mean=250ms)",
+        &[1, 2],
+    );
+}
+
+/// Scenario: two lines that fail at random. Guarantees: T13; a router that were declared to take five minutes would be found out.
+#[test]
+fn two_lines_leave_the_downtime_that_the_form_says() {
+    check_form(
+        "two-lines-at-random.toml",
+        &["duration=7d"],
+        "failover.switch=const(300s)",
+        &[1, 2],
+    );
+}
+
+/// Scenario: a line at random. Guarantees: T3, within the band in one short run, because the fluid goes through its very outages; a line that
+/// were declared a third faster would be found out.
+#[test]
+fn a_backlog_behind_a_line_at_random_is_the_forms() {
+    check_form(
+        "unsteady-line.toml",
+        &["duration=3h"],
+        "collector.send.max_rate=6kbit/s",
+        &[1],
+    );
+}
+
+/// Scenario: the same with a buffer that is full now and then. Guarantees: T3b; outages that were declared half as long would be found out.
+#[test]
+fn a_buffer_behind_a_line_at_random_loses_what_the_form_says() {
+    check_form(
+        "unsteady-line-small-buffer.toml",
+        &[
+            "duration=5h",
+            "fault.dips.mttr=exp(mean=20m)",
+            "collector.send.max_rate=8kbit/s",
+        ],
+        "fault.dips.mttr=exp(mean=10m)",
         &[1],
     );
 }

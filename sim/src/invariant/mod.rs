@@ -12,6 +12,7 @@ mod delivery;
 mod device_order;
 mod effects;
 mod kitchen;
+mod little;
 mod menu;
 mod offers;
 mod orders;
@@ -55,6 +56,7 @@ pub static INVARIANTS: &[Invariant] = &[
     sold_out::STOCK_1,
     offers::OFFER_1,
     receipts::RECEIPT_1,
+    little::LITTLE_1,
 ];
 
 /// What an invariant found in one seed.

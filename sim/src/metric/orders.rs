@@ -9,7 +9,10 @@ use super::{
     SeedLog,
     series::{Series, Timed},
 };
-use crate::event::{Event, MachineChange, MachineId, OrderId, Payment};
+use crate::{
+    event::{Event, MachineChange, MachineId, OrderId, Payment},
+    scenario::FaultKind,
+};
 
 /// What happened to one order, each for the first time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -106,6 +109,7 @@ pub(super) fn series(log: &SeedLog<'_>, name: &str) -> Option<Series> {
         "order.accepted" => count(log, |e| matches!(e, Event::OrderAccepted { .. })),
         "order.booked" => count(log, |e| matches!(e, Event::SaleBooked { .. })),
         "order.repeated" => count(log, |e| matches!(e, Event::SaleRepeated { .. })),
+        "order.outbox" => outbox(log),
         "order.lost" => counter(lost(log).into_iter().map(|(at, _)| (at, 1.0)).collect()),
         "order.duplicated" => Series::Counter(
             duplicated(log)
@@ -131,8 +135,84 @@ pub(super) fn series(log: &SeedLog<'_>, name: &str) -> Option<Series> {
             initial: 0.0,
             steps: failovers(log),
         },
+        "failover.dark" => dark(log),
         _ => return None,
     })
+}
+
+/// Sales that are stored and not booked. One that is told again by a POS that starts counts once.
+fn outbox(log: &SeedLog<'_>) -> Series {
+    let mut steps = Vec::new();
+    for order in orders(log).values() {
+        // Head office may book what was stored at the same instant, and never before.
+        steps.extend(order.stored.map(|at| (at, 1.0)));
+        steps.extend(order.stored.and(order.booked).map(|at| (at, -1.0)));
+    }
+    steps.sort_by(|a: &(Duration, f64), b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+    let mut waiting = 0.0;
+    let level = steps.into_iter().map(|(at, change)| {
+        waiting += change;
+        (at, waiting)
+    });
+    Series::Gauge {
+        initial: 0.0,
+        steps: level.collect(),
+    }
+}
+
+/// The first instant at or after `from` at which no sale waits; `None` if there is none.
+pub(crate) fn outbox_empty(log: &SeedLog<'_>, from: Duration) -> Option<Duration> {
+    let Series::Gauge { steps, .. } = outbox(log) else {
+        return None;
+    };
+    let next = steps.partition_point(|(at, _)| *at < from);
+    steps[next..]
+        .iter()
+        .find(|(_, waiting)| *waiting == 0.0)
+        .map(|(at, _)| *at)
+}
+
+/// Whether the line in use is cut, by what the faults do and which line the router uses. One pass over all changes in time order.
+fn dark(log: &SeedLog<'_>) -> Series {
+    let scenario = log.scenario;
+    let failover = scenario.failover.as_ref();
+    let backup = failover.map(|failover| failover.backup.as_str());
+    let cuts = |kind: &FaultKind| match kind {
+        FaultKind::LinkDown { link } if Some(link.as_str()) == backup => Some(1),
+        FaultKind::LinkDown { link } if scenario.primary_line() == Some(link) => Some(0),
+        FaultKind::RegionOutage { is_ours: true, .. } => Some(0),
+        _ => None,
+    };
+    enum Change {
+        Cut(usize, i32),
+        Use(usize),
+    }
+    let mut changes: Vec<(Duration, Change)> = Vec::new();
+    for fault in &scenario.faults {
+        let Some(line) = cuts(&fault.kind) else {
+            continue;
+        };
+        for window in &fault.windows {
+            changes.push((window.start, Change::Cut(line, 1)));
+            changes.extend(window.end.map(|end| (end, Change::Cut(line, -1))));
+        }
+    }
+    let switches = failovers(log).into_iter();
+    changes.extend(switches.map(|(at, backup)| (at, Change::Use(usize::from(backup > 0.0)))));
+    changes.sort_by_key(|(at, _)| *at);
+    let (mut cut, mut used) = ([0; 2], 0);
+    let mut steps: Vec<(Duration, f64)> = Vec::new();
+    for (at, change) in changes {
+        match change {
+            Change::Cut(line, by) => cut[line] += by,
+            Change::Use(line) => used = line,
+        }
+        steps.push((at, if cut[used] > 0 { 1.0 } else { 0.0 }));
+    }
+    Series::Gauge {
+        initial: 0.0,
+        steps,
+    }
 }
 
 /// Time of each answer since it was asked for. An accepted order that was never answered counts from its acceptance, if the store

@@ -59,6 +59,9 @@ impl OracleSample {
                 Sample::Number { value } => (Some(value), false),
                 Sample::Ratio { over, under } => (Some(over / under), false),
                 Sample::AtLeast { value } => (Some(value), true),
+                Sample::Values { values } if oracle.observe.function == Function::Mean => {
+                    (weighted_mean(&values), false)
+                }
                 _ => (None, false),
             };
         let figures = match oracle.model.as_str() {
@@ -84,6 +87,13 @@ impl OracleSample {
         }
         out
     }
+}
+
+/// The mean of `(value, weight)`; `None` of nothing.
+fn weighted_mean(values: &[(f64, u64)]) -> Option<f64> {
+    let weight: f64 = values.iter().map(|(_, n)| *n as f64).sum();
+    let sum: f64 = values.iter().map(|(value, n)| value * *n as f64).sum();
+    (weight > 0.0).then(|| sum / weight)
 }
 
 /// Judges an oracle from the samples of all seeds, each with its seed.
@@ -395,7 +405,7 @@ const SPARED_MAX: f64 = 0.25;
 const STEADY_MIN: f64 = 60.0;
 
 /// The link, the only occurrence of the fault, and its end.
-fn one_outage<'s>(
+pub(super) fn one_outage<'s>(
     scenario: &'s Scenario,
     fault: &str,
 ) -> Result<(&'s str, FaultWindow, Duration), Refusal> {
@@ -434,7 +444,7 @@ fn level(log: &SeedLog<'_>, oracle: &Oracle) -> Result<f64, Refusal> {
 }
 
 /// `c`: the slowest of pacing, line and head office, bytes per second.
-fn drain(scenario: &Scenario, link: &str, class: &str) -> Result<f64, Refusal> {
+pub(super) fn drain(scenario: &Scenario, link: &str, class: &str) -> Result<f64, Refusal> {
     let line = scenario
         .links
         .get(link)
@@ -471,7 +481,13 @@ fn drain(scenario: &Scenario, link: &str, class: &str) -> Result<f64, Refusal> {
 }
 
 /// Wire bytes of a class towards head office in `from..to`.
-fn carried(log: &SeedLog<'_>, link: &str, class: &str, from: Duration, to: Duration) -> f64 {
+pub(super) fn carried(
+    log: &SeedLog<'_>,
+    link: &str,
+    class: &str,
+    from: Duration,
+    to: Duration,
+) -> f64 {
     let stretch = [windows::Stretch {
         start: from,
         end: to,

@@ -2,12 +2,13 @@
 //!
 //! Each form is a small pure function with its source, its assumptions and the golden numbers that it is tested with; it
 //! refuses ([`Refusal`]) where an assumption does not hold. Numbers (T1, T2, …) are those of the project's theory page.
-//! A form knows no events: what goes into it is taken from the run in `judge` and `observed`; `numeric` simulates the same models without
+//! A form knows no events: what goes into it is taken from the run in `judge`, `observed`, `queues` and `dark`; `numeric` simulates the same models without
 //! packets, and holds the forms to it.
 //!
 //! Letters: `a` arrival and `c` drain in bytes per second (after compression, on the wire), `d` length of an outage in seconds,
 //! `f` failures and `r` repairs per second, `A = r / (r + f)` availability, `lambda` arrivals per second.
 
+mod dark;
 pub mod fluid;
 pub mod herd;
 pub mod judge;
@@ -17,6 +18,7 @@ mod observed;
 pub mod outages;
 pub mod physics;
 pub mod queueing;
+mod queues;
 pub mod retry;
 pub mod transport;
 

@@ -37,39 +37,152 @@ fn exponential(mean: f64, rng: &mut impl Rng) -> f64 {
     -mean * (1.0 - rng.random::<f64>()).ln()
 }
 
+/// A buffer behind a line that is up or down, computed exactly: its backlog rises and falls in straight lines.
+#[derive(Clone, Copy, Debug)]
+pub struct Tank {
+    line: OnOff,
+    buffer: f64,
+    level: f64,
+    backlog: f64,
+    area: f64,
+    above: f64,
+    out: Buffered,
+}
+
+impl Tank {
+    /// Empty, with room for `buffer` bytes (infinite is allowed); the time above `level` bytes is counted. Of `line` only the rates are used.
+    pub fn new(line: OnOff, buffer: f64, level: f64) -> Self {
+        Self {
+            line,
+            buffer,
+            level,
+            backlog: 0.0,
+            area: 0.0,
+            above: 0.0,
+            out: Buffered::default(),
+        }
+    }
+
+    /// The line carries for so many seconds: the backlog falls until it is empty, and stays so.
+    pub fn up(&mut self, seconds: f64) {
+        let (x, fall) = (self.backlog, self.line.c - self.line.a);
+        let falling = seconds.min(x / fall);
+        let low = x - fall * falling;
+        self.area += (x + low) / 2.0 * falling;
+        self.above += ((x - self.level.max(low)) / fall).clamp(0.0, falling);
+        self.backlog = if falling < seconds { 0.0 } else { low };
+        self.out.seconds += seconds;
+    }
+
+    /// It carries nothing: the backlog rises until the buffer is full; what comes then is lost.
+    pub fn down(&mut self, seconds: f64) {
+        let (x, a) = (self.backlog, self.line.a);
+        let rising = seconds.min((self.buffer - x) / a);
+        let high = x + a * rising;
+        self.area += (x + high) / 2.0 * rising + high * (seconds - rising);
+        self.above += ((high - self.level.max(x)) / a).clamp(0.0, rising);
+        if rising < seconds {
+            self.out.lost += a * (seconds - rising);
+            self.out.overflows += 1;
+            self.above += if high > self.level {
+                seconds - rising
+            } else {
+                0.0
+            };
+        }
+        self.backlog = high;
+        self.out.seconds += seconds;
+    }
+
+    /// Forgets what was counted, and keeps the backlog: the end of a warm-up.
+    pub fn count_from_here(&mut self) {
+        (self.area, self.above, self.out) = (0.0, 0.0, Buffered::default());
+    }
+
+    /// Bytes that wait.
+    pub fn backlog(&self) -> f64 {
+        self.backlog
+    }
+
+    /// What was counted.
+    pub fn told(&self) -> Buffered {
+        Buffered {
+            offered: self.line.a * self.out.seconds,
+            mean_backlog: self.area / self.out.seconds,
+            above: self.above / self.out.seconds,
+            ..self.out
+        }
+    }
+}
+
 /// T3 and T3b, simulated: `cycles` times up and down, a buffer of `buffer` bytes (infinite is allowed), and the share of time
 /// above `level` bytes. Begins up and empty.
 pub fn on_off(line: &OnOff, buffer: f64, level: f64, cycles: u64, rng: &mut impl Rng) -> Buffered {
-    let mut out = Buffered::default();
-    let (mut x, mut area, mut above) = (0.0f64, 0.0, 0.0);
+    let mut tank = Tank::new(*line, buffer, level);
     for _ in 0..cycles {
-        let up = exponential(line.mtbf, rng);
-        let fall = line.c - line.a;
-        // It falls until it is empty, and stays so.
-        let falling = up.min(x / fall);
-        let low = x - fall * falling;
-        area += (x + low) / 2.0 * falling;
-        above += ((x - level.max(low)) / fall).clamp(0.0, falling);
-        x = if falling < up { 0.0 } else { low };
-
-        let down = exponential(line.mttr, rng);
-        // It rises until it is full; what comes then is lost.
-        let rising = down.min((buffer - x) / line.a);
-        let high = x + line.a * rising;
-        area += (x + high) / 2.0 * rising + high * (down - rising);
-        above += ((high - level.max(x)) / line.a).clamp(0.0, rising);
-        if rising < down {
-            out.lost += line.a * (down - rising);
-            out.overflows += 1;
-            above += if high > level { down - rising } else { 0.0 };
-        }
-        x = high;
-        out.seconds += up + down;
+        tank.up(exponential(line.mtbf, rng));
+        tank.down(exponential(line.mttr, rng));
     }
-    out.offered = line.a * out.seconds;
-    out.mean_backlog = area / out.seconds;
-    out.above = above / out.seconds;
-    out
+    tank.told()
+}
+
+/// The same fluid through given outages `(from, to)`, in order and without overlaps, in seconds since the start; counted from `warmup`
+/// to `until`. Begins empty.
+pub fn through(
+    line: &OnOff,
+    buffer: f64,
+    outages: impl IntoIterator<Item = (f64, f64)>,
+    warmup: f64,
+    until: f64,
+) -> Buffered {
+    let mut tank = Tank::new(*line, buffer, f64::INFINITY);
+    let mut at = 0.0;
+    // Each stretch is cut where the counting begins.
+    let mut pass = |from: f64, to: f64, is_up: bool| {
+        for (from, to) in [(from, to.min(warmup)), (from.max(warmup), to)] {
+            if from >= to {
+                continue;
+            }
+            if from == warmup {
+                tank.count_from_here();
+            }
+            match is_up {
+                true => tank.up(to - from),
+                false => tank.down(to - from),
+            }
+        }
+    };
+    for (from, to) in outages {
+        let (from, to) = (from.clamp(at, until), to.clamp(at, until));
+        pass(at, from, true);
+        pass(from, to, false);
+        at = to;
+    }
+    pass(at, until, true);
+    tank.told()
+}
+
+/// Stretches of time `(from, to)` in which nothing waits in that fluid, from `begin` to `until`, without limit to the buffer.
+pub fn empty(
+    line: &OnOff,
+    outages: impl IntoIterator<Item = (f64, f64)>,
+    begin: f64,
+    until: f64,
+) -> Vec<(f64, f64)> {
+    let mut tank = Tank::new(*line, f64::INFINITY, f64::INFINITY);
+    let mut all = Vec::new();
+    let mut at = 0.0;
+    for (from, to) in outages.into_iter().chain([(until, until)]) {
+        let (from, to) = (from.clamp(at, until), to.clamp(at, until));
+        let since = f64::max(begin, at + tank.backlog() / (line.c - line.a));
+        if since < from {
+            all.push((since, from));
+        }
+        tank.up(from - at);
+        tank.down(to - from);
+        at = to;
+    }
+    all
 }
 
 /// T13, simulated: share of `seconds` without a line. Each line is up and down for exponential times (means in seconds); the second
@@ -236,6 +349,35 @@ mod tests {
             0.015,
         );
         assert!(got.mean_backlog < buffer);
+    }
+
+    /// Given outages and drawn ones are the same fluid; a warm-up is not counted, and its backlog is there.
+    #[test]
+    fn given_outages_are_the_same_fluid() {
+        let line = OnOff {
+            a: 1.0,
+            c: 3.0,
+            ..LINE
+        };
+        // Down for 10 s from 5 s: 10 bytes, gone at 20 s.
+        let got = through(&line, f64::INFINITY, [(5.0, 15.0)], 0.0, 25.0);
+        assert_eq!((got.mean_backlog, got.lost), (75.0 / 25.0, 0.0));
+        let late = through(&line, f64::INFINITY, [(5.0, 15.0)], 15.0, 25.0);
+        assert_eq!((late.mean_backlog, late.seconds), (25.0 / 10.0, 10.0));
+        // Room for 4 bytes: 6 are lost, 5 of them after 10 s; 10 arrive from then on.
+        let full = through(&line, 4.0, [(5.0, 15.0)], 10.0, 20.0);
+        assert_eq!((full.lost, full.offered, full.overflows), (5.0, 10.0, 1));
+        let calm = empty(&line, [(5.0, 15.0)], 2.0, 25.0);
+        assert_eq!(calm, [(2.0, 5.0), (20.0, 25.0)]);
+        // An outage that never ends, and one that begins after the end.
+        let dark = through(
+            &line,
+            f64::INFINITY,
+            [(5.0, 99.0), (120.0, 130.0)],
+            0.0,
+            25.0,
+        );
+        assert_eq!((dark.mean_backlog, dark.seconds), (200.0 / 25.0, 25.0));
     }
 
     #[test]

@@ -1,19 +1,19 @@
-//! The closed forms besides T1 that a run at packet fidelity shows: T9, T12 and T14. What goes into them is taken from the file and
-//! the run; where an assumption does not hold, they refuse.
+//! The closed forms besides T1: where each is observed, and T9, T12 and T14. What goes into them is taken from the file and the run;
+//! where an assumption does not hold, they refuse.
 //!
-//! `judge` puts the seeds together. T2, T3, T3b, T10 and T13 are not observed here: they need hundreds of outages or a queue
-//! with Poisson arrivals, which no store at packet fidelity has; `numeric` checks them.
+//! `judge` puts the seeds together. Queues with Poisson arrivals (T2, T10) are in `queues`, lines that go up and down at random
+//! (T3, T3b, T13) in `dark`.
 
 use std::time::Duration;
 
 use backroom_reports::{OracleInput, Unit};
 
 use super::{
-    Refusal, assume,
+    Refusal, assume, dark,
     judge::Figures,
     loss::{gilbert_burst, gilbert_mean},
     outages::allowance_life,
-    retry,
+    queues, retry,
 };
 use crate::{
     event::Event,
@@ -27,7 +27,10 @@ use crate::{
 /// The window in which a model is observed.
 pub(super) fn window(oracle: &Oracle) -> Window {
     match oracle.model.as_str() {
-        "fluid_recovery" => Window::After {
+        "queue_wait" | "onoff_infinite_buffer" | "onoff_finite_buffer" | "failover_downtime" => {
+            Window::WholeRun
+        }
+        "fluid_recovery" | "random_recovery" => Window::After {
             fault: oracle.fault.clone(),
             len: None,
         },
@@ -45,13 +48,18 @@ pub(super) fn figures(log: &SeedLog<'_>, oracle: &Oracle) -> Result<Figures, Ref
         "retry_attempts" => retry_attempts(log, oracle),
         "gilbert_loss" => gilbert_loss(log, oracle),
         "cap_life" => cap_life(log, oracle),
+        "random_recovery" => queues::random_recovery(log, oracle),
+        "queue_wait" => queues::queue_wait(log, oracle),
+        "onoff_infinite_buffer" => dark::infinite_buffer(log, oracle),
+        "onoff_finite_buffer" => dark::finite_buffer(log, oracle),
+        "failover_downtime" => dark::failover_downtime(log, oracle),
         other => Err(Refusal(format!(
             "`{other}` cannot be observed at packet fidelity"
         ))),
     }
 }
 
-fn input(name: &str, value: f64, unit: Unit, origin: &str) -> OracleInput {
+pub(super) fn input(name: &str, value: f64, unit: Unit, origin: &str) -> OracleInput {
     OracleInput {
         name: name.into(),
         value,
@@ -60,14 +68,15 @@ fn input(name: &str, value: f64, unit: Unit, origin: &str) -> OracleInput {
     }
 }
 
-fn fault<'s>(log: &SeedLog<'s>, oracle: &Oracle) -> Result<&'s Fault, Refusal> {
+/// The fault that an oracle is about.
+pub(super) fn fault<'s>(log: &SeedLog<'s>, oracle: &Oracle) -> Result<&'s Fault, Refusal> {
     let mut faults = log.scenario.faults.iter();
     let found = faults.find(|f| f.id == oracle.fault);
     found.ok_or_else(|| Refusal(format!("there is no fault `{}`", oracle.fault)))
 }
 
 /// The measure must be `ratio(of, over)`.
-fn ratio_of(oracle: &Oracle, of: &str, over: &str) -> Result<(), Refusal> {
+pub(super) fn ratio_of(oracle: &Oracle, of: &str, over: &str) -> Result<(), Refusal> {
     let measure = &oracle.observe;
     let second = measure.of.as_ref().map(|m| m.name.as_str());
     let fits = measure.function == Function::Ratio
@@ -77,6 +86,21 @@ fn ratio_of(oracle: &Oracle, of: &str, over: &str) -> Result<(), Refusal> {
     assume(fits, || {
         format!(
             "the form tells ratio({of}, {over}), not {}",
+            oracle.observe_text
+        )
+    })
+}
+
+/// The measure must be this function of this metric, of all of it.
+pub(super) fn is_of(oracle: &Oracle, function: Function, metric: &str) -> Result<(), Refusal> {
+    let measure = &oracle.observe;
+    let fits = measure.function == function
+        && measure.metric.name == metric
+        && measure.metric.filters.is_empty();
+    assume(fits, || {
+        format!(
+            "the form tells {}({metric}), not {}",
+            crate::scenario::parse::function_name(function),
             oracle.observe_text
         )
     })

@@ -27,7 +27,7 @@ pub fn cycle_variance(lambda: f64, service_squared: f64, rho: f64, d: f64) -> Re
 
 fn stable(rho: f64) -> Result<(), Refusal> {
     assume((0.0..1.0).contains(&rho), || {
-        format!("a load of {rho} is not below 1")
+        format!("a load of {rho:.2} is not below 1")
     })
 }
 

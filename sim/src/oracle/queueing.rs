@@ -8,7 +8,7 @@ use super::{Refusal, assume};
 /// Refuses if the load `lambda * E[S]` is not below 1.
 pub fn mean_wait(lambda: f64, service: f64, service_squared: f64) -> Result<f64, Refusal> {
     let rho = lambda * service;
-    assume(rho < 1.0, || format!("a load of {rho} is not below 1"))?;
+    assume(rho < 1.0, || format!("a load of {rho:.2} is not below 1"))?;
     Ok(lambda * service_squared / (2.0 * (1.0 - rho)))
 }
 

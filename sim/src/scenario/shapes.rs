@@ -307,7 +307,7 @@ pub static ORACLE: Shape = Shape {
     keys: &[
         Key::need("id", Ty::Word(&NAME), "\"fluid-recovery\"", "Its name."),
         Key::need("model", Ty::Text, "\"fluid_recovery\"", "The closed form."),
-        Key::need("fault", Ty::Text, "\"uplink-cut\"", "The fault that it is about."),
+        Key::may("fault", Ty::Text, "\"uplink-cut\"", "The fault that it is about; `queue_wait` is about none."),
         Key::need("observe", Ty::Word(&OBSERVE), "\"recovery(telemetry.backlog, below=256KiB)\"", "What is observed in the run."),
         Key::need("tolerance", Ty::Word(&PROPORTION), "\"8%\"", "How far the run may be from the theory, in either direction."),
         Key::may("when", Ty::Map(&Ty::Any), "{ \"vars.mttr\" = \"exp(mean=2h)\" }", "Settings for which the closed form holds; it is skipped for others."),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use backroom_collector::config::{
     Diagnostic, Fields,
-    codes::E0104,
+    codes::{E0101, E0104},
     fields::report,
     grammar::Part,
     quantity,
@@ -104,12 +104,7 @@ impl Cx<'_> {
                 }
             }
         }
-        let fault = f.string("fault");
-        if let (Some(name), Some(node)) = (&fault, f.node("fault"))
-            && let Err(err) = parse::known_fault(Part { text: name, at: 0 }, names)
-        {
-            report("fault", node, err, self.sink);
-        }
+        let fault = self.fault_of(f, model.as_deref(), names);
         let observe = f.text("observe", |t| parse::measure(t, names));
         let tolerance = f.text("tolerance", quantity::proportion);
         let holds = f.node("when").is_none_or(|when| self.when(f, when));
@@ -125,6 +120,41 @@ impl Cx<'_> {
             tolerance: tolerance?,
             line: self.sources.place(f.span()).line,
         })
+    }
+
+    /// The fault that an oracle is about; empty where its form is about none.
+    fn fault_of(&self, f: &Fields<'_>, model: Option<&str>, names: &Names) -> Option<String> {
+        let fault = f.string("fault");
+        if let (Some(name), Some(node)) = (&fault, f.node("fault"))
+            && let Err(err) = parse::known_fault(Part { text: name, at: 0 }, names)
+        {
+            report("fault", node, err, self.sink);
+        }
+        let has_fault = model.and_then(models::find)?.has_fault();
+        match (has_fault, fault) {
+            (true, None) => {
+                self.sink.push(
+                    Diagnostic::error(&E0101, "the oracle needs `fault`")
+                        .at(f.span(), "no `fault` here")
+                        .help(String::from(
+                            "add the `id` of the fault that the form is about",
+                        )),
+                );
+                None
+            }
+            (false, Some(_)) => {
+                self.sink.push(
+                    Diagnostic::error(&codes::E0209, "this form is about no fault")
+                        .at(
+                            f.key_span("fault"),
+                            "it tells of a store in its steady state",
+                        )
+                        .help(String::from("leave `fault` out")),
+                );
+                None
+            }
+            (_, fault) => Some(fault.unwrap_or_default()),
+        }
     }
 
     /// Whether the settings that a closed form needs are as it needs them.

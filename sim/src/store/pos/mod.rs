@@ -16,7 +16,7 @@
 
 mod book;
 mod stand_in;
-mod uploader;
+pub(crate) mod uploader;
 
 use std::{
     collections::BTreeMap,

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Sales in one request: some 25 KB, so that a thin line gets something across.
-const BATCH_MAX: usize = 16;
+pub(crate) const BATCH_MAX: usize = 16;
 
 /// Limit for one request where the flow does not say one.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(15);
