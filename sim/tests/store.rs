@@ -111,6 +111,7 @@ fn small_store(duration: Duration) -> Scenario {
         start: "2025-03-14T11:30:00-05:00[-05:00]".parse().expect("a date"),
         warmup: Duration::ZERO,
         duration,
+        wall_time_max: None,
         fidelity: Fidelity::Packet,
         nodes: [
             ("kiosk", Role::Kiosk, 2),

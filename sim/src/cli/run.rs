@@ -16,7 +16,12 @@ use backroom_reports::exit;
 
 use super::{Terminal, events::Events, outputs, progress::Progress};
 use crate::{
-    run::{one::Options, pool::Job, seeds as lists, shard::Shard},
+    run::{
+        one::Options,
+        pool::{Job, Timeout},
+        seeds as lists,
+        shard::Shard,
+    },
     scenario::{self, Checked, Loaded},
 };
 
@@ -159,7 +164,7 @@ fn prepare(args: &Args, terminal: Terminal) -> Result<(Vec<Plan>, Option<Shard>)
                     ..Options::default()
                 },
                 strict: args.strict,
-                timeout: args.timeout_per_seed,
+                timeout: Timeout::of(args.timeout_per_seed, &loaded.scenario),
                 said: None,
             },
             loaded,

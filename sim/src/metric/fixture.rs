@@ -51,6 +51,7 @@ pub(crate) fn scenario() -> Scenario {
         start: "2025-03-14T11:30:00-05:00[-05:00]".parse().expect("a time"),
         warmup: s(600.0),
         duration: s(5400.0),
+        wall_time_max: None,
         fidelity: Fidelity::Packet,
         nodes: IndexMap::new(),
         disks: IndexMap::new(),

@@ -19,7 +19,7 @@ use super::{
     worker::{self, Handle, Said},
 };
 
-pub use super::worker::Job;
+pub use super::worker::{Job, Timeout};
 
 /// One seed of one scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ struct Slot {
     job: usize,
     seed: u64,
     began: std::time::Instant,
-    timeout: Option<Duration>,
+    timeout: Option<Timeout>,
     timed_out: bool,
     worker: Handle,
 }
@@ -159,7 +159,7 @@ impl Control {
             for slot in slots.iter_mut().flatten() {
                 if slot
                     .timeout
-                    .is_some_and(|most| slot.began.elapsed() >= most)
+                    .is_some_and(|timeout| slot.began.elapsed() >= timeout.most)
                     && !slot.timed_out
                 {
                     slot.timed_out = true;
@@ -311,11 +311,11 @@ impl Server<'_> {
             }
             Said::Died(_) if self.control.is_interrupted() => (None, None),
             Said::Died(_) if slot.is_some_and(|s| s.timed_out) => {
-                let most = timeout.unwrap_or_default().as_secs_f64();
-                let message = format!(
-                    "stopped after {} of wall-clock time (--timeout-per-seed)",
-                    backroom_reports::human::seconds(most)
-                );
+                let told = |timeout: Timeout| {
+                    let most = backroom_reports::human::seconds(timeout.most.as_secs_f64());
+                    format!("stopped after {most} of wall-clock time ({})", timeout.by)
+                };
+                let message = timeout.map(told).unwrap_or_default();
                 (Some(failed(SeedFailureKind::TimedOut, message)), None)
             }
             Said::Died(how) => (Some(failed(SeedFailureKind::Crashed, how)), None),

@@ -34,9 +34,34 @@ pub struct Job {
     /// Whether a stray socket, thread, sleep or file aborts the worker.
     pub strict: bool,
     /// Wall-clock time that one seed may take; `None` is any.
-    pub timeout: Option<Duration>,
+    pub timeout: Option<Timeout>,
     /// File for what a worker says on standard error; `None` is standard error.
     pub said: Option<PathBuf>,
+}
+
+/// How long a seed may take by the wall clock. How much of a run that is depends on the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeout {
+    /// Most.
+    pub most: Duration,
+    /// Who says so, for the message.
+    pub by: &'static str,
+}
+
+impl Timeout {
+    /// What holds: the word of the command line before that of the file.
+    pub fn of(asked: Option<Duration>, scenario: &Scenario) -> Option<Self> {
+        let asked = asked.map(|most| Self {
+            most,
+            by: "--timeout-per-seed",
+        });
+        asked.or_else(|| {
+            Some(Self {
+                most: scenario.wall_time_max?,
+                by: "`limits.wall_time`; it depends on the machine",
+            })
+        })
+    }
 }
 
 impl Job {

@@ -37,6 +37,8 @@ pub struct Scenario {
     pub warmup: Duration,
     /// Length of the run.
     pub duration: Duration,
+    /// Wall-clock time after which a seed is stopped, without a verdict on it; `None` is never. The command line may say otherwise.
+    pub wall_time_max: Option<Duration>,
     /// Packets or flows.
     pub fidelity: Fidelity,
     /// Machines by name of their group, in file order.

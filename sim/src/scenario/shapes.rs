@@ -58,11 +58,11 @@ pub static TOP: Shape = Shape {
 };
 
 #[rustfmt::skip]
-static LIMITS: Shape = Shape {
-    doc: "What a run may cost; a run that costs more is stopped.",
+pub(super) static LIMITS: Shape = Shape {
+    doc: "What a run may cost.",
     keys: &[
-        Key::may("wall_time", Ty::Word(&DURATION), "\"10m\"", "Wall time of one seed."),
-        Key::may("memory", Ty::Word(&SIZE), "\"1GiB\"", "Memory of one seed."),
+        Key::may("wall_time", Ty::Word(&DURATION), "\"10m\"", "Wall-clock time of one seed: beyond it, it is stopped and has no verdict. A slower machine meets it sooner; `--timeout-per-seed` takes its place."),
+        Key::may("memory", Ty::Word(&SIZE), "\"1GiB\"", "Memory of one seed; read, and not held."),
     ],
 };
 

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     run::{
         one::Options,
-        pool::{self, Control, End, Job, PoolError, Task},
+        pool::{self, Control, End, Job, PoolError, Task, Timeout},
     },
     scenario::{self, Scenario},
     world::MACHINES_MAX,
@@ -170,7 +170,10 @@ impl Tries for Trial<'_> {
                 sets: Vec::new(),
                 options: self.options,
                 strict: false,
-                timeout: Some(self.timeout),
+                timeout: Some(Timeout {
+                    most: self.timeout,
+                    by: "--timeout-per-run",
+                }),
                 said: Some(self.said(at)),
             });
             scenarios.push((at, scenario));

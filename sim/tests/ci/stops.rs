@@ -117,6 +117,18 @@ fn a_seed_that_takes_too_long_is_stopped_and_told() {
         "{out}"
     );
     assert!(out.contains("reproduce: backroom run"), "{out}");
+    // The file may say it too; the command line has the last word.
+    let args = ["run", QUICK, "--seed", "1", "--no-save", "--set"];
+    let long = ["duration=20d", "--set", "limits.wall_time=250ms"];
+    let (code, out, err) = told(&[&args[..], &long].concat());
+    assert_eq!(code, 70, "{out}{err}");
+    let why = "✗ seed 1 timed out: stopped after 250ms of wall-clock time (`limits.wall_time`;";
+    assert!(out.contains(why), "{out}");
+    let short = ["limits.wall_time=0s", "--timeout-per-seed", "10m"];
+    let (code, out, err) = told(&[&args[..], &short].concat());
+    assert_eq!(code, 0, "{out}{err}");
+    let (code, _, err) = told(&[&args[..], &["limits.wall_time=soon"]].concat());
+    assert_eq!(code, 65, "{err}");
     let runs = tempfile::tempdir().expect("a folder");
     let args = ["run", QUICK, "--seeds", "1,2", "--set", "duration=20d"];
     let more = ["--timeout-per-seed", "100ms", "--runs", str(runs.path())];

@@ -24,7 +24,7 @@ use crate::{
         ndjson::Log,
         one::Options,
         outcome::SeedOutcome,
-        pool::{self, Control, End, Job, Task},
+        pool::{self, Control, End, Job, Task, Timeout},
     },
     scenario::{
         Scenario,
@@ -83,7 +83,7 @@ pub(super) fn play(
             sets: p.sets.clone(),
             options: Options::default(),
             strict: false,
-            timeout: args.timeout_per_seed,
+            timeout: Timeout::of(args.timeout_per_seed, &p.scenario),
             said: None,
         })
         .collect();

@@ -125,11 +125,17 @@ pub(super) fn resolve(
     cx.clock = start.clone().map(|start| Clock { start });
     cx.check_times(warmup);
     let fidelity = cx.fidelity();
-    for section in ["vars", "limits"] {
-        if let Some(node) = cx.top.node(section) {
-            cx.top.checked(section, node);
-        }
+    if let Some(node) = cx.top.node("vars") {
+        cx.top.checked("vars", node);
     }
+    let limits = cx.top.node("limits");
+    let limits = limits.and_then(|node| Fields::open(node, &shapes::LIMITS, "limits", sink));
+    let wall_time_max = limits.and_then(|limits| {
+        if let Some(node) = limits.node("memory") {
+            limits.checked("memory", node);
+        }
+        limits.text("wall_time", quantity::duration)
+    });
 
     let nodes = cx.nodes();
     let disks = cx.disks();
@@ -165,6 +171,7 @@ pub(super) fn resolve(
         start: start.unwrap_or_default(),
         warmup,
         duration: cx.duration.unwrap_or_default(),
+        wall_time_max,
         fidelity,
         nodes,
         disks,
