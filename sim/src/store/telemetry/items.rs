@@ -235,22 +235,25 @@ pub(super) fn attribute(
         if pair.number != attributes || pair.kind != Kind::Bytes {
             continue;
         }
+        // In any order: the OpenTelemetry Collector writes a message from its last field to its first.
         let mut parts = Fields::new(body, pair.start, pair.end);
-        let mut ours = false;
+        let (mut ours, mut value) = (false, None);
         while let Some(part) = parts.next()? {
             match part.number {
                 1 => ours = &body[part.start..part.end] == ATTRIBUTE.as_bytes(),
-                2 if ours => {
-                    let mut value = Fields::new(body, part.start, part.end);
-                    while let Some(value) = value.next()? {
-                        if value.number == 3 && value.kind == Kind::Varint {
-                            let (bits, _) = varint(&body[value.start..value.end])?;
-                            let id = ItemId::from_bits(bits & !POINT_MARK);
-                            return Ok(Some((value.start, id)));
-                        }
-                    }
-                }
+                2 if part.kind == Kind::Bytes => value = Some(part),
                 _ => {}
+            }
+        }
+        let Some(value) = value.filter(|_| ours) else {
+            continue;
+        };
+        let mut value = Fields::new(body, value.start, value.end);
+        while let Some(value) = value.next()? {
+            if value.number == 3 && value.kind == Kind::Varint {
+                let (bits, _) = varint(&body[value.start..value.end])?;
+                let id = ItemId::from_bits(bits & !POINT_MARK);
+                return Ok(Some((value.start, id)));
             }
         }
     }
@@ -317,6 +320,40 @@ mod tests {
             assert_eq!(bits as i64, id.attribute());
             assert_eq!(ItemId::from_bits(bits & !POINT_MARK), id);
         }
+    }
+
+    /// Scenario: a data point as the OpenTelemetry Collector writes it, each message from its last field to its first.
+    /// Guarantees: its id is found; before, it was foreign to the receiver, and counted as lost.
+    #[test]
+    fn an_id_is_found_in_whatever_order_fields_stand() {
+        let id = ItemId {
+            machine: MachineId(3),
+            seq: 77,
+        };
+        let keyed = |number: u32, body: &[u8]| {
+            let mut out = Vec::new();
+            super::super::wire::put_key(&mut out, number, body.len());
+            out.extend_from_slice(body);
+            out
+        };
+        let value = [&[3 << 3][..], &id.varint()].concat();
+        let pair = [keyed(2, &value), keyed(1, ATTRIBUTE.as_bytes())].concat();
+        let other = [
+            keyed(2, &keyed(1, b"GET")),
+            keyed(1, b"http.request.method"),
+        ]
+        .concat();
+        let time = [&[3 << 3 | 1][..], &5_u64.to_le_bytes()].concat();
+        let point = [keyed(7, &other), time, keyed(7, &pair)].concat();
+        // Sum, then name: gauge = 5 and sum = 7 of a metric.
+        let metric = [keyed(7, &keyed(1, &point)), keyed(1, b"orders")].concat();
+        let body = keyed(1, &keyed(2, &keyed(2, &metric)));
+        let mut found = Vec::new();
+        let items = visit_items_at(Signal::Metrics, &body, &mut |id, time| {
+            found.push((id, time()));
+        });
+        assert_eq!(items, Ok(1));
+        assert_eq!(found, [(Some(id), Some(5))]);
     }
 
     #[test]
