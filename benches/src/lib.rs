@@ -3,6 +3,7 @@
 //! - [`exchange`]: a few machines that ask head office; one program for every engine. [`ours`] and [`classic`] run it.
 //! - [`backlog`]: a buffer that looks as if it held many GiB.
 //! - [`intake`]: a collector on real sockets and a real disk.
+//! - [`peers`]: the collector beside others, on real sockets. Kinds of stores are those of `backroom_sim::plan::stores`.
 //! - [`virtual_time`]: recovery time as a criterion measurement. [`recovery`] measures it.
 //! - [`cpu`]: time that a thread has computed.
 //!
@@ -14,6 +15,7 @@ pub mod cpu;
 pub mod exchange;
 pub mod intake;
 pub mod ours;
+pub mod peers;
 pub mod recovery;
 pub mod virtual_time;
 
