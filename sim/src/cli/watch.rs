@@ -58,7 +58,7 @@ fn watch(args: &Args) -> Result<i32, (String, i32)> {
     let internal = |what: &str, error: io::Error| (format!("{what}: {error}"), exit::INTERNAL);
     // A name that is wrong from the beginning is a typing error; one that disappears later may come back.
     outputs::files_of(&args.files)?;
-    for file in args.files.iter().filter(|file| !file.exists()) {
+    if let Some(file) = args.files.iter().find(|file| !file.exists()) {
         return Err((format!("there is no {}", file.display()), exit::NO_INPUT));
     }
     let program = std::env::current_exe().map_err(|e| internal("start the program again", e))?;
