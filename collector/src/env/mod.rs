@@ -366,6 +366,21 @@ pub trait File: Send + Sync + 'static {
     /// Makes what was written, and the length, durable (`fdatasync`).
     fn sync(&self) -> impl Future<Output = io::Result<()>> + Send;
 
+    /// [`File::write_at`], then [`File::sync`]; gives the time that the sync took. Behind an operating system both are one piece of work
+    /// of one helper thread: a group commit waits for one hand-over, not for two.
+    fn write_and_sync(
+        &self,
+        offset: u64,
+        data: Bytes,
+    ) -> impl Future<Output = io::Result<Duration>> + Send {
+        async move {
+            self.write_at(offset, data).await?;
+            let began = tokio::time::Instant::now();
+            self.sync().await?;
+            Ok(began.elapsed())
+        }
+    }
+
     /// Cuts or extends the file; not durable until [`File::sync`].
     fn set_len(&self, bytes: u64) -> impl Future<Output = io::Result<()>> + Send;
 

@@ -455,6 +455,17 @@ impl File for OsFile {
         on_helper(move || file.sync_data()).await
     }
 
+    async fn write_and_sync(&self, offset: u64, data: Bytes) -> io::Result<Duration> {
+        let file = self.0.clone();
+        on_helper(move || {
+            file.write_all_at(&data, offset)?;
+            let began = tokio::time::Instant::now();
+            file.sync_data()?;
+            Ok(began.elapsed())
+        })
+        .await
+    }
+
     async fn set_len(&self, bytes: u64) -> io::Result<()> {
         let file = self.0.clone();
         on_helper(move || file.set_len(bytes)).await

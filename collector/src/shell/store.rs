@@ -292,16 +292,14 @@ impl<E: Env> Shared<E> {
             *current = Some((file, handle));
         }
         let (_, handle) = current.as_ref().expect("opened above");
-        handle.write_at(offset, data).await?;
-        if self.config().buffer.durability == Durability::Fsync {
-            let before = tokio::time::Instant::now();
-            handle.sync().await?;
-            let took = before.elapsed();
-            self.lock().counters.fsync_seconds.record_duration(took);
-            if create {
-                // After power loss a synced file with an unsynced name is gone.
-                self.env.disk().sync_dir(&self.dir).await?;
-            }
+        if self.config().buffer.durability == Durability::Os {
+            return handle.write_at(offset, data).await;
+        }
+        let took = handle.write_and_sync(offset, data).await?;
+        self.lock().counters.fsync_seconds.record_duration(took);
+        if create {
+            // After power loss a synced file with an unsynced name is gone.
+            self.env.disk().sync_dir(&self.dir).await?;
         }
         Ok(())
     }
