@@ -42,6 +42,10 @@ enum Bad {
     Chunks,
     /// A redirect to itself.
     Circle,
+    /// The same over HTTP/2.
+    Circle2,
+    /// A message over gRPC that says it has 4 GiB, the most that can be said, and the status OK.
+    Claim,
     /// Frames of HTTP/2 that make no sense.
     Frames,
     /// GOAWAY on every connection.
@@ -109,6 +113,11 @@ async fn misbehave(env: &OsEnv, stream: OsStream, bad: Bad) {
     let endless = [b"x-", &line[..], b": ", &line[..], b"\r\n"].concat();
     let chunk = [b"3e8\r\n", &line[..], b"\r\n"].concat();
     let settings = frame(4, 0, 0, b"");
+    // Literals that are not put into the table: `:status`, `location` and `content-type` by their index, `grpc-status` by name.
+    let redirect = frame(1, 5, 1, b"\x08\x03302\x0f\x1f\x0a/v1/traces");
+    let head = frame(1, 4, 1, b"\x88\x0f\x10\x10application/grpc");
+    let status = frame(1, 5, 1, b"\x00\x0bgrpc-status\x010");
+    let claim = frame(0, 0, 1, b"\x00\xff\xff\xff\xffabc");
     let once: &[&[u8]] = match bad {
         Bad::Garbage => &[&[0xfe; 300]],
         Bad::Frames => &[
@@ -123,6 +132,8 @@ async fn misbehave(env: &OsEnv, stream: OsStream, bad: Bad) {
         Bad::Circle => {
             &[b"HTTP/1.1 302 Found\r\nlocation: /v1/traces\r\ncontent-length: 0\r\n\r\n"]
         }
+        Bad::Circle2 => &[&settings, &redirect],
+        Bad::Claim => &[&settings, &head, &claim, &status],
         Bad::Continue | Bad::Stall => &[],
         Bad::Goaway => &[&settings, &frame(7, 0, 0, &[0; 8])],
         Bad::Resets => &[&settings, &frame(3, 0, 1, &[0, 0, 0, 7])],
@@ -139,7 +150,13 @@ async fn misbehave(env: &OsEnv, stream: OsStream, bad: Bad) {
     }
     let field = [&b"\x00\x01x\x7f\xe9\x06"[..], &line[..]].concat();
     match bad {
-        Bad::Garbage | Bad::Cut | Bad::Circle | Bad::Goaway | Bad::Frames => {
+        Bad::Garbage
+        | Bad::Cut
+        | Bad::Circle
+        | Bad::Circle2
+        | Bad::Claim
+        | Bad::Goaway
+        | Bad::Frames => {
             let _ = writer.shutdown().await;
         }
         Bad::Headers => forever(&mut writer, &endless).await,
@@ -246,6 +263,8 @@ async fn nothing_is_lost_and_memory_is_bounded() {
         (Grpc, Bad::Garbage, "http2 error"),
         (Grpc, Bad::Cut, "http2 error"),
         (Grpc, Bad::Stall, "no answer within"),
+        (Grpc, Bad::Circle2, "status 302"),
+        (Grpc, Bad::Claim, "OK whose message is not OTLP"),
         (Grpc, Bad::Frames, "http2 error"),
         (Grpc, Bad::Goaway, "not a result of an error"),
         (Grpc, Bad::Resets, "http2 error"),
@@ -260,7 +279,7 @@ async fn nothing_is_lost_and_memory_is_bounded() {
         let grown = (after - before) >> 20;
         assert!(
             grown < 48,
-            "{grown} MiB for nineteen receivers, one after another"
+            "{grown} MiB for twenty-one receivers, one after another"
         );
     }
 }

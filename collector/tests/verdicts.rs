@@ -1,6 +1,15 @@
 //! A path that lies, for hours: a captive portal, an expired token, a misrouted path, a proxy's error page. The backlog is
 //! intact when it is over, and everything arrives once.
 //!
+//! | the path | here, on real sockets, over HTTP and gRPC | in a shipped scenario |
+//! |---|---|---|
+//! | a captive portal that answers 302 | `a_captive_portal_that_redirects` | `captive-portal-morning`, `lying-path` |
+//! | one that answers 200 with a page | `a_captive_portal_that_says_all_is_well` | none: the simulated portal redirects |
+//! | TLS for another name | `tls_for_another_name` | none: there is no TLS in a simulation |
+//! | a token that has expired, six hours | `an_expired_token_for_six_hours` | `lying-path` |
+//! | a path that leads nowhere, 404 | `a_misrouted_path` | `lying-path` |
+//! | an error page, 500 | `a_proxys_error_page` | `lying-path` |
+//!
 //! Hours pass on a paused clock that is moved while nothing is under way; sockets and answers are real.
 #![allow(
     clippy::unwrap_used,
