@@ -108,6 +108,65 @@ fn with_a_gateway_each_item_reaches_the_back_end_once() {
     }
 }
 
+/// Scenario: the line cuts answers, head office's back end refuses everything for a while, and meanwhile the gateway is killed, then
+/// loses power, then is killed again.
+/// Guarantees: what it has seen is as durable as what it stores: what comes again after a crash is dropped, nothing is lost, and the
+/// back end gets each item once. While the back end refuses, the gateway itself cannot have sent anything twice.
+#[test]
+fn a_gateway_that_crashes_knows_what_it_has_seen() {
+    let crash = |id: &str, at: &str, power: bool| {
+        format!(
+            "[[fault]]\nid = \"{id}\"\nkind = \"hq.gateway_crash\"\non = \"hq\"\nat = \"{at}\"\nfor = \"4s\"\npower = {power}\n"
+        )
+    };
+    let refuses = "[[fault]]\nid = \"refuses\"\nkind = \"hq.reject\"\non = \"hq\"\nat = \"12:00:35\"\nfor = \"60s\"\n\
+                   share = \"100%\"\nservice = \"telemetry\"\n";
+    let crashes = [
+        crash("killed", "12:00:50", false),
+        crash("dark", "12:01:02", true),
+        crash("killed-again", "12:01:14", false),
+    ];
+    let scenario = store(&format!(
+        "hq.gateway = true\ncollector.retry.backoff = \"full-jitter(base=500ms, cap=2s)\"\n{refuses}{}",
+        crashes.concat()
+    ));
+    let run = play::run(&scenario, 1);
+    let ends = run.events.iter().filter_map(|e| match e.event {
+        Event::Fault {
+            fault,
+            begins: false,
+            effects,
+        } => Some((fault, effects)),
+        _ => None,
+    });
+    let ends: Vec<_> = ends.collect();
+    assert_eq!(ends.len(), 5);
+    assert!(
+        ends.iter().all(|(_, effects)| *effects > 0),
+        "each bit: {ends:?}"
+    );
+    let repeated_after = |at: Duration| {
+        let after = run.events.iter().filter(|e| e.at > at);
+        let items = after.map(|e| match e.event {
+            Event::TelemetryRepeated { items } => items,
+            _ => 0,
+        });
+        items.sum::<u64>()
+    };
+    assert!(
+        repeated_after(54 * S) > 0,
+        "it met repeats after the first crash"
+    );
+    let (dropped, twice) = repeats(&run);
+    assert!(dropped > 0);
+    assert_eq!(twice, 0, "the back end met none");
+    assert_eq!(run.pending, Vec::<String>::new(), "nothing is lost");
+    let result = play::judge(&scenario, std::slice::from_ref(&run));
+    for expectation in &result.expectations {
+        assert_eq!(expectation.verdict, Verdict::Pass, "{expectation:?}");
+    }
+}
+
 /// The same seed is the same run, gateway included.
 #[test]
 fn a_run_with_a_gateway_is_deterministic() {

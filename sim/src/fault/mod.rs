@@ -15,6 +15,7 @@ pub(crate) mod disk_full;
 pub mod disk_io_error;
 pub(crate) mod disk_slow;
 pub(crate) mod dns_fail;
+pub(crate) mod hq_gateway_crash;
 pub mod hq_reject;
 pub mod hq_slow;
 pub(crate) mod link_degrade;

@@ -87,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) still: Layers<()>,
     /// Power cuts that reached the router.
     pub(crate) dark_router: Layers<()>,
+    /// Faults that keep head office's gateway from running, and whether each took its power.
+    pub(crate) dead_gateway: Layers<bool>,
 }
 
 /// One occurrence of a fault, and the store that it meets.

@@ -201,6 +201,9 @@ pub static FAULTS: &[Kind] = &[
     Kind { name: "hq.slow", doc: "Head office is slow.", on: Target::Hq, lasts: Lasts::Needed, settings: &[
         Key::need("set", Ty::Table(&SLOW_HQ), "{ auth = \"lognormal(p50=2s, p99=9s)\" }", "What is different while it lasts."),
     ] },
+    Kind { name: "hq.gateway_crash", doc: "The program of head office's gateway dies: memory is lost, the disk is kept; it starts again at the end.", on: Target::Hq, lasts: Lasts::Needed, settings: &[
+        Key::or("power", Ty::Bool, "false", "Whether it loses power too: what is not synced is lost, and no connection is closed."),
+    ] },
     Kind { name: "region.outage", doc: "All stores of a region lose their primary line.", on: Target::Region, lasts: Lasts::Needed, settings: &[
         Key::may("heal", Ty::Word(&DIST_TIME), "\"uniform(0s, 20s)\"", "How much later each store sees its end."),
     ] },
@@ -228,8 +231,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_twenty_one_kinds_in_the_order_of_what_they_act_on() {
-        assert_eq!(FAULTS.len(), 21);
+    fn there_are_twenty_two_kinds_in_the_order_of_what_they_act_on() {
+        assert_eq!(FAULTS.len(), 22);
         let mut families: Vec<_> = FAULTS
             .iter()
             .filter_map(|k| k.name.split('.').next())

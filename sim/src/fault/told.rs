@@ -29,6 +29,7 @@ pub fn short(kind: &FaultKind) -> String {
         FaultKind::ClockSkew { node, .. } => format!("clock.skew {node}"),
         FaultKind::HqReject(rule) => format!("hq.reject {}", rule.status),
         FaultKind::HqSlow(_) => "hq.slow".into(),
+        FaultKind::HqGatewayCrash { .. } => "hq.gateway_crash".into(),
         FaultKind::RegionOutage { region, .. } => format!("region.outage {region}"),
     }
 }
@@ -100,6 +101,10 @@ pub fn sentence(kind: &FaultKind) -> String {
             if *rate < 0.0 { "loses" } else { "gains" },
             (rate.abs() * 86_400.0 * 10.0).round() / 10.0
         ),
+        FaultKind::HqGatewayCrash { loses_power } => match loses_power {
+            true => "head office's gateway loses power".to_owned(),
+            false => "the program of head office's gateway dies".to_owned(),
+        },
         FaultKind::HqSlow(slow) => {
             let auth = slow.auth.as_ref();
             let auth =

@@ -11,8 +11,9 @@ use crate::{
     event::Event,
     fault::{
         cap_reached, captive_portal, clock_skew, clock_step, cut_answers, disk_corrupt, disk_full,
-        disk_io_error, disk_slow, dns_fail, hq_reject, hq_slow, link_degrade, link_down, link_flap,
-        link_trace, node_crash, node_pause, node_reboot, power_cut, region_outage,
+        disk_io_error, disk_slow, dns_fail, hq_gateway_crash, hq_reject, hq_slow, link_degrade,
+        link_down, link_flap, link_trace, node_crash, node_pause, node_reboot, power_cut,
+        region_outage,
         stage::{Shared, Stage},
     },
     link::{self, Degrade, Trace},
@@ -145,6 +146,9 @@ async fn once(
         FaultKind::ClockSkew { node, rate } => clock_skew::play(&stage, node, *rate).await,
         FaultKind::HqReject(rule) => hq_reject::play(&stage, rule.clone()).await,
         FaultKind::HqSlow(slow) => hq_slow::play(&stage, slow).await,
+        FaultKind::HqGatewayCrash { loses_power } => {
+            hq_gateway_crash::play(&stage, *loses_power).await
+        }
         FaultKind::RegionOutage { is_ours, heal, .. } => {
             region_outage::play(&stage, *is_ours, heal.as_ref()).await
         }

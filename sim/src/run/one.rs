@@ -195,10 +195,7 @@ impl Director {
         self.world
             .start(HQ, |env| log_end(HQ, store::run_hq(context(env))));
         if self.scenario.hq.gateway {
-            let context = self.context(GATEWAY, GATEWAY, self.directory.hq());
-            self.world.start(GATEWAY, |env| {
-                log_end(GATEWAY, store::run_gateway(context(env)))
-            });
+            self.start_gateway();
         }
         let story = async {
             let boots = self.directory.machines().iter().map(|m| {
@@ -218,6 +215,14 @@ impl Director {
             () = self.supervise() => unreachable!("it watches for ever"),
         };
         (self.recorder.take(), pending)
+    }
+
+    /// Starts the program of head office's gateway.
+    pub(crate) fn start_gateway(&self) {
+        let context = self.context(GATEWAY, GATEWAY, self.directory.hq());
+        self.world.start(GATEWAY, |env| {
+            log_end(GATEWAY, store::run_gateway(context(env)))
+        });
     }
 
     /// What keeps machines from running.

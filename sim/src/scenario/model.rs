@@ -582,6 +582,11 @@ pub enum FaultKind {
     },
     /// Head office is slow.
     HqSlow(hq_slow::Slow),
+    /// The program of head office's gateway dies.
+    HqGatewayCrash {
+        /// Whether it loses power, too.
+        loses_power: bool,
+    },
     /// All stores of a region lose their primary line.
     RegionOutage {
         /// Which region.

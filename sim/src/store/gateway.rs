@@ -1,7 +1,7 @@
 //! Head office's gateway: the collector's own code in `role = "gateway"`, between the lines of stores and the OTLP sink.
 //!
 //! Nothing of it is imitated: it keeps what it acknowledges on a disk of its own, drops what stores send again, and forwards over
-//! head office's network to [`HQ`]. It does not crash in this version; that is what tests of the collector do. What it drops is
+//! head office's network to [`HQ`]. It dies and starts again where the fault `hq.gateway_crash` says so. What it drops is
 //! recorded as dropped, its backlog is not that of the store. Next: `backroom_collector::shell`.
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};

@@ -7,13 +7,19 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use backroom_collector::env::{ConnectError, DirEntry, Disk, Env, File, Open, Target, Task};
+use backroom_collector::{
+    core::{
+        frame::{Header, Place, frame_bytes},
+        spool::FileId,
+    },
+    env::{ConnectError, DirEntry, Disk, Env, File, Open, Target, Task},
+};
 use backroom_sim::world::{
     disk::{SimDisk, SimFile, SimLock},
     env::{SimEnv, SimListener, SimStream},
@@ -31,6 +37,38 @@ pub(crate) enum Lie {
     OneSync(u64),
 }
 
+/// A sync of a file that was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Sync {
+    /// Its number in this life of the collector, from 0.
+    pub(crate) number: u64,
+    /// The file's name.
+    pub(crate) name: String,
+    /// How many changes the disk had seen.
+    pub(crate) changes: u64,
+    /// Requests that were written to the file since its last sync.
+    pub(crate) requests: usize,
+}
+
+/// Syncs in their order.
+pub(crate) type Syncs = Arc<Mutex<Vec<Sync>>>;
+
+/// Requests in a piece of a file.
+fn requests(name: &str, offset: u64, data: &[u8]) -> usize {
+    let Some(FileId { number: file, .. }) = FileId::from_name(name) else {
+        return 0;
+    };
+    let (mut at, mut count) = (0, 0);
+    while let Some(header) = data.get(at..).and_then(|rest| {
+        let offset = offset + at as u64;
+        Header::decode(rest, Place { file, offset })
+    }) {
+        count += usize::from(header.kind.is_request());
+        at += frame_bytes(header.payload_bytes as usize) as usize;
+    }
+    count
+}
+
 /// A machine with such a disk.
 #[derive(Clone)]
 pub(crate) struct LyingEnv {
@@ -43,19 +81,24 @@ pub(crate) struct LyingDisk {
     inner: SimDisk,
     lie: Lie,
     syncs: Arc<AtomicU64>,
+    told: Syncs,
 }
 
 pub(crate) struct LyingFile {
     inner: SimFile,
+    name: String,
+    requests: AtomicUsize,
     disk: LyingDisk,
 }
 
 impl LyingEnv {
-    pub(crate) fn new(inner: SimEnv, lie: Lie) -> Self {
+    /// `told` gets the syncs that are asked for.
+    pub(crate) fn new(inner: SimEnv, lie: Lie, told: Syncs) -> Self {
         let disk = LyingDisk {
             inner: inner.disk().clone(),
             lie,
             syncs: Arc::default(),
+            told,
         };
         Self { inner, disk }
     }
@@ -114,6 +157,8 @@ impl Disk for LyingDisk {
     async fn open(&self, path: &Path, how: Open) -> io::Result<LyingFile> {
         Ok(LyingFile {
             inner: self.inner.open(path, how).await?,
+            name: path.file_name().unwrap().to_string_lossy().into_owned(),
+            requests: AtomicUsize::new(0),
             disk: self.clone(),
         })
     }
@@ -156,11 +201,19 @@ impl File for LyingFile {
     }
 
     async fn write_at(&self, offset: u64, data: Bytes) -> io::Result<()> {
+        let requests = requests(&self.name, offset, &data);
+        self.requests.fetch_add(requests, Ordering::Relaxed);
         self.inner.write_at(offset, data).await
     }
 
     async fn sync(&self) -> io::Result<()> {
         let index = self.disk.syncs.fetch_add(1, Ordering::Relaxed);
+        self.disk.told.lock().unwrap().push(Sync {
+            number: index,
+            name: self.name.clone(),
+            changes: self.disk.inner.changes(),
+            requests: self.requests.swap(0, Ordering::Relaxed),
+        });
         match self.disk.lie {
             Lie::Sync => Ok(()),
             Lie::OneSync(at) if at == index => Ok(()),

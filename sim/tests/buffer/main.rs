@@ -11,6 +11,7 @@
 //! - `damage`: rot in synced files: a damaged frame costs a frame, and is counted
 //! - `pressure`: disks that are full, slow, or fail for a while
 //! - `pair`: two destinations with classes of their own: what each has, and when a segment may go
+//! - `relay`: the same collector as a gateway: what stores repeat is stored once, whatever the power does
 //! - `patience`: disks, destinations and senders that hang: every wait has an end
 #![allow(
     clippy::unwrap_used,
@@ -24,6 +25,7 @@ mod lies;
 mod pair;
 mod patience;
 mod pressure;
+mod relay;
 mod seeded;
 mod stage;
 mod wire;

@@ -124,7 +124,7 @@ async fn post(env: &SimEnv) -> Option<u16> {
     let mut stream = connect(env).await;
     let ids: Vec<u32> = (0..10).collect();
     let body = wire::request(Signal::Traces, &ids, b"");
-    let answer = wire::post(&mut stream, &mut Vec::new(), Signal::Traces, &body).await;
+    let answer = wire::post(&mut stream, &mut Vec::new(), Signal::Traces, None, &body).await;
     answer.map(|answer| answer.status())
 }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use backroom_collector::{
-    config::{Backoff, ByteSize, Config, Endpoint},
+    config::{Backoff, ByteSize, Config, Endpoint, Role},
     core::{
         accounting::{Accounting, DropReason},
         class::ClassName,
@@ -44,7 +44,7 @@ use tokio::{
 };
 
 use crate::{
-    lies::{Lie, LyingEnv},
+    lies::{Lie, LyingEnv, Syncs},
     wire,
 };
 
@@ -67,6 +67,9 @@ pub(crate) const FINAL_RESTARTS: usize = 2;
 /// Requests that are offered when everything has been drained.
 const LAST_CALL: u32 = 3;
 
+/// Tries of a lane that repeats.
+const TRIES: u32 = 200;
+
 /// The lane that offers them.
 const LAST_LANE: u32 = 2;
 
@@ -85,6 +88,13 @@ pub(crate) struct Setup {
     pub(crate) lie: Option<Lie>,
     /// Whether logs go to a second receiver besides.
     pub(crate) has_audit: bool,
+    /// Whether the lanes are stores of their own: each request has a range, and is repeated until it is acknowledged, and at times
+    /// after that.
+    pub(crate) repeats: bool,
+    /// Whether the collector is a gateway.
+    pub(crate) is_gateway: bool,
+    /// Gets the syncs that a disk that lies was asked for.
+    pub(crate) syncs: Syncs,
 }
 
 impl Setup {
@@ -99,6 +109,9 @@ impl Setup {
             disk_free: 1 << 20,
             lie: None,
             has_audit: false,
+            repeats: false,
+            is_gateway: false,
+            syncs: Syncs::default(),
         }
     }
 }
@@ -323,12 +336,16 @@ impl Stage {
             shared: shared.clone(),
             disk: self.disk.clone(),
         });
-        let (lie, config) = (self.setup.lie, config(self.setup.has_audit));
+        let (lie, config) = (self.setup.lie, config(&self.setup));
+        let syncs = self.setup.syncs.clone();
         self.world.start("collector", move |env| async move {
             let never = std::future::pending();
             let result = match lie {
                 None => shell::run(env, config, observer, never).await,
-                Some(lie) => shell::run(LyingEnv::new(env, lie), config, observer, never).await,
+                Some(lie) => {
+                    let env = LyingEnv::new(env, lie, syncs);
+                    shell::run(env, config, observer, never).await
+                }
             };
             let why = result.expect_err("nobody shut it down").to_string();
             shared.change(|log| log.life().exit = Some(why));
@@ -425,8 +442,11 @@ impl Stage {
     }
 }
 
-fn config(has_audit: bool) -> Config {
+fn config(setup: &Setup) -> Config {
     let mut config = Config::default();
+    if setup.is_gateway {
+        config.role = Role::Gateway;
+    }
     config.listen.http = Some(SocketAddr::from(([0, 0, 0, 0], PORT)));
     config.listen.grpc = None;
     let mut endpoint = Endpoint::new(format!("http://hq:{PORT}"));
@@ -441,7 +461,7 @@ fn config(has_audit: bool) -> Config {
         base: Duration::from_millis(100),
         cap: S,
     };
-    if has_audit {
+    if setup.has_audit {
         let mut audit = Endpoint::new(format!("http://audit:{PORT}"));
         audit.timeout = 5 * S;
         audit.classes = Some(vec![Signal::Logs.into()]);
@@ -500,6 +520,8 @@ async fn offer(env: SimEnv, shared: Shared, setup: Setup, lane: u32, requests: u
         tls: None,
     };
     let mut connection = None;
+    let mut again = ChaCha8Rng::seed_from_u64(setup.seed ^ (u64::from(lane) << 40));
+    let mut sent = BTreeMap::new();
     for number in 0..requests {
         // Computed first: whatever fails, the next request is the same.
         let first = (lane * setup.requests + number) * 8;
@@ -510,32 +532,48 @@ async fn offer(env: SimEnv, shared: Shared, setup: Setup, lane: u32, requests: u
         let body = wire::request(signal, &ids, &ballast);
         let pause = setup.pause.mul_f64(rng.random_range(0.0..1.0));
         sleep(pause).await;
-        while connection.is_none() {
-            match timeout(S, env.connect(&target)).await {
-                Ok(Ok(stream)) => connection = Some((stream, Vec::new())),
-                _ => sleep(Duration::from_millis(200)).await,
+        let first: &mut usize = sent.entry(signal.name()).or_default();
+        let batch = format!("{:016x}-1-{signal}-{first}-{}", lane + 1, ids.len());
+        *first += ids.len();
+        let batch = setup.repeats.then_some(batch.as_str());
+        // A store never gives up; here it does after longer than any fault lasts.
+        let mut tries = if setup.repeats { TRIES } else { 1 };
+        while tries > 0 {
+            tries -= 1;
+            while connection.is_none() {
+                match timeout(S, env.connect(&target)).await {
+                    Ok(Ok(stream)) => connection = Some((stream, Vec::new())),
+                    _ => sleep(Duration::from_millis(200)).await,
+                }
             }
-        }
-        {
-            let mut log = shared.lock();
-            log.offered.extend(&ids);
-            if signal == Signal::Logs {
-                log.logs.extend(&ids);
+            {
+                let mut log = shared.lock();
+                log.offered.extend(&ids);
+                if signal == Signal::Logs {
+                    log.logs.extend(&ids);
+                }
             }
-        }
-        let (stream, unread) = connection.as_mut().expect("made above");
-        let answer = timeout(5 * S, wire::post(stream, unread, signal, &body)).await;
-        match answer {
-            Ok(Some(answer)) if answer.status() == 200 => shared.change(|log| {
-                log.acked.extend(&ids);
-                log.last_acks += u32::from(lane == LAST_LANE);
-            }),
-            Ok(Some(answer)) => {
-                let status = answer.status();
-                assert_eq!(status, 503, "{answer:?}");
-                shared.change(|log| log.refused += 1);
+            let (stream, unread) = connection.as_mut().expect("made above");
+            let answer = timeout(5 * S, wire::post(stream, unread, signal, batch, &body)).await;
+            match answer {
+                Ok(Some(answer)) if answer.status() == 200 => {
+                    shared.change(|log| {
+                        log.acked.extend(&ids);
+                        log.last_acks += u32::from(lane == LAST_LANE);
+                    });
+                    // The answer was lost, as far as the store knows.
+                    tries = u32::from(setup.repeats && again.random_ratio(1, 3));
+                }
+                Ok(Some(answer)) => {
+                    let status = answer.status();
+                    assert_eq!(status, 503, "{answer:?}");
+                    shared.change(|log| log.refused += 1);
+                }
+                _ => connection = None,
             }
-            _ => connection = None,
+            if tries > 0 {
+                sleep(Duration::from_millis(150)).await;
+            }
         }
     }
     shared.change(|log| log.lanes -= 1);

@@ -139,11 +139,12 @@ pub(crate) async fn read(
     }
 }
 
-/// Posts telemetry and reads the answer.
+/// Posts telemetry, as that batch of its store if it is one, and reads the answer.
 pub(crate) async fn post(
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     unread: &mut Vec<u8>,
     signal: Signal,
+    batch: Option<&str>,
     body: &[u8],
 ) -> Option<Message> {
     let path = match signal {
@@ -152,7 +153,10 @@ pub(crate) async fn post(
     };
     let mut out = format!(
         "POST {path} HTTP/1.1\r\nhost: collector\r\ncontent-type: application/x-protobuf\r\n\
-         content-length: {}\r\n\r\n",
+         {}content-length: {}\r\n\r\n",
+        batch.map_or(String::new(), |batch| format!(
+            "x-backroom-batch: {batch}\r\n"
+        )),
         body.len()
     )
     .into_bytes();

@@ -5,7 +5,10 @@
 use std::time::Duration;
 
 use backroom_collector::config::{
-    BitRate, Diagnostic, Fields, Span, codes::E0107, did_you_mean, quantity, tree::Node,
+    BitRate, Diagnostic, Fields, Span,
+    codes::E0107,
+    did_you_mean, quantity,
+    tree::{Node, Value},
 };
 use indexmap::IndexMap;
 
@@ -149,6 +152,12 @@ impl Cx<'_> {
                 self.changes_something(set);
                 FaultKind::HqSlow(slow)
             }
+            "hq.gateway_crash" => {
+                self.needs_gateway(f);
+                FaultKind::HqGatewayCrash {
+                    loses_power: f.bool("power").unwrap_or(false),
+                }
+            }
             "region.outage" => {
                 let region = on.strip_prefix("region:").unwrap_or(&on).to_owned();
                 FaultKind::RegionOutage {
@@ -174,6 +183,19 @@ impl Cx<'_> {
         Some(rate.bytes_per_second())
     }
 
+    /// Reports a fault of a gateway that head office does not have.
+    fn needs_gateway(&self, f: &Fields<'_>) {
+        let hq = self.root.get("hq").and_then(|hq| hq.as_table());
+        let gateway = hq.and_then(|hq| hq.get("gateway"));
+        if gateway.is_none_or(|it| !matches!(it.value, Value::Bool(true))) {
+            self.sink.push(
+                Diagnostic::error(&codes::E0204, "head office has no gateway")
+                    .at(f.key_span("kind"), "there is nothing that could crash")
+                    .help("declare it with `gateway = true` in `[hq]`".to_owned()),
+            );
+        }
+    }
+
     /// Reports a `set` that changes nothing.
     fn changes_something(&self, set: Option<&Fields<'_>>) {
         let Some(set) = set.filter(|set| set.table().entries.is_empty()) else {
@@ -191,7 +213,7 @@ impl Cx<'_> {
             let regions = fleet.as_table()?.get("regions")?.as_table()?;
             regions.get(region).map(|count| count.value.clone())
         });
-        matches!(regions, Some(backroom_collector::config::tree::Value::Integer(n)) if n > 0)
+        matches!(regions, Some(Value::Integer(n)) if n > 0)
     }
 
     /// What runs on without power, and for how long.
