@@ -104,10 +104,8 @@ pub fn render(result: &FuzzResult) -> String {
         );
         let _ = writeln!(
             out,
-            "      {} before: {}\n      {} after:  {}, in {} runs, {}",
-            "shrunk,",
+            "      shrunk, before: {}\n              after:  {}, in {} runs, {}",
             found.from,
-            "       ",
             found.to,
             found.shrink_runs,
             human::seconds(found.shrink_seconds)

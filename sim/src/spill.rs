@@ -1,6 +1,6 @@
 //! Lists longer than memory: what a seed records in two weeks does not fit, and every judge reads it again from the start.
 //!
-//! A [`Spilled`] list keeps its newest items in memory and writes the older ones, a chunk at a time, into the seed's
+//! A `Spilled` list keeps its newest items in memory and writes the older ones, a chunk at a time, into the seed's
 //! [`Scratch`] file: columns of `bitcode`, compressed and with a checksum by zstd. Reading is a pass from the front to the
 //! back, as often as one likes; a pass holds one chunk. So memory does not grow with simulated time, and a short run never
 //! touches the disk. This file is the one place that knows the format, which no other process ever reads.

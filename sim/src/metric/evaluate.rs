@@ -7,7 +7,7 @@
 //! first instant after which it stays there for [`STEADY`], or to the end of the window. A backlog falls in steps of a batch
 //! and rises in between, so the first touch is not recovery; and days later another wave is not this fault's.
 //! `recovery(x, p99 < 2s)` looks at minutes: the end of the last minute whose quantile does not meet the condition, before
-//! [`STEADY_SAMPLES`] in which all do.
+//! `STEADY_SAMPLES` in which all do.
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! The order of tables and of groups of keys is the author's story and stays. Decided here: within a group (lines with no blank and no
 //! comment line between them) keys stand in the order of the language's tables, their `=` below each other, comments behind values in
-//! their column where there is room; at most one blank line; spaces, quotes and units as in [`texts`]. A value over several lines stays as
+//! their column where there is room; at most one blank line; spaces, quotes and units as `texts` has them. A value over several lines stays as
 //! it was written. Works on what TOML allows, not on what a scenario may hold: a file with unknown keys is formatted too. Next: `lines`, how a
 //! text is taken apart; `texts`, how a value is written.
 
