@@ -245,6 +245,50 @@ fn a_dead_line_delays_the_menu_and_nothing_in_the_store() {
     assert!(during.count() > 0, "old offers hold while the line is dead");
 }
 
+/// Scenario: the uplink is cut, so that card payments wait for the backup. Regression: the stock heard of a sale when it was paid, and
+/// for eight seconds others ordered what was gone.
+/// Guarantees: tills tell the stock with the ticket: an item is counted down when the kitchen begins, whatever the payment does.
+#[test]
+fn tills_tell_the_stock_with_the_ticket() {
+    let scenario = day_with(
+        "[[fault]]\nid = \"cut\"\nkind = \"link.down\"\non = \"uplink\"\nat = \"11:32:07\"\nfor = \"60s\"\n",
+    );
+    let run = play::run(&scenario, 4);
+    holds(&scenario, &run);
+    let first = |is: &dyn Fn(&Event) -> Option<u64>| {
+        let mut first = BTreeMap::<u64, Duration>::new();
+        for stamped in &run.events {
+            if let Some(order) = is(&stamped.event) {
+                first.entry(order).or_insert(stamped.at);
+            }
+        }
+        first
+    };
+    let shown = first(&|event| match event {
+        Event::TicketShown { order, .. } => Some(*order),
+        _ => None,
+    });
+    let paid = first(&|event| match event {
+        Event::PaymentSettled { order, .. } => Some(*order),
+        _ => None,
+    });
+    let counted = first(&|event| match event {
+        Event::Shop(ShopEvent::SaleCounted { order }) => Some(*order),
+        _ => None,
+    });
+    assert!(counted.len() > 50, "{}", counted.len());
+    let late = counted.iter().filter(|(order, at)| {
+        let shown = shown.get(*order).copied().unwrap_or_default();
+        **at > shown + Duration::from_secs(1)
+    });
+    assert_eq!(late.count(), 0);
+    let before_payment = counted.iter().filter(|(order, at)| {
+        let paid = paid.get(*order).copied().unwrap_or_default();
+        paid > **at + Duration::from_secs(3)
+    });
+    assert!(before_payment.count() > 0, "no payment waited");
+}
+
 /// Scenario: catalog, stock, printer and board die while they are busy, and the power goes in the middle of the films.
 /// Guarantees: what was on a disk is not fetched again, but for the chunk that was being put down; nothing is counted or settled twice;
 /// no version goes back.

@@ -194,6 +194,10 @@ fn small_store(duration: Duration) -> Scenario {
         }),
         telemetry: Some(Telemetry {
             bytes_per_second: 20_000.0,
+            from: vec!["store/*".into()],
+            arrivals: OrderArrivals::Constant,
+            profile: None,
+            bytes_each: ByteSize(0),
             every: 5 * S,
             class: "telemetry".into(),
         }),

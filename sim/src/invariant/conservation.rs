@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Finding, Invariant, at};
+use super::{Finding, Invariant};
 use crate::metric::{
     SeedLog, orders,
     telemetry::{Fate, Items},
@@ -29,21 +29,13 @@ fn check(log: &SeedLog<'_>) -> Finding {
     };
     let due = |born: Duration| born.max(healed) + IN_MEMORY_MAX <= log.ended_at;
     let missing = Items::new(log).fate();
-    let mut still = missing
-        .iter()
-        .filter(|m| m.fate == Fate::LostUnacked && due(m.born))
-        .peekable();
-    let Some(first) = still.peek().copied().copied() else {
-        return Finding::Holds;
-    };
-    let count: u64 = still.map(|m| m.end - m.first).sum();
-    let message = format!(
-        "{count} items are unaccounted for; first: {} of {}, made at {}",
-        first.first,
-        log.machine(first.machine),
-        at(first.born)
-    );
-    Finding::Violated { message }
+    let still = missing
+        .into_iter()
+        .filter(|m| m.fate == Fate::LostUnacked && due(m.born));
+    match super::missing(log, still, "items are unaccounted for") {
+        Some(message) => Finding::Violated { message },
+        None => Finding::Holds,
+    }
 }
 
 #[cfg(test)]

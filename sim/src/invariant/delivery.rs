@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Finding, Invariant, at};
+use super::{Finding, Invariant};
 use crate::metric::{
     SeedLog,
     telemetry::{Fate, Items},
@@ -24,26 +24,19 @@ fn check(log: &SeedLog<'_>) -> Finding {
     let items = Items::new(log);
     let fated = items.fate();
     let old = |born: Duration| born + GRACE <= log.ended_at;
-    let mut lost = fated
-        .iter()
-        .filter(|m| m.fate == Fate::LostAcked && old(m.born))
-        .peekable();
-    let Some(first) = lost.peek().copied().copied() else {
-        return Finding::Holds;
-    };
-    let count: u64 = lost.map(|m| m.end - m.first).sum();
+    let lost = fated
+        .into_iter()
+        .filter(|m| m.fate == Fate::LostAcked && old(m.born));
     let acked: u64 = items
         .machines
         .values()
         .map(crate::metric::telemetry::Machine::acked_count)
         .sum();
-    let message = format!(
-        "{count} of {acked} acknowledged items never arrived; first: {} of {}, made at {}",
-        first.first,
-        log.machine(first.machine),
-        at(first.born)
-    );
-    Finding::Violated { message }
+    let what = format!("of {acked} acknowledged items never arrived");
+    match super::missing(log, lost, &what) {
+        Some(message) => Finding::Violated { message },
+        None => Finding::Holds,
+    }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ mod told;
 use backroom_reports::{Invariant as Judged, Verdict};
 use serde::{Deserialize, Serialize};
 
-use crate::metric::SeedLog;
+use crate::metric::{SeedLog, telemetry::Missing};
 
 /// One invariant.
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +135,23 @@ fn finding(what: &str, violations: &[String]) -> Finding {
             message: format!("{} {what}; first: {first}", violations.len()),
         },
     }
+}
+
+/// The message of missing items: how many, and the first of them. `None` where there are none.
+fn missing(
+    log: &SeedLog<'_>,
+    items: impl IntoIterator<Item = Missing>,
+    what: &str,
+) -> Option<String> {
+    let mut items = items.into_iter().peekable();
+    let first = *items.peek()?;
+    let count: u64 = items.map(|m| m.end - m.first).sum();
+    Some(format!(
+        "{count} {what}; first: {} of {}, made at {}",
+        first.first,
+        log.machine(first.machine),
+        at(first.born)
+    ))
 }
 
 /// A virtual time in a message.

@@ -82,6 +82,10 @@ pub(crate) fn scenario() -> Scenario {
         orders: None,
         telemetry: Some(Telemetry {
             bytes_per_second: 48_000.0,
+            from: vec!["store/*".into()],
+            arrivals: OrderArrivals::Constant,
+            profile: None,
+            bytes_each: ByteSize(0),
             every: s(5.0),
             class: "telemetry".into(),
         }),

@@ -261,6 +261,9 @@ fn fluid_figures(log: &SeedLog<'_>, oracle: &Oracle) -> Result<Figures, Refusal>
         .telemetry
         .as_ref()
         .ok_or_else(|| Refusal("there is no telemetry".into()))?;
+    assume(telemetry.steady_rate().is_some(), || {
+        "telemetry does not arrive at the same rate at all times".into()
+    })?;
     let c = drain(scenario, link, &telemetry.class)?;
     let d = (end - outage.start).as_secs_f64();
 

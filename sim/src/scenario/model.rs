@@ -381,12 +381,37 @@ pub struct FlowStep {
 /// Telemetry of the whole store.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Telemetry {
-    /// Raw OTLP bytes per second of the whole store.
+    /// Groups or machines that make it; `store/*` is all. The collector's own is not counted here.
+    pub from: Vec<String>,
+    /// Raw OTLP bytes per second of the whole store, at the profile's peak; 0 where arrivals are listed.
     pub bytes_per_second: f64,
+    /// How it comes under that rate.
+    pub arrivals: OrderArrivals,
+    /// Share of the peak by hour and day; `None` is 1 always.
+    pub profile: Option<Profile>,
+    /// Size of each listed arrival, of the whole store.
+    pub bytes_each: ByteSize,
     /// Interval between two exports of a machine; 5 s unless told otherwise.
     pub every: Duration,
     /// Traffic class.
     pub class: String,
+}
+
+impl Telemetry {
+    /// Its rate in bytes per second, where it is the same at all times: closed forms know no other.
+    pub fn steady_rate(&self) -> Option<f64> {
+        let is_steady = matches!(
+            self.arrivals,
+            OrderArrivals::Constant | OrderArrivals::Poisson
+        );
+        (is_steady && self.profile.is_none()).then_some(self.bytes_per_second)
+    }
+
+    /// Whether a machine makes some.
+    pub(crate) fn is_from(&self, machine: &crate::store::Machine) -> bool {
+        let mut from = self.from.iter();
+        from.any(|f| f == "store/*" || *f == machine.group || *f == machine.name)
+    }
 }
 
 /// Bulk media to the store.

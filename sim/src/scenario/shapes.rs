@@ -241,7 +241,7 @@ static TRAFFIC: Shape = Shape {
         Key::may("every", Ty::Word(&DURATION), "\"5s\"", "Telemetry: interval between two exports of a machine; 5s unless given."),
         Key::may("items", Ty::Word(&DIST_COUNT), "\"geometric(mean=2.2)\"", "Orders: items in an order."),
         Key::may("flow", Ty::List(&Ty::Table(&FLOW)), "[{ msg = \"order.placed\", to = \"broker\", bytes = \"1200B\", class = \"order\" }]", "Orders: what an order causes, in order."),
-        Key::may("bytes", Ty::Word(&SIZE), "\"350MB\"", "Media: size."),
+        Key::may("bytes", Ty::Word(&SIZE), "\"350MB\"", "Media: size. Telemetry that is listed: size of each arrival, of the whole store."),
         Key::may("class", Ty::Text, "\"telemetry\"", "Its traffic class."),
     ],
 };

@@ -74,6 +74,44 @@ fn orders_come_as_they_are_listed() {
     );
 }
 
+/// Telemetry comes by the same processes as orders; what is listed has a size in place of a rate.
+#[test]
+fn telemetry_comes_by_any_process() {
+    let telemetry = |sets: &[&str]| ok(lunch(sets)).scenario.telemetry.expect("telemetry");
+    let steady = |arrivals: &str| {
+        let set = format!("traffic.telemetry.arrivals={arrivals}");
+        telemetry(&[&set]).steady_rate()
+    };
+    assert_eq!(steady("constant"), Some(48_000.0));
+    assert_eq!(steady("poisson"), Some(48_000.0));
+    assert_eq!(steady("negbin(dispersion=2)"), None);
+    assert_eq!(steady("mmpp(calm=40m, rush=5m, factor=4)"), None);
+    let rate = "traffic.telemetry.rate={ profile = \"lunch-peak\", peak = \"48KB/s\" }";
+    let by_the_hour = telemetry(&[rate]);
+    assert_eq!(by_the_hour.steady_rate(), None);
+    assert!(by_the_hour.profile.is_some());
+    let times = "traffic.telemetry.arrivals=schedule(12:00)";
+    let listed = telemetry(&[times, "traffic.telemetry.bytes=20MB"]);
+    assert_eq!(listed.bytes_each.0, 20_000_000);
+    assert_eq!(
+        listed.arrivals,
+        OrderArrivals::At([Duration::from_secs(1800)].into())
+    );
+    let told = |sets: &[&str], code: &str, title: &str| {
+        let report = lunch(sets).expect_err("it is wrong");
+        let first = &report.list[0];
+        assert_eq!(first.code.map(|c| c.id), Some(code), "{report}");
+        assert!(first.title.contains(title), "{report}");
+    };
+    told(&[times], "E0101", "`traffic.telemetry` needs `bytes`");
+    told(
+        &["traffic.telemetry.bytes=20MB"],
+        "E0209",
+        "telemetry with a rate has no size",
+    );
+    told(&["traffic.telemetry.from=[\"kios\"]"], "E0204", "`kios`");
+}
+
 #[test]
 fn the_lunch_scenario_means_what_it_says() {
     let loaded = ok(lunch(&[]));

@@ -36,7 +36,7 @@ fn path(text: &str) -> Vec<String> {
 pub(super) fn arrival(scenario: &Scenario) -> Option<f64> {
     let telemetry = scenario.telemetry.as_ref()?;
     let ratio = scenario.collector.compress.ratio?;
-    Some(telemetry.bytes_per_second / ratio)
+    Some(telemetry.steady_rate()? / ratio)
 }
 
 fn backlog_never_drains(scenario: &Scenario, tree: &Table, sink: &Sink) {

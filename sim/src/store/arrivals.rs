@@ -1,4 +1,5 @@
-//! When customers come to one machine, store-local time: the arrival process of `[traffic.orders]`.
+//! When customers come to one machine, store-local time: the arrival process of `[traffic.orders]`, and of records of telemetry
+//! (`telemetry::volume`).
 //!
 //! A process is a rate over time and a way to place arrivals under it: an amount of expected customers has to pass until the next
 //! one comes, one each time (`constant`) or drawn (`poisson`). What bursts changes the rate: by a factor for each interval
@@ -46,7 +47,18 @@ enum How {
 /// 1 s: two listed customers of one instant are served one after the other.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Which machine it is, of those that take orders.
+/// When things come to a whole store.
+#[derive(Clone, Debug)]
+pub(crate) struct Process<'a> {
+    pub(crate) arrivals: &'a OrderArrivals,
+    /// At the profile's peak; not looked at where they are listed.
+    pub(crate) peak_per_second: f64,
+    pub(crate) profile: Option<Profile>,
+    /// What has the rushes of the whole store in common.
+    pub(crate) purpose: &'a str,
+}
+
+/// Which machine it is, of those that share a process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) index: usize,
@@ -63,15 +75,33 @@ impl Arrivals {
         rng: ChaCha8Rng,
         bursts: ChaCha8Rng,
     ) -> Self {
+        let process = Process {
+            arrivals: &orders.arrivals,
+            peak_per_second: orders.peak_per_hour / 3600.0,
+            profile: orders.profile.clone(),
+            purpose: "traffic.orders",
+        };
+        Self::of_process(scenario, process, place, run_seed, rng, bursts)
+    }
+
+    /// One machine's share of any process.
+    pub(crate) fn of_process(
+        scenario: &Scenario,
+        process: Process<'_>,
+        place: Place,
+        run_seed: u64,
+        rng: ChaCha8Rng,
+        bursts: ChaCha8Rng,
+    ) -> Self {
         let share = 1.0 / place.of as f64;
-        let how = match &orders.arrivals {
+        let how = match process.arrivals {
             OrderArrivals::Poisson => How::Poisson,
             OrderArrivals::Constant => How::Constant(None),
             OrderArrivals::NegBin { dispersion, per } => {
                 How::Bursts(Bursts::new(dispersion * share, *per, bursts))
             }
             OrderArrivals::Mmpp { calm, rush, factor } => {
-                let rng = seed::stream(run_seed, &["store", "traffic.orders", "mmpp"]);
+                let rng = seed::stream(run_seed, &["store", process.purpose, "mmpp"]);
                 How::Rushes(Rushes::new(*calm, *rush, *factor, rng))
             }
             OrderArrivals::At(all) => {
@@ -80,8 +110,8 @@ impl Arrivals {
             }
         };
         Self {
-            peak: orders.peak_per_hour / 3600.0 * share,
-            profile: orders.profile.clone(),
+            peak: process.peak_per_second * share,
+            profile: process.profile,
             start: scenario.start.clone(),
             end: scenario.duration,
             rng,

@@ -14,7 +14,8 @@ use crate::{
     oracle::fluid::{self, Fluid},
     scenario::{
         Fault, FaultKind, FaultWindow, Fidelity, LinkSpec, Loaded, Loss, OrderArrivals, Orders,
-        Pick, Role, Scenario, Severity, expr::Value, foresee, occur::Begins, time::Clock,
+        Pick, Role, Scenario, Severity, Telemetry, expr::Value, foresee, occur::Begins,
+        time::Clock,
     },
 };
 
@@ -84,15 +85,15 @@ fn store(scenario: &Scenario, out: &mut String) {
     if let Some(telemetry) = &scenario.telemetry {
         let _ = write!(
             out,
-            "  Telemetry: {}/s, exported every {}",
-            show_bytes(telemetry.bytes_per_second),
+            "  Telemetry: {}, exported every {}",
+            volume(telemetry),
             show_duration(telemetry.every)
         );
-        if let Some(ratio) = collector.compress.ratio {
+        if let (Some(ratio), Some(rate)) = (collector.compress.ratio, telemetry.steady_rate()) {
             let _ = write!(
                 out,
                 "; about {}/s at the declared ratio of {ratio}",
-                show_bytes(telemetry.bytes_per_second / ratio)
+                show_bytes(rate / ratio)
             );
         }
         out.push_str(".\n");
@@ -120,6 +121,30 @@ fn store(scenario: &Scenario, out: &mut String) {
         },
         backoff(collector.retry.backoff),
     );
+}
+
+/// How much telemetry, and how it comes.
+fn volume(telemetry: &Telemetry) -> String {
+    let rate = show_bytes(telemetry.bytes_per_second);
+    let text = match &telemetry.arrivals {
+        OrderArrivals::Constant => format!("{rate}/s"),
+        OrderArrivals::Poisson => format!("{rate}/s in records that come independently"),
+        OrderArrivals::NegBin { per, .. } => {
+            format!("{rate}/s in bursts of {}", show_duration(*per))
+        }
+        OrderArrivals::Mmpp { factor, .. } => {
+            format!("{rate}/s in the mean, {factor} times as much in rushes as in calms")
+        }
+        OrderArrivals::At(all) => format!(
+            "{} at each of {} times",
+            show_bytes(telemetry.bytes_each.0 as f64),
+            all.len()
+        ),
+    };
+    match telemetry.profile {
+        Some(_) => format!("up to {text}, by the hour"),
+        None => text,
+    }
 }
 
 fn customers(orders: &Orders) -> String {
@@ -497,8 +522,7 @@ pub struct Prediction {
 /// Predicts the backlog of an outage (T1, without reconnect and threshold). `None` where it does not stop telemetry, or
 /// where a figure is not declared.
 pub fn predict(scenario: &Scenario, link: &str, length: Duration) -> Option<Prediction> {
-    let arrival =
-        scenario.telemetry.as_ref()?.bytes_per_second / scenario.collector.compress.ratio?;
+    let arrival = scenario.telemetry.as_ref()?.steady_rate()? / scenario.collector.compress.ratio?;
     if !stops_telemetry(scenario, link) {
         return None;
     }

@@ -382,8 +382,7 @@ impl Cx<'_> {
             match name.as_str() {
                 "orders" => traffic.orders = self.orders(&f, from, arrivals, &profiles),
                 "telemetry" => {
-                    self.only_arrivals(&f, &arrivals, Arrivals::Constant);
-                    traffic.telemetry = self.telemetry(&f);
+                    traffic.telemetry = self.telemetry(&f, from, arrivals, &profiles);
                 }
                 "media" => {
                     if let Some(Arrivals::Schedule(times)) = &arrivals {
@@ -403,18 +402,6 @@ impl Cx<'_> {
             }
         }
         traffic
-    }
-
-    fn only_arrivals(&self, f: &Fields<'_>, found: &Option<Arrivals>, runs: Arrivals) {
-        if let (Some(found), Some(node)) = (found, f.node("arrivals"))
-            && *found != runs
-        {
-            let text = node.as_text().unwrap_or_default();
-            self.refuse(
-                node.span,
-                format!("has `{text}` arrivals in `{}`", f.place()),
-            );
-        }
     }
 
     /// Who sends or receives: groups, `store/*`, hq.
@@ -437,6 +424,59 @@ impl Cx<'_> {
         keys.iter().all(|k| f.has(k))
     }
 
+    /// Whether arrivals are listed, which have no rate, and whether all keys are there that the one or the other needs.
+    fn has_rate_or_list(
+        &self,
+        f: &Fields<'_>,
+        arrivals: &Option<Arrivals>,
+        with_rate: &[&str],
+        with_list: &[&str],
+    ) -> (bool, bool) {
+        let is_listed = matches!(
+            arrivals,
+            Some(Arrivals::Schedule(_) | Arrivals::Replay { .. })
+        );
+        let complete = match is_listed {
+            true => self.needs(f, with_list),
+            false => self.needs(f, &[&["rate"], with_rate].concat()),
+        };
+        // A template's rate cannot be taken away by the file that lists arrivals in its place.
+        let beside = || f.key_span("rate").file == f.key_span("arrivals").file;
+        if is_listed && f.has("rate") && beside() {
+            let what = f.place();
+            let what = what.rsplit('.').next().unwrap_or_default();
+            self.sink.push(
+                Diagnostic::error(
+                    &codes::E0209,
+                    format!("{what} that are listed have no rate"),
+                )
+                .at(f.key_span("rate"), "a rate")
+                .see(f.key_span("arrivals"), "a list"),
+            );
+        }
+        (is_listed, complete)
+    }
+
+    /// A rate, plain or of a profile's peak.
+    fn arrival_rate(
+        &self,
+        f: &Fields<'_>,
+        profiles: &ByName<Profile>,
+        plain: impl Fn(&Fields<'_>) -> Option<f64>,
+        peak: impl Fn(&Fields<'_>) -> Option<f64>,
+    ) -> (Option<f64>, Option<Profile>) {
+        match f.node("rate").and_then(Node::as_table) {
+            Some(_) => {
+                let Some(r) = f.fields("rate") else {
+                    return (None, None);
+                };
+                let name = self.reference(&r, "profile", "profile", &self.profiles);
+                (peak(&r), profiles.get(&name).cloned())
+            }
+            None => (plain(f), None),
+        }
+    }
+
     fn orders(
         &self,
         f: &Fields<'_>,
@@ -444,36 +484,10 @@ impl Cx<'_> {
         arrivals: Option<Arrivals>,
         profiles: &ByName<Profile>,
     ) -> Option<Orders> {
-        // What is listed has its rate already.
-        let is_listed = matches!(
-            arrivals,
-            Some(Arrivals::Schedule(_) | Arrivals::Replay { .. })
-        );
-        let complete = match is_listed {
-            true => self.needs(f, &["flow"]),
-            false => self.needs(f, &["rate", "flow"]),
-        };
-        // A template's rate cannot be taken away by the file that lists arrivals in its place.
-        let beside = || f.key_span("rate").file == f.key_span("arrivals").file;
-        if is_listed && f.has("rate") && beside() {
-            self.sink.push(
-                Diagnostic::error(&codes::E0209, "orders that are listed have no rate")
-                    .at(f.key_span("rate"), "a rate")
-                    .see(f.key_span("arrivals"), "a list"),
-            );
-        }
-        let rate = f.node("rate");
-        let (peak, profile) = match rate.and_then(Node::as_table) {
-            Some(_) => {
-                let r = f.fields("rate")?;
-                let name = self.reference(&r, "profile", "profile", &self.profiles);
-                (
-                    r.text("peak", quantity::events_per_second),
-                    profiles.get(&name).cloned(),
-                )
-            }
-            None => (f.text("rate", quantity::events_per_second), None),
-        };
+        let (_, complete) = self.has_rate_or_list(f, &arrivals, &["flow"], &["flow"]);
+        let peak = |f: &Fields<'_>, key: &str| f.text(key, quantity::events_per_second);
+        let (peak, profile) =
+            self.arrival_rate(f, profiles, |f| peak(f, "rate"), |r| peak(r, "peak"));
         let mut flow = Vec::new();
         for node in f.items("flow") {
             let Some(step) = Fields::open(node, &crate::scenario::shapes::FLOW, "flow", self.sink)
@@ -614,18 +628,36 @@ impl Cx<'_> {
         })
     }
 
-    fn telemetry(&self, f: &Fields<'_>) -> Option<Telemetry> {
-        let complete = self.needs(f, &["rate", "class"]);
-        let rate = match f.node("rate").map(|n| &n.value) {
-            Some(Value::Table(_)) => {
-                self.refuse(
-                    f.key_span("rate"),
-                    "has telemetry whose rate follows a profile",
-                );
-                Some(BitRate(0))
-            }
-            _ => f.text("rate", quantity::bit_rate),
-        };
+    fn telemetry(
+        &self,
+        f: &Fields<'_>,
+        from: Vec<String>,
+        arrivals: Option<Arrivals>,
+        profiles: &ByName<Profile>,
+    ) -> Option<Telemetry> {
+        let (is_listed, complete) =
+            self.has_rate_or_list(f, &arrivals, &["class"], &["bytes", "class"]);
+        if !is_listed && f.has("bytes") {
+            self.sink.push(
+                Diagnostic::error(&codes::E0209, "telemetry with a rate has no size")
+                    .at(f.key_span("bytes"), "a size")
+                    .help(String::from(
+                        "`bytes` is the size of each listed arrival: write arrivals = \"schedule(23:00)\"",
+                    )),
+            );
+        }
+        let (rate, profile) = self.arrival_rate(
+            f,
+            profiles,
+            |f| {
+                f.text("rate", quantity::bit_rate)
+                    .map(BitRate::bytes_per_second)
+            },
+            |r| {
+                r.text("peak", quantity::bit_rate)
+                    .map(BitRate::bytes_per_second)
+            },
+        );
         let every = f
             .text("every", quantity::duration)
             .unwrap_or(Duration::from_secs(5));
@@ -639,8 +671,17 @@ impl Cx<'_> {
             true => self.reference(f, "class", "class", &self.classes),
             false => String::new(),
         };
+        let arrivals = self.order_arrivals(f, arrivals?)?;
+        let (bytes_per_second, bytes_each) = match arrivals {
+            OrderArrivals::At(_) => (0.0, f.text("bytes", quantity::byte_size)?),
+            _ => (rate?, ByteSize(0)),
+        };
         complete.then_some(Telemetry {
-            bytes_per_second: rate?.bytes_per_second(),
+            from,
+            bytes_per_second,
+            arrivals,
+            profile: profile.filter(|_| !is_listed),
+            bytes_each,
             every,
             class,
         })

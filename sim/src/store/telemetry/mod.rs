@@ -12,6 +12,7 @@ mod pool;
 mod sdk;
 pub mod source;
 mod vocabulary;
+mod volume;
 mod wire;
 
 pub use items::{ATTRIBUTE, ItemId, Run, Runs, Signal, visit_items, visit_items_at};
@@ -37,9 +38,10 @@ use tokio::{sync::Notify, time::sleep};
 use self::{
     pool::{Envelope, Stamp, pool},
     sdk::{Items, Open, Own, Sdk, nanos},
+    volume::Volume,
     wire::put_key,
 };
-use super::{COLLECTOR_PORT, Context, http, pace::FullJitter, target};
+use super::{COLLECTOR_PORT, Context, arrivals::Place, http, pace::FullJitter, target};
 use crate::{
     event::{Event, Recorder},
     scenario::Role,
@@ -94,7 +96,7 @@ impl Telemetry {
             .machines
             .machines()
             .iter()
-            .filter(|machine| machine.role != Role::Collector)
+            .filter(|machine| machine.role != Role::Collector && traffic.is_from(machine))
             .map(|machine| machine.name.as_str())
             .collect();
         let Some(place) = emitters.iter().position(|name| *name == ctx.name) else {
@@ -121,7 +123,18 @@ impl Telemetry {
             recorder: ctx.recorder.clone(),
             queue: Arc::clone(&queue),
             envelope: envelope(&resource),
-            rate: traffic.bytes_per_second / emitters.len() as f64,
+            volume: Volume::new(
+                &ctx.scenario,
+                traffic,
+                Place {
+                    index: place,
+                    of: emitters.len(),
+                },
+                ctx.run_seed,
+                ctx.recorder.now(),
+                ctx.rng("telemetry-volume", boot),
+                ctx.rng("telemetry-volume/bursts", boot),
+            ),
             every,
             turn: rng.random_range(0..Signal::ALL.len()),
             cursors: Signal::ALL.map(|signal| pool().start(signal, place, emitters.len())),
@@ -291,8 +304,8 @@ struct Maker {
     recorder: Recorder,
     queue: Arc<Queue>,
     envelope: Envelope,
-    /// This machine's share, bytes per second.
-    rate: f64,
+    /// This machine's share.
+    volume: Volume,
     every: Duration,
     turn: usize,
     cursors: [usize; 3],
@@ -313,7 +326,7 @@ impl Maker {
             if now > end {
                 return;
             }
-            self.make(now.saturating_sub(born), nanos(env.unix_time()));
+            self.make(now.saturating_sub(born), now, nanos(env.unix_time()));
             if due >= end {
                 return;
             }
@@ -321,7 +334,7 @@ impl Maker {
         }
     }
 
-    fn make(&mut self, elapsed: Duration, now: u64) {
+    fn make(&mut self, elapsed: Duration, at: Duration, now: u64) {
         let signal = Signal::ALL[self.turn];
         self.turn = (self.turn + 1) % Signal::ALL.len();
         let Own { mut body, mut runs } = match signal {
@@ -329,7 +342,8 @@ impl Maker {
             Signal::Metrics => self.sdk.metrics(),
             Signal::Logs => self.sdk.logs(),
         };
-        let owed = self.rate * elapsed.as_secs_f64() - self.made - body.len() as f64;
+        let owed_in_all = self.volume.owed(elapsed, at);
+        let owed = owed_in_all - self.made - body.len() as f64;
         let cursor = &mut self.cursors[signal as usize];
         let bytes = (owed - self.envelope.bytes() as f64).max(0.0) as usize;
         let picked = pool().pick(signal, *cursor, bytes);
@@ -351,6 +365,9 @@ impl Maker {
             return;
         }
         self.made += body.len() as f64;
+        if !self.volume.is_even() {
+            self.made = self.made.min(owed_in_all);
+        }
 
         let runs = runs.into_vec();
         let mut bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
