@@ -1,6 +1,6 @@
 //! Card payments beside a collector that catches up: the same seeds with it, and with it switched off.
 //!
-//! - `cards_are_within_five_per_cent_of_a_line_for_themselves`: `scenarios/cards-beside-catch-up.toml`, paired; long, so it runs where
+//! - `cards_are_within_five_per_cent_of_a_line_for_themselves`: `scenarios/card-payments-during-catch-up.toml`, paired; long, so it runs where
 //!   `BACKROOM_PAIRED_SEEDS` says how many seeds, 50 in `.ci/full`.
 
 use std::{path::Path, process::Command};
@@ -14,7 +14,7 @@ fn payments(seeds: &str, more: &[&str]) -> (f64, u64) {
     let out = Command::new(env!("CARGO_BIN_EXE_backroom"))
         .args([
             "run",
-            "scenarios/cards-beside-catch-up.toml",
+            "scenarios/card-payments-during-catch-up.toml",
             "--no-save",
             "--json",
         ])

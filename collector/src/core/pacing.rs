@@ -237,7 +237,7 @@ mod tests {
         assert_eq!(Pacer::new(None).piece(300, 10_000), None);
     }
 
-    /// What may start at all may start with what is fresh: found by `cards-beside-catch-up`, seed 2, with `send.yield` = 60 ms.
+    /// What may start at all may start with what is fresh: found by `card-payments-during-catch-up`, seed 2, with `send.yield` = 60 ms.
     #[test]
     fn fresh_data_never_waits_longer_than_the_backlog() {
         let mut pacer = Pacer::new(Some(10_000.0));

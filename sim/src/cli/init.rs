@@ -72,8 +72,8 @@ impl Template {
                 include_str!("../../../scenarios/two-weeks-dark.toml"),
             ),
             Self::Cards => (
-                "cards-beside-catch-up.toml",
-                include_str!("../../../scenarios/cards-beside-catch-up.toml"),
+                "card-payments-during-catch-up.toml",
+                include_str!("../../../scenarios/card-payments-during-catch-up.toml"),
             ),
             Self::Sizing => (
                 "outage-by-line-rate.toml",
