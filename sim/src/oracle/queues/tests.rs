@@ -24,6 +24,7 @@ fn node(role: Role) -> Node {
         offline_payments: None,
         printer: None,
         custom: None,
+        stand_in: None,
     }
 }
 
