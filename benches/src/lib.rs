@@ -5,6 +5,7 @@
 //! - [`intake`]: a collector on real sockets and a real disk.
 //! - [`peers`]: the collector beside others, on real sockets. Kinds of stores are those of `backroom_sim::plan::stores`.
 //! - [`virtual_time`]: recovery time as a criterion measurement. [`recovery`] measures it.
+//! - [`published`]: the pages of `reports/published`.
 //! - [`cpu`]: time that a thread has computed.
 //!
 //! Sizes that suites share stand here, so that figures of different suites can be laid side by side.
@@ -16,6 +17,7 @@ pub mod exchange;
 pub mod intake;
 pub mod ours;
 pub mod peers;
+pub mod published;
 pub mod recovery;
 pub mod virtual_time;
 
