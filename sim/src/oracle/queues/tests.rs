@@ -22,6 +22,7 @@ fn node(role: Role) -> Node {
         disk: None,
         service: None,
         offline_payments: None,
+        stand_in: None,
         printer: None,
         custom: None,
         stand_in: None,
