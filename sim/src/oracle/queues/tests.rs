@@ -22,7 +22,6 @@ fn node(role: Role) -> Node {
         disk: None,
         service: None,
         offline_payments: None,
-        stand_in: None,
         printer: None,
         custom: None,
         stand_in: None,
