@@ -181,7 +181,10 @@ impl<E: Env> Client<E> {
         };
         let (sender, answer) = timeout(silence, asked).await.map_err(late)??;
         let (parts, mut body) = answer.into_parts();
-        let mut bytes = BytesMut::new();
+        // A chunk of a catalog is a megabyte, and to double a buffer up to it copies it once more.
+        let told = body.size_hint().exact().unwrap_or(0);
+        let told = usize::try_from(told).unwrap_or(usize::MAX);
+        let mut bytes = BytesMut::with_capacity(told.min(limit_bytes));
         while let Some(frame) = timeout(silence, body.frame()).await.map_err(late)? {
             if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
                 if bytes.len() + data.len() > limit_bytes {
