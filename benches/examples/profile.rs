@@ -1,4 +1,4 @@
-//! Runs one seed of a scenario in this process and says what it cost: for `perf record -g -- target/release/examples/profile …`.
+//! Runs one seed of a scenario in this process and says what it cost, in time and in memory: for `perf record -g -- target/release/examples/profile …`.
 //!
 //! `--without-collector` puts a sink in the collector's place that takes exports and answers, and plays no faults: what is left
 //! is the engine and the models of the other machines.
@@ -58,11 +58,15 @@ fn main() -> ExitCode {
         mtu: args.mtu,
         ..Options::default()
     };
-    let ((events, report), took) = cpu::of(|| match args.without_collector {
-        true => without_collector(&scenario, args.seed, options),
+    let before = peak_bytes();
+    let ((events, spilled, report), took) = cpu::of(|| match args.without_collector {
+        true => {
+            let (events, report) = without_collector(&scenario, args.seed, options);
+            (events, 0, report)
+        }
         false => {
             let run = one::run(&scenario, args.seed, options).expect("the scenario can be run");
-            (run.events.len(), run.world)
+            (run.events.len(), run.events.bytes_on_disk(), run.world)
         }
     });
     let cpu = took.unwrap_or_default().as_secs_f64();
@@ -77,7 +81,34 @@ fn main() -> ExitCode {
         report.turns as f64 / packets,
         report.trace_hash,
     );
+    println!(
+        "{:.2} us an event, the world's work for it included; {:.1} events a packet",
+        cpu / events as f64 * 1e6,
+        events as f64 / packets,
+    );
+    let days = virtual_s / 86_400.0;
+    if let (Some(before), Some(after)) = (before, peak_bytes()) {
+        println!(
+            "memory: {:.1} MB at most, {:.1} MB of it before the run; {:.2} MB for each of {days:.2} simulated days",
+            after as f64 / 1e6,
+            before as f64 / 1e6,
+            after.saturating_sub(before) as f64 / 1e6 / days,
+        );
+    }
+    println!(
+        "temporary file: {:.1} MB, {:.2} MB a simulated day",
+        spilled as f64 / 1e6,
+        spilled as f64 / 1e6 / days,
+    );
     ExitCode::SUCCESS
+}
+
+/// Largest resident set of this process so far; `None` where the kernel does not tell.
+fn peak_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kib * 1024)
 }
 
 fn without_collector(
