@@ -79,6 +79,8 @@ fn shrunk(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
     let target = target(args, terminal)?;
     let name = target.loaded.scenario.name.clone();
     let mut doc = Doc::of(&target.loaded);
+    // A lock file has them all.
+    doc.drop_defaults();
     one_seed(&mut doc, target.seed);
     let (status, _ears) = found::listen(&name);
     let hunt = found::hunt(&args.limits, terminal, &name, None);

@@ -8,7 +8,10 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use backroom_collector::config::{quantity::show_duration, shape::Ty};
+use backroom_collector::config::{
+    quantity::show_duration,
+    shape::{Shape, Ty},
+};
 use indexmap::IndexMap;
 
 use crate::scenario::{
@@ -102,6 +105,11 @@ impl Doc {
         Ok(Self {
             root: table_of(document.as_table()),
         })
+    }
+
+    /// Takes out what is written as its default, as a lock file has it: it means the same without.
+    pub fn drop_defaults(&mut self) {
+        drop_defaults(&mut self.root, &shapes::TOP, false);
     }
 
     /// The whole tree.
@@ -487,6 +495,36 @@ fn collect(place: Place, value: &Value, steps: usize, out: &mut Vec<Place>) {
         }
         _ => {}
     }
+}
+
+fn drop_defaults(table: &mut Table, shape: &'static Shape, in_collector: bool) {
+    table.retain(|name, value| {
+        let Some(key) = shape.keys.iter().find(|key| key.name == name) else {
+            return true;
+        };
+        let in_collector = in_collector || name == "collector";
+        let default = key.default.and_then(Value::parse);
+        if default.is_some_and(|default| default == *value) {
+            return false;
+        }
+        match (key.ty, value) {
+            (Ty::Named(shape), Value::Table(named)) => {
+                for value in named.values_mut() {
+                    if let Value::Table(inner) = value {
+                        drop_defaults(inner, shape, in_collector);
+                    }
+                }
+            }
+            (Ty::Table(shape), Value::Table(inner)) => {
+                drop_defaults(inner, shape, in_collector);
+                // A lock file writes whole tables of defaults there, such as `[collector.retry]`. Elsewhere a table may mean that there is
+                // something: a menu, a printer.
+                return !in_collector || !inner.is_empty();
+            }
+            _ => {}
+        }
+        true
+    });
 }
 
 fn is_section(value: &Value) -> bool {

@@ -9,7 +9,10 @@
 
 use std::time::Duration;
 
-use backroom_collector::config::shape::{Key, Shape, Ty};
+use backroom_collector::config::{
+    quantity,
+    shape::{Key, Shape, Ty},
+};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
@@ -47,6 +50,10 @@ const LEFT_ALONE: [&str; 15] = [
 
 /// Settings that give up a promise: with them, invariants fail by what is written.
 const PROMISES: [&str; 1] = ["collector.buffer.durability"];
+
+/// 256 KiB: a collector whose disk is smaller than its first segment and notes takes nothing for ever, and what it never took is
+/// TELEMETRY-2's. So small a buffer is a mistake of the file, and no finding.
+const BUFFER_BYTES_MIN: u64 = 256 << 10;
 
 /// One change to a scenario.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,6 +142,7 @@ impl Around {
             if rng.random_ratio(1, ONE_SETTING_IN)
                 && let Some(new) = varied(&name, value, *ty, &mut rng)
                 && new != *value
+                && is_enough(&name, &new)
             {
                 changes.push(Change::Set(place.clone(), new));
             }
@@ -328,6 +336,15 @@ fn shape_of(ty: Ty) -> Option<&'static Shape> {
         Ty::Table(shape) => Some(shape),
         Ty::Either(all) => all.iter().find_map(|ty| shape_of(*ty)),
         _ => None,
+    }
+}
+
+/// Whether a drawn value leaves what the store cannot do without.
+fn is_enough(name: &str, value: &Value) -> bool {
+    let size = value.text().map(quantity::byte_size);
+    match size {
+        Some(Ok(size)) if name == "collector.buffer.disk" => size.0 >= BUFFER_BYTES_MIN,
+        _ => true,
     }
 }
 

@@ -1,0 +1,325 @@
+//! `backroom fuzz` and `backroom shrink`, as a CI job meets them.
+//!
+//! - planted bugs are found, and shrunk to two faults at most;
+//! - what is shrunk stands alone, and fails under `run` as it did;
+//! - a case comes from scenario, seed and number: shards, processes and `--case` agree;
+//! - what is wrong, or stopped, is told;
+//! - what searches have found stays mended: `scenarios/regressions`.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use backroom_reports::fuzz::FuzzResult;
+use backroom_sim::{plant::Plant, scenario};
+
+const BASE: &str = "sim/tests/fixtures/search.toml";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies in the workspace")
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backroom"));
+    command.args(args).current_dir(root()).env("NO_COLOR", "1");
+    command
+}
+
+/// Exit code, standard output, standard error.
+fn told(args: &[&str]) -> (i32, String, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command(args).output().expect("it starts");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let code = status.code().expect("it was not killed");
+    (code, text(stdout), text(stderr))
+}
+
+fn str(path: &Path) -> &str {
+    path.to_str().expect("text")
+}
+
+fn fuzz(runs: &Path, args: &[&str]) -> (FuzzResult, PathBuf) {
+    let all = [&["fuzz", BASE, "--json", "--runs", str(runs)], args].concat();
+    let (code, out, err) = told(&all);
+    let result: FuzzResult =
+        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}{err}"));
+    assert_eq!(code, result.exit_code, "{err}");
+    let latest = std::fs::canonicalize(runs.join("search.fuzz/latest")).expect("kept");
+    (result, latest)
+}
+
+/// A file's scenario.
+fn load(path: &str) -> scenario::Scenario {
+    scenario::load(&root().join(path), &[])
+        .unwrap_or_else(|report| panic!("{report}"))
+        .scenario
+}
+
+/// Finds a planted bug, in the cases of a seed that meet it early, and shrinks it in few runs.
+fn check(plant: Plant, seed: &str, runs: &str, sets: &[&str]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let args = [
+        "--plant",
+        plant.name(),
+        "--seed",
+        seed,
+        "--cases",
+        "12",
+        "--fail-fast",
+        "--shrink-runs",
+        runs,
+    ];
+    let (result, _) = fuzz(folder.path(), &[&args[..], sets].concat());
+    assert_eq!(result.exit_code, 3, "{}: {result:?}", plant.name());
+    let found = &result.found[0];
+    let scenario = load(found.file.as_deref().expect("a file"));
+    let faults: Vec<&str> = scenario.faults.iter().map(|f| f.id.as_str()).collect();
+    assert!(faults.len() <= 2, "{}: {faults:?}", plant.name());
+}
+
+#[test]
+fn an_outbox_that_forgets_is_found_and_shrunk_to_two_faults_at_most() {
+    check(Plant::OutboxForgets, "2", "16", &[]);
+}
+
+#[test]
+fn a_broker_that_acknowledges_early_is_found_and_shrunk_to_two_faults_at_most() {
+    check(Plant::BrokerAcksEarly, "2", "16", &[]);
+}
+
+#[test]
+fn a_collector_that_drops_silently_is_found_and_shrunk_to_two_faults_at_most() {
+    // So much that the buffer is full before the line is back.
+    let sets = [
+        "--set",
+        "collector.compress.codec=none",
+        "--set",
+        "traffic.telemetry.rate=16KB/s",
+    ];
+    check(Plant::CollectorDropsSilently, "1", "8", &sets);
+}
+
+/// What no bug is planted in holds: otherwise the test above would find something else.
+#[test]
+fn without_a_planted_bug_the_same_cases_hold() {
+    let runs = tempfile::tempdir().expect("a folder");
+    let (result, folder) = fuzz(
+        runs.path(),
+        &["--cases", "6", "--seed", "2", "--shrink-runs", "0"],
+    );
+    assert_eq!(result.exit_code, 0, "{:?}", result.found);
+    assert_eq!((result.cases, result.found.len()), (6, 0));
+    let log = std::fs::read_to_string(folder.join("cases.ndjson")).expect("kept");
+    assert_eq!(log.lines().count(), 6);
+}
+
+/// A case by itself, on more processes, or as one of a shard, is the same run.
+#[test]
+fn a_case_is_the_same_wherever_it_runs() {
+    let runs = tempfile::tempdir().expect("a folder");
+    let lines = |args: &[&str]| -> Vec<String> {
+        let (_, folder) = fuzz(runs.path(), args);
+        let log = std::fs::read_to_string(folder.join("cases.ndjson")).expect("kept");
+        log.lines().map(str::to_owned).collect()
+    };
+    let all = lines(&["--cases", "6", "--seed", "3", "--jobs", "2"]);
+    assert_eq!(all.len(), 6);
+    let mut parts = lines(&[
+        "--cases", "6", "--seed", "3", "--shard", "1/2", "--jobs", "1",
+    ]);
+    assert!(!parts.is_empty() && parts.len() < 6, "{parts:?}");
+    parts.extend(lines(&["--cases", "6", "--seed", "3", "--shard", "2/2"]));
+    parts.sort_by_key(|line| all.iter().position(|other| other == line));
+    assert_eq!(parts, all);
+    assert_eq!(lines(&["--case", "4", "--seed", "3"]), all[3..4]);
+}
+
+/// Runs a file and gives its exit code and which expectations failed.
+fn run(file: &Path) -> (i32, Vec<String>) {
+    let (code, out, err) = told(&["run", str(file), "--no-save", "--json"]);
+    let result: backroom_reports::RunResult =
+        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}{err}"));
+    let failed = result.expectations.into_iter();
+    let failed = failed.filter(|e| e.verdict == backroom_reports::Verdict::Fail);
+    (code, failed.map(|e| e.id).collect())
+}
+
+#[test]
+fn a_failing_seed_becomes_a_small_file_that_stands_alone_and_fails_alike() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let runs = folder.path().join("runs");
+    let (code, out, err) = told(&[
+        "run",
+        BASE,
+        "--seeds",
+        "1,2",
+        "--events",
+        "none",
+        "--runs",
+        str(&runs),
+    ]);
+    assert_eq!(code, 1, "{out}{err}");
+    let kept = std::fs::canonicalize(runs.join("search/latest")).expect("kept");
+
+    // Of a kept run, into its folder.
+    let target = format!("{}:2", str(&kept));
+    let (code, out, err) = told(&["shrink", &target, "--shrink-runs", "30"]);
+    assert_eq!(code, 0, "{err}");
+    let file = kept.join("shrunk/search-lte-is-spared-2.toml");
+    assert!(err.contains(str(&file)), "{err}");
+    assert_eq!(std::fs::read_to_string(&file).expect("written"), out);
+    assert!(!out.contains("use ="), "templates are written out: {out}");
+    assert!(
+        out.starts_with("# lte-is-spared fails: sum(link.lte.bytes) == 0B"),
+        "{out}"
+    );
+    let (code, _, err) = told(&["check", str(&file)]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(run(&file), (1, vec!["lte-is-spared".to_owned()]));
+    let small = load(str(&file));
+    assert_eq!((small.seeds, small.faults.len()), (vec![2], 1), "{out}");
+    assert!(small.nodes.len() < 5, "fewer machines: {out}");
+
+    // Of a scenario, to a place that was asked for.
+    let regressions = folder.path().join("regressions");
+    let args = [
+        "shrink",
+        BASE,
+        "--seed",
+        "2",
+        "--shrink-runs",
+        "30",
+        "--jobs",
+        "1",
+        "--out",
+        str(&regressions),
+    ];
+    let (code, again, err) = told(&args);
+    assert_eq!(code, 0, "{err}");
+    assert!(again.contains("\nid = \"lte-is-spared\"\n"), "{again}");
+    assert!(regressions.join("search-lte-is-spared.toml").is_file());
+}
+
+#[test]
+fn what_cannot_be_searched_or_shrunk_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let no_folder = folder.path().join("file");
+    std::fs::write(&no_folder, "no folder").expect("written");
+    let half = folder.path().join("half");
+    std::fs::create_dir(&half).expect("made");
+    std::fs::write(half.join("outcomes.ndjson"), "{\"run\": {\"vers").expect("written");
+    let garbage = folder.path().join("garbage.toml");
+    std::fs::write(&garbage, b"\xff\xfe = [").expect("written");
+    let check = |args: &[&str], code: i32, part: &str| {
+        let (found, out, err) = told(args);
+        assert_eq!(found, code, "{args:?}: {out}{err}");
+        assert!(err.contains(part), "{args:?}: {err}");
+    };
+    check(&["fuzz", "no/such.toml"], 66, "no/such.toml");
+    check(&["fuzz", str(&garbage)], 66, "garbage.toml");
+    check(
+        &["fuzz", BASE, "--shard", "3/2"],
+        64,
+        "there are only 2 shards",
+    );
+    check(&["fuzz", BASE, "--cases", "0"], 64, "--cases");
+    check(
+        &["fuzz", BASE, "--case", "1", "--cases", "2"],
+        64,
+        "cannot be used with",
+    );
+    check(&["fuzz", BASE, "--set", "fault.cut.fro=1s"], 65, "fro");
+    check(&["fuzz", BASE, "--plant", "nothing"], 64, "nothing");
+    check(&["fuzz", BASE, "--runs", str(&no_folder)], 73, "write ");
+    check(
+        &["fuzz", "sim/tests/fixtures/small-store.toml"],
+        65,
+        "is a template",
+    );
+    check(&["shrink", "no/such.toml"], 66, "no/such.toml");
+    check(&["shrink", str(&half)], 65, "outcomes.ndjson");
+    check(&["shrink", str(&folder.path().join("none"))], 66, "none");
+    check(
+        &["shrink", BASE, "--seed", "1", "--check", "DELIVERY-1"],
+        64,
+        "DELIVERY-1 does not fail; this does: lte-is-spared",
+    );
+    check(
+        &[
+            "shrink",
+            BASE,
+            "--set",
+            "expect.lte-is-spared.that=count(order.lost) == 0",
+        ],
+        64,
+        "nothing fails that one seed can decide",
+    );
+}
+
+/// Ctrl-C keeps and tells what is there.
+#[test]
+fn a_search_that_is_interrupted_tells_what_it_has() {
+    let runs = tempfile::tempdir().expect("a folder");
+    let mut child = command(&[
+        "fuzz",
+        BASE,
+        "--cases",
+        "5000",
+        "--jobs",
+        "1",
+        "--progress",
+        "plain",
+        "--runs",
+        str(runs.path()),
+    ])
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .expect("it starts");
+    let mut err = BufReader::new(child.stderr.take().expect("asked for"));
+    let mut line = String::new();
+    err.read_line(&mut line).expect("a line");
+    assert!(line.starts_with("case 1 (seed "), "{line}");
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-s", "INT", &id]).status();
+    assert!(sent.expect("kill is there").success());
+    let rest = std::io::read_to_string(err).expect("text");
+    let out = child.wait_with_output().expect("it ends");
+    let shown = String::from_utf8_lossy(&out.stdout);
+    assert_eq!(out.status.code(), Some(130), "{shown}{rest}");
+    assert!(shown.contains("INTERRUPTED"), "{shown}");
+    assert!(shown.contains("of 5000 cases were run"), "{shown}");
+    assert!(runs.path().join("search.fuzz/latest/fuzz.json").is_file());
+}
+
+#[test]
+fn a_budget_ends_a_search() {
+    let runs = tempfile::tempdir().expect("a folder");
+    let (result, _) = fuzz(
+        runs.path(),
+        &["--budget", "1s", "--cases", "5000", "--shrink-runs", "0"],
+    );
+    assert_eq!(result.stopped, "the budget is spent");
+    assert!(result.cases < 5000);
+}
+
+/// What a search has found, and was mended since, runs without a violation.
+#[test]
+fn regressions_stay_mended() {
+    let folder = root().join("scenarios/regressions");
+    let Ok(files) = std::fs::read_dir(&folder) else {
+        return;
+    };
+    for file in files {
+        let file = file.expect("it is there").path();
+        let (code, out, err) = told(&["run", str(&file), "--no-save", "--inconclusive", "pass"]);
+        assert_eq!(code, 0, "{}: {out}{err}", file.display());
+    }
+}
