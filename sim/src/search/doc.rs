@@ -467,7 +467,7 @@ pub fn show_exactly(time: std::time::Duration) -> String {
     match backroom_collector::config::quantity::duration(&short) {
         _ if time.is_zero() => "0s".into(),
         Ok(same) if same == time => short,
-        _ if time.subsec_nanos() % 1_000_000 == 0 => format!("{}ms", time.as_millis()),
+        _ if time.subsec_nanos().is_multiple_of(1_000_000) => format!("{}ms", time.as_millis()),
         _ => format!("{}ns", time.as_nanos()),
     }
 }

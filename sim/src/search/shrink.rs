@@ -30,6 +30,9 @@ const KEPT: [&str; 8] = [
     "expect",
 ];
 
+/// Is told the smallest so far, and how many runs are left.
+type Told<'t> = Box<dyn Fn(&Doc, usize) + 't>;
+
 /// A scenario that fails, while it gets smaller.
 pub struct Shrinker<'t, T> {
     tries: &'t mut T,
@@ -43,7 +46,7 @@ pub struct Shrinker<'t, T> {
     /// What was tried: passes meet the same candidates again. At most as many as runs, and what is no scenario.
     seen: BTreeSet<String>,
     /// Whoever wants to know how far it is.
-    told: Box<dyn Fn(&Doc, usize) + 't>,
+    told: Told<'t>,
 }
 
 /// What came of it.
