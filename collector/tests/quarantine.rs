@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use backroom_collector::{config::ByteSize, core::accounting::Items, env::OsEnv, otlp::Signal};
+use backroom_collector::{core::accounting::Items, env::OsEnv, otlp::Signal};
 use common::{
     Reply, Running, Sink, buffer, config, env, span_ids,
     tools::{done, told, tool},
@@ -374,10 +374,8 @@ async fn a_full_buffer_keeps_the_quarantine() {
     let store = Store::open(200, 0..200).await;
     store.running.stop().await;
     let (env, dir) = (store.env, &store.dir);
-    let mut small = config(dir, None);
-    small.buffer.disk = ByteSize(64 << 10);
     let file = dir.with_extension("toml");
-    std::fs::write(&file, "buffer.disk = \"64KiB\"\n").unwrap();
+    std::fs::write(&file, "class.traces.quota = \"4KiB\"\n").unwrap();
     let args = ["quarantine", "redrive", "--config", file.to_str().unwrap()];
     let stopped = tool(&env, dir, &args).await;
     let why = String::from_utf8_lossy(&stopped.stderr).into_owned();

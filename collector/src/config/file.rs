@@ -822,7 +822,7 @@ pub fn read(node: &Node, place: &str, reader: Reader, sink: &Sink) -> Config {
     config.destinations = destinations(&fields, reader);
     if let Some(f) = fields.fields("buffer") {
         set(&mut config.buffer.dir, f.string("dir").map(PathBuf::from));
-        set(&mut config.buffer.disk, f.text("disk", positive_size));
+        set(&mut config.buffer.disk, f.text("disk", disk_size));
         set(&mut config.buffer.on_full, f.choice("on_full", &ON_FULL));
         let durability = [("fsync", Durability::Fsync), ("os", Durability::Os)];
         set(
@@ -1128,6 +1128,22 @@ fn url(text: &str) -> Result<String, TextError> {
         return wrong(from + i..from + i + 1, "not part of a base URL");
     }
     Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// What its journals, their successors and the reserve take before the first request is about a third of it.
+const DISK_MIN: ByteSize = ByteSize(256 << 10);
+
+fn disk_size(text: &str) -> Result<ByteSize, TextError> {
+    let size = positive_size(text)?;
+    if size >= DISK_MIN {
+        return Ok(size);
+    }
+    Err(TextError::new(
+        &codes::E0107,
+        Part::whole(text).range(),
+        "`{key}` must be at least 256KiB",
+        "its journals alone would fill it",
+    ))
 }
 
 pub(super) fn positive_size(text: &str) -> Result<ByteSize, TextError> {

@@ -156,6 +156,7 @@ fn a_full_file_is_read_and_an_empty_one_is_the_default() {
         [(String::from("store.id"), String::from("0412"))]
     );
     assert!(load_text("x.toml", "telemetry.metrics_interval = \"10ms\"").is_err());
+    assert!(load_text("x.toml", "buffer.disk = \"255KiB\"").is_err());
     assert_eq!(load_text("x.toml", "").expect("empty"), Config::default());
     let short = load_text("x.toml", "endpoint = \"http://[::1]:4318\"").expect("a URL alone");
     assert_eq!(short.endpoint, Some(Endpoint::new("http://[::1]:4318")));

@@ -107,8 +107,13 @@ impl Doc {
         })
     }
 
-    /// Takes out what is written as its default, as a lock file has it: it means the same without.
+    /// Takes out what is written as its default, as a lock file has it: it means the same without. A closed form with a `when` looks at
+    /// settings where they are written, so beside one all stay.
     pub fn drop_defaults(&mut self) {
+        let has_when = |oracle: &Value| oracle.table().is_some_and(|o| o.contains_key("when"));
+        if self.list("oracle").iter().any(has_when) {
+            return;
+        }
         drop_defaults(&mut self.root, &shapes::TOP, false);
     }
 
@@ -667,6 +672,17 @@ mod tests {
                 path.display()
             );
             assert_eq!(Doc::parse(&doc.print()).expect("TOML"), doc);
+
+            let locked = loaded.plain_toml(true);
+            let mut lock = Doc::parse(&locked).expect("TOML");
+            lock.drop_defaults();
+            let dropped = read(&lock.print(), folder.path());
+            assert_eq!(
+                figures(&read(&locked, folder.path())),
+                figures(&dropped),
+                "the lock file of {}",
+                path.display()
+            );
             count += 1;
         }
         assert!(count > 20, "{count} scenarios");
