@@ -1,6 +1,6 @@
 //! How long a small store needs, in virtual time, to catch up after an outage: the figure that capacity planners read.
 //!
-//! The store, the metric and its level stand in `scenarios/recovery.toml`; an outage's length and the line's rate are
+//! The store, the metric and its level stand in `scenarios/recovery.toml`; an outage's length, the line's rate and the load are
 //! overrides of it. The run is the one that `backroom run` makes.
 
 use std::{
@@ -17,40 +17,40 @@ use backroom_sim::{
 
 use crate::cpu;
 
-/// One point: how long the line is dead, and what it carries when it is back.
+/// One point: how long the line is dead, what it carries when it is back, and how much the store makes all the while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Point {
     /// Length of the outage, minutes.
     pub outage_minutes: u32,
     /// Rate of the line upwards, kbit/s.
     pub line_kbit: u32,
+    /// Telemetry of the whole store before compression, KB/s.
+    pub load_kb: u32,
 }
 
 impl std::fmt::Display for Point {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} min at {} kbit/s",
-            self.outage_minutes, self.line_kbit
+            "{} min at {} kbit/s under {} KB/s",
+            self.outage_minutes, self.line_kbit, self.load_kb
         )
     }
 }
 
-/// The points of the grid.
-pub const POINTS: [Point; 6] = [
-    point(10, 64),
-    point(10, 128),
-    point(10, 256),
-    point(40, 64),
-    point(40, 128),
-    point(40, 256),
-];
+/// Loads of the grid, KB/s before compression: half of what the small store makes, that, and twice as much. Compressed, the last one is
+/// some 24 kbit/s, so that even the slowest line drains.
+pub const LOADS_KB: [u32; 3] = [6, 12, 24];
 
-const fn point(outage_minutes: u32, line_kbit: u32) -> Point {
-    Point {
-        outage_minutes,
-        line_kbit,
-    }
+/// The points of the grid under one load.
+pub fn points(load_kb: u32) -> impl Iterator<Item = Point> {
+    [10, 40].into_iter().flat_map(move |outage_minutes| {
+        [64, 128, 256].map(|line_kbit| Point {
+            outage_minutes,
+            line_kbit,
+            load_kb,
+        })
+    })
 }
 
 /// Where the scenario stands.
@@ -64,8 +64,11 @@ pub fn scenario_path() -> PathBuf {
 /// What is wrong with the scenario, as a person would be told.
 pub fn scenario_of(point: Point) -> Result<Arc<Scenario>, String> {
     let sets = [
+        // The slowest point needs as long as its outage; what comes after costs time only.
+        format!("duration={}m", 20 + 2 * point.outage_minutes),
         format!("fault.dead.for={}m", point.outage_minutes),
         format!("link.uplink.up={}kbit/s", point.line_kbit),
+        format!("traffic.telemetry.rate={}KB/s", point.load_kb),
     ];
     let loaded = scenario::load(&scenario_path(), &sets)
         .map_err(|report| format!("{point}: {:#?}", report.list))?;
