@@ -1,6 +1,7 @@
-//! What the engine costs: packets, quiet time, building a world; and classic turmoil with the same small scenario.
+//! What the engine costs: packets, quiet time, building a world, worlds per core; and classic turmoil with the same small scenario.
 //!
-//! Wall time of one thread. `idle` also prints the ratio that has to stay below 1.3.
+//! Wall time of one thread. `idle` also prints the ratio that has to stay below 1.3. Elements of `worlds` are simulated seconds, so
+//! elements per second are the stores that one core carries in real time; it also prints them by processor time.
 
 use std::{cell::Cell, time::Duration};
 
@@ -9,6 +10,7 @@ use backroom_benches::{
     exchange::Exchange,
     ours::{self, Access},
 };
+use backroom_sim::{load::profile::Profile, plan::stores::STORES};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 #[global_allocator]
@@ -85,8 +87,8 @@ fn idle(c: &mut Criterion) {
 }
 
 /// CPU time of one run of each, the best of `times` in turns: whatever else the machine does hits both.
-fn least_cpu(times: u32, runs: [&(dyn Fn() + Sync); 2]) -> Option<[Duration; 2]> {
-    let mut least = [Duration::MAX; 2];
+fn least_cpu<const N: usize>(times: u32, runs: [&(dyn Fn() + Sync); N]) -> Option<[Duration; N]> {
+    let mut least = [Duration::MAX; N];
     for _ in 0..times {
         for (least, run) in least.iter_mut().zip(runs) {
             *least = cpu::of(run).1?.min(*least);
@@ -105,6 +107,50 @@ fn build(c: &mut Criterion) {
                     .expect("no recordings")
             });
         });
+    }
+    group.finish();
+}
+
+/// Export interval of stock SDKs.
+const EXPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// Kinds of stores: each machine sends what it gathers in five seconds, for ten minutes.
+fn worlds(c: &mut Criterion) {
+    let mut group = c.benchmark_group("worlds");
+    group
+        .sample_size(10)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(2));
+    for store in STORES {
+        let profile = Profile::of(store);
+        let exchange = Exchange {
+            hosts: profile.machines.len() as u16,
+            requests: 120,
+            every: EXPORT_EVERY,
+            request_bytes: profile.request_bytes,
+            ..Exchange::default()
+        };
+        let simulated = exchange.every * exchange.requests;
+        let ran = Cell::new(false);
+        group.throughput(Throughput::Elements(simulated.as_secs()));
+        group.bench_with_input(
+            BenchmarkId::from_parameter(store.name),
+            &exchange,
+            |b, exchange| {
+                ran.set(true);
+                b.iter(|| ours::run(exchange, Access::Lan));
+            },
+        );
+        if !ran.get() {
+            continue;
+        }
+        let spec = ours::world_of(&exchange, Access::Lan);
+        if let Some([took]) = least_cpu(3, [&|| drop(ours::play(&spec, exchange))]) {
+            // The system counts in nanoseconds, and no run takes none.
+            let worlds = simulated.as_secs_f64() / took.as_secs_f64().max(1e-9);
+            let name = store.name;
+            println!("worlds: one core carries {worlds:.0} of {name} in real time ({took:?})\n");
+        }
     }
     group.finish();
 }
@@ -145,5 +191,5 @@ fn peer(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, packets, idle, build, peer);
+criterion_group!(benches, packets, idle, build, worlds, peer);
 criterion_main!(benches);
