@@ -13,8 +13,9 @@ use std::{
 
 use backroom_collector::{
     config::{ByteSize, Codec, Config, Durability, OnFull},
+    core::spool::BatchInfo,
     env::OsEnv,
-    shell::{self, Observer},
+    shell::{self, Observer, Quiet},
 };
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
@@ -107,18 +108,32 @@ fn request(variant: u64, spans: u64) -> ExportTraceServiceRequest {
 /// A collector that runs until this is dropped; what it stored goes with it.
 #[derive(Debug)]
 pub struct Intake {
-    address: SocketAddr,
+    http: SocketAddr,
+    grpc: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     dir: TempDir,
 }
 
-struct Address(mpsc::Sender<SocketAddr>);
+/// Tells where the collector listens, and everything to whoever watches.
+struct Told {
+    address: mpsc::Sender<(SocketAddr, SocketAddr)>,
+    watch: Arc<dyn Observer>,
+}
 
-impl Observer for Address {
-    fn listening(&self, http: Option<SocketAddr>, _grpc: Option<SocketAddr>) {
+impl Observer for Told {
+    fn listening(&self, http: Option<SocketAddr>, grpc: Option<SocketAddr>) {
+        self.watch.listening(http, grpc);
         // Nobody waits for a second one.
-        let _ = http.map(|http| self.0.send(http));
+        let _ = http.zip(grpc).map(|both| self.address.send(both));
+    }
+
+    fn sealed(&self, batch: &BatchInfo) {
+        self.watch.sealed(batch);
+    }
+
+    fn delivered(&self, batch: &BatchInfo) {
+        self.watch.delivered(batch);
     }
 }
 
@@ -131,19 +146,38 @@ impl Intake {
     /// # Panics
     /// If the collector cannot start.
     pub fn start(parent: &Path, durability: Durability, codec: Codec) -> io::Result<Self> {
+        Self::start_with(parent, Arc::new(Quiet), |config| {
+            config.buffer.durability = durability;
+            config.compress.codec = codec;
+        })
+    }
+
+    /// The same with a configuration that `adapt` may change, but for the listeners. `watch` is told of listeners, and of batches that
+    /// are sealed or delivered.
+    ///
+    /// # Errors
+    /// As [`Intake::start`].
+    ///
+    /// # Panics
+    /// As [`Intake::start`].
+    pub fn start_with(
+        parent: &Path,
+        watch: Arc<dyn Observer>,
+        adapt: impl FnOnce(&mut Config),
+    ) -> io::Result<Self> {
         std::fs::create_dir_all(parent)?;
         let dir = tempfile::tempdir_in(parent)?;
         let mut config = Config::default();
-        config.listen.http = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        config.listen.grpc = None;
         config.buffer.dir = dir.path().join("buffer");
         config.buffer.disk = ByteSize(2 << 30);
         // Whoever measures intake does not want to measure a full buffer.
         config.buffer.on_full = OnFull::DropOldest;
-        config.buffer.durability = durability;
-        config.compress.codec = codec;
+        adapt(&mut config);
+        let any = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+        (config.listen.http, config.listen.grpc) = (any, any);
         let (stop, stopped) = oneshot::channel();
-        let (tell, told) = mpsc::channel();
+        let (address, told) = mpsc::channel();
+        let told_to = Arc::new(Told { address, watch });
         let run = move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -155,23 +189,34 @@ impl Intake {
                 let _ = stopped.await;
             };
             runtime
-                .block_on(shell::run(env, config, Arc::new(Address(tell)), shutdown))
+                .block_on(shell::run(env, config, told_to, shutdown))
                 .expect("the collector starts");
         };
         let thread = std::thread::Builder::new().name("collector".into());
         let thread = thread.spawn(run)?;
-        let address = told
+        let (http, grpc) = told
             .recv()
             .map_err(|_| io::Error::other("the collector has not started"))?;
         Ok(Self {
-            address,
+            http,
+            grpc,
             stop: Some(stop),
             thread: Some(thread),
             dir,
         })
     }
 
-    /// Where its buffer is.
+    /// Where it takes OTLP over HTTP.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where it takes OTLP over gRPC.
+    pub fn grpc(&self) -> SocketAddr {
+        self.grpc
+    }
+
+    /// Where its buffer is, unless it was told another place.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -183,7 +228,7 @@ impl Intake {
     pub fn connect(&self, connections: usize) -> io::Result<Vec<Connection>> {
         (0..connections)
             .map(|_| {
-                let stream = TcpStream::connect(self.address)?;
+                let stream = TcpStream::connect(self.http)?;
                 stream.set_nodelay(true)?;
                 Ok(Connection {
                     stream,

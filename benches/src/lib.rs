@@ -2,7 +2,9 @@
 //!
 //! - [`exchange`]: a few machines that ask head office; one program for every engine. [`ours`] and [`classic`] run it.
 //! - [`backlog`]: a buffer that looks as if it held many GiB.
-//! - [`intake`]: a collector on real sockets and a real disk.
+//! - [`requests`]: what a kind of store sends. [`export`] sends it, [`intake`] takes it: a collector on real sockets and a real disk.
+//! - [`drain`]: a filled buffer on its way out to [`answers`], a receiver that acknowledges at once.
+//! - [`whole`]: small stores that are simulated for the wall time of one of their machines.
 //! - [`peers`]: the collector beside others, on real sockets. Kinds of stores are those of `backroom_sim::plan::stores`.
 //! - [`virtual_time`]: recovery time as a criterion measurement. [`recovery`] measures it.
 //! - [`published`]: the pages of `reports/published`.
@@ -10,16 +12,21 @@
 //!
 //! Sizes that suites share stand here, so that figures of different suites can be laid side by side.
 
+pub mod answers;
 pub mod backlog;
 pub mod classic;
 pub mod cpu;
+pub mod drain;
 pub mod exchange;
+pub mod export;
 pub mod intake;
 pub mod ours;
 pub mod peers;
 pub mod published;
 pub mod recovery;
+pub mod requests;
 pub mod virtual_time;
+pub mod whole;
 
 use std::time::Duration;
 
