@@ -30,8 +30,11 @@ fn signalled(signal: &str, runs: &Path) -> (i32, String, String) {
     err.read_line(&mut first).expect("a line");
     assert!(first.starts_with("seed 1: "), "{first}");
     let id = child.id().to_string();
-    let sent = Command::new("kill").args(["-s", signal, &id]).status();
-    assert!(sent.expect("kill is there").success());
+    let send = |signal: &str| {
+        let sent = Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(sent.expect("kill is there").success());
+    };
+    send(signal);
     if signal == "USR1" {
         let mut line = String::new();
         while !line.starts_with("running: quick, seed ") {
@@ -40,9 +43,12 @@ fn signalled(signal: &str, runs: &Path) -> (i32, String, String) {
                 err.read_line(&mut line).expect("a line") > 0,
                 "it did not answer"
             );
+            // Between two seeds that is the true answer.
+            if line.starts_with("nothing is running") {
+                send(signal);
+            }
         }
-        let sent = Command::new("kill").args(["-s", "TERM", &id]).status();
-        assert!(sent.expect("kill is there").success());
+        send("TERM");
     }
     let rest = std::thread::scope(|scope| {
         let rest = scope.spawn(move || std::io::read_to_string(err).expect("text"));
