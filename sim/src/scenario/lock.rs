@@ -139,7 +139,12 @@ impl Writer<'_> {
             {
                 let below = format!("{path}.{}", key.name);
                 let mut defaults = String::new();
-                self.table(&below, &Table::default(), shape.keys.iter().collect(), &mut defaults);
+                self.table(
+                    &below,
+                    &Table::default(),
+                    shape.keys.iter().collect(),
+                    &mut defaults,
+                );
                 // Nor has one of whose keys none has a default: an empty `[collector.endpoint.tls]` asks for TLS.
                 if !defaults.is_empty() {
                     let _ = write!(out, "\n[{below}]\n{defaults}");
