@@ -245,15 +245,15 @@ fn details(e: &Expectation, result: &RunResult) -> Vec<String> {
 
 /// The one command that runs this seed again.
 pub fn reproduce(result: &RunResult, seed: u64) -> String {
-    let mut command = format!("backroom run {} --seed {seed}", quoted(&result.file));
+    let mut command = format!("backroom run {} --seed {seed}", shell_word(&result.file));
     for change in &result.overrides {
-        command.push_str(&format!(" --set {}", quoted(change)));
+        command.push_str(&format!(" --set {}", shell_word(change)));
     }
     command
 }
 
-/// For a POSIX shell.
-fn quoted(word: &str) -> String {
+/// A word of a command line, quoted where a POSIX shell needs it.
+pub fn shell_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+%@".contains(c);
     match !word.is_empty() && word.chars().all(plain) {
         true => word.to_owned(),

@@ -19,38 +19,36 @@ pub struct Row {
 
 type Figure = fn(&Round) -> Option<f64>;
 
-/// How a figure is written.
-type Write = fn(f64) -> String;
+/// A column: its title, how its figure is written, and whether a ratio to the first row says something.
+pub type Column = (&'static str, fn(f64) -> String, bool);
 
-/// A column: its title, its figure, how it is written, and whether a ratio says something.
-type Column = (&'static str, Figure, Write, bool);
-
-const COLUMNS: &[Column] = &[
-    ("items/s", |r| r.items_per_second, whole, true),
-    (
-        "CPU-s per million",
-        |r| r.cpu_seconds_per_million,
-        tenths,
-        true,
-    ),
-    ("peak MiB", |r| r.peak_bytes, mebibytes, true),
-    ("peak MiB, outage", |r| r.outage_peak_bytes, mebibytes, true),
-    ("disk B/item", |r| r.disk_bytes_per_item, whole, true),
-    ("wire B/item", |r| r.wire_bytes_per_item, whole, true),
-    ("lost after `kill -9`", |r| r.lost_share, percent, false),
-    ("duplicates", |r| r.duplicate_share, percent, false),
-    ("drain items/s", |r| r.drain_items_per_second, whole, true),
+const COLUMNS: [(Column, Figure); 9] = [
+    (("items/s", whole, true), |r| r.items_per_second),
+    (("CPU-s per million", tenths, true), |r| {
+        r.cpu_seconds_per_million
+    }),
+    (("peak MiB", mebibytes, true), |r| r.peak_bytes),
+    (("peak MiB, outage", mebibytes, true), |r| {
+        r.outage_peak_bytes
+    }),
+    (("disk B/item", whole, true), |r| r.disk_bytes_per_item),
+    (("wire B/item", whole, true), |r| r.wire_bytes_per_item),
+    (("lost after `kill -9`", percent, false), |r| r.lost_share),
+    (("duplicates", percent, false), |r| r.duplicate_share),
+    (("drain items/s", whole, true), |r| r.drain_items_per_second),
 ];
 
 fn whole(value: f64) -> String {
     backroom_reports::human::count(value.round())
 }
 
-fn tenths(value: f64) -> String {
+/// One decimal.
+pub fn tenths(value: f64) -> String {
     format!("{value:.1}")
 }
 
-fn mebibytes(value: f64) -> String {
+/// Bytes in MiB.
+pub fn mebibytes(value: f64) -> String {
     format!("{:.0}", value / f64::from(1 << 20))
 }
 
@@ -58,37 +56,48 @@ fn percent(value: f64) -> String {
     backroom_reports::human::fraction(value)
 }
 
-/// The median of what is there.
-fn median(rounds: &[Round], of: Figure) -> Option<f64> {
-    let mut values: Vec<f64> = rounds
-        .iter()
-        .filter_map(of)
-        .filter(|v| v.is_finite())
-        .collect();
-    values.sort_by(f64::total_cmp);
-    match values.len() {
+/// The median of finite values; `None` of nothing.
+pub fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut all: Vec<f64> = values.filter(|v| v.is_finite()).collect();
+    all.sort_by(f64::total_cmp);
+    match all.len() {
         0 => None,
-        n if n % 2 == 1 => Some(values[n / 2]),
-        n => Some((values[n / 2 - 1] + values[n / 2]) / 2.0),
+        n if n % 2 == 1 => Some(all[n / 2]),
+        n => Some((all[n / 2 - 1] + all[n / 2]) / 2.0),
     }
 }
 
+/// A row of the table: the median of each column's figure over the rounds.
+#[derive(Clone, Debug)]
+pub struct Medians {
+    /// Its name, as Markdown.
+    pub peer: String,
+    /// What its buffer is, as Markdown.
+    pub buffer: String,
+    /// How many rounds there were.
+    pub rounds: usize,
+    /// One for each column; `None` was not measured.
+    pub figures: Vec<Option<f64>>,
+}
+
 /// As Markdown: a row for each peer, each figure with its ratio to the first row's.
-pub fn markdown(rows: &[Row]) -> String {
+pub fn render(columns: &[Column], rows: &[Medians]) -> String {
     let mut out = String::from("| peer | buffer | rounds |");
-    for (title, ..) in COLUMNS {
+    for (title, ..) in columns {
         out.push_str(&format!(" {title} |"));
     }
     out.push_str(&format!(
         "\n|---|---|---|{}\n",
-        "---|".repeat(COLUMNS.len())
+        "---|".repeat(columns.len())
     ));
     for (index, row) in rows.iter().enumerate() {
-        let (peer, buffer) = (&row.peer, &row.buffer);
-        out.push_str(&format!("| {peer} | {buffer} | {} |", row.rounds.len()));
-        for (_, of, write, has_ratio) in COLUMNS {
-            let value = median(&row.rounds, *of);
-            let first = median(&rows[0].rounds, *of).filter(|_| *has_ratio && index > 0);
+        out.push_str(&format!(
+            "| {} | {} | {} |",
+            row.peer, row.buffer, row.rounds
+        ));
+        for (at, (_, write, has_ratio)) in columns.iter().enumerate() {
+            let value = row.figures[at];
+            let first = rows[0].figures[at].filter(|_| *has_ratio && index > 0);
             let ratio = value
                 .zip(first)
                 .filter(|(_, first)| *first > 0.0)
@@ -100,6 +109,21 @@ pub fn markdown(rows: &[Row]) -> String {
         }
         out.push('\n');
     }
+    out
+}
+
+/// All rounds of all peers, and why some are missing.
+pub fn markdown(rows: &[Row]) -> String {
+    let medians = rows.iter().map(|row| Medians {
+        peer: row.peer.clone(),
+        buffer: row.buffer.clone(),
+        rounds: row.rounds.len(),
+        figures: COLUMNS
+            .map(|(_, of)| median(row.rounds.iter().filter_map(of)))
+            .to_vec(),
+    });
+    let medians: Vec<Medians> = medians.collect();
+    let mut out = render(&COLUMNS.map(|(column, _)| column), &medians);
     for row in rows {
         for failure in &row.failures {
             let failure = failure.replace('\n', " ");

@@ -6,27 +6,35 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::peers::table::{Column, Medians, mebibytes, median, render, tenths};
+
 /// Most rows, and rounds of a row, that are read: a file beyond them is not ours.
 const ROWS_MAX: usize = 1000;
 
-/// A figure of a round: its name in the file, its title, what it is divided by, decimals, and whether a ratio to the first row says something.
-const FIGURES: [(&str, &str, f64, usize, bool); 9] = [
-    ("items_per_second", "items/s", 1.0, 0, true),
-    ("cpu_seconds_per_million", "CPU-s per million", 1.0, 1, true),
-    ("peak_bytes", "peak MiB", 1_048_576.0, 0, true),
+/// A figure of a round: its name in the file, and its column.
+const FIGURES: [(&str, Column); 9] = [
+    ("items_per_second", ("items/s", whole, true)),
     (
-        "outage_peak_bytes",
-        "peak MiB, outage",
-        1_048_576.0,
-        0,
-        true,
+        "cpu_seconds_per_million",
+        ("CPU-s per million", tenths, true),
     ),
-    ("disk_bytes_per_item", "disk B/item", 1.0, 0, true),
-    ("wire_bytes_per_item", "wire B/item", 1.0, 0, true),
-    ("lost_share", "lost after `kill -9`, %", 0.01, 2, false),
-    ("duplicate_share", "duplicates, %", 0.01, 2, false),
-    ("drain_items_per_second", "drain items/s", 1.0, 0, true),
+    ("peak_bytes", ("peak MiB", mebibytes, true)),
+    ("outage_peak_bytes", ("peak MiB, outage", mebibytes, true)),
+    ("disk_bytes_per_item", ("disk B/item", whole, true)),
+    ("wire_bytes_per_item", ("wire B/item", whole, true)),
+    ("lost_share", ("lost after `kill -9`, %", hundredths, false)),
+    ("duplicate_share", ("duplicates, %", hundredths, false)),
+    ("drain_items_per_second", ("drain items/s", whole, true)),
 ];
+
+fn whole(value: f64) -> String {
+    format!("{value:.0}")
+}
+
+/// A share in percent.
+fn hundredths(value: f64) -> String {
+    format!("{:.2}", value / 0.01)
+}
 
 /// The table, from the file's text: a list of `{"peer", "buffer", "rounds": [{figure: number or null}], "failures": [text]}`.
 ///
@@ -44,13 +52,7 @@ pub fn tables(text: &str) -> Result<String, String> {
             "read the rounds: {n} peers, expected 1 to {ROWS_MAX}"
         ));
     }
-    let mut out = String::from("| peer | buffer | rounds |");
-    for (_, title, ..) in FIGURES {
-        let _ = write!(out, " {title} |");
-    }
-    let _ = writeln!(out, "\n|---|---|---|{}", "---|".repeat(FIGURES.len()));
-    let mut first: Option<Vec<Option<f64>>> = None;
-    let mut told = String::new();
+    let (mut all, mut told) = (Vec::new(), String::new());
     for (n, row) in rows.iter().enumerate() {
         let name = |key: &str| {
             row.get(key)
@@ -62,41 +64,26 @@ pub fn tables(text: &str) -> Result<String, String> {
             .and_then(Value::as_array)
             .filter(|rounds| rounds.len() <= ROWS_MAX)
             .ok_or_else(|| format!("read the rounds: peer {n} has no list of `rounds`"))?;
-        let medians: Vec<Option<f64>> = FIGURES
-            .iter()
-            .map(|(key, ..)| median(rounds.iter().filter_map(|round| round.get(key)?.as_f64())))
-            .collect();
-        let _ = write!(
-            out,
-            "| {} | {} | {} |",
-            super::cell(name("peer")?),
-            super::cell(name("buffer")?),
-            rounds.len()
-        );
-        for (at, (_, _, by, decimals, has_ratio)) in FIGURES.iter().enumerate() {
-            let Some(value) = medians[at] else {
-                out.push_str(" - |");
-                continue;
-            };
-            let _ = write!(out, " {:.*}", *decimals, value / by);
-            let base = first.as_ref().and_then(|first| first[at]);
-            if let Some(base) = base.filter(|base| *has_ratio && *base > 0.0) {
-                let _ = write!(out, " ({:.2})", value / base);
-            }
-            out.push_str(" |");
-        }
-        out.push('\n');
+        let (peer, buffer) = (super::cell(name("peer")?), super::cell(name("buffer")?));
         let failures = row.get("failures").and_then(Value::as_array);
         for failure in failures.into_iter().flatten().filter_map(Value::as_str) {
             let _ = writeln!(
                 told,
                 "- {}: a round is missing: {}",
-                super::cell(name("peer")?),
+                peer,
                 super::cell(failure)
             );
         }
-        first.get_or_insert(medians);
+        all.push(Medians {
+            peer,
+            buffer,
+            rounds: rounds.len(),
+            figures: FIGURES
+                .map(|(key, _)| median(rounds.iter().filter_map(|round| round.get(key)?.as_f64())))
+                .to_vec(),
+        });
     }
+    let mut out = render(&FIGURES.map(|(_, column)| column), &all);
     out.push_str(
         "\nMedians over rounds; in brackets the ratio to the first row. A dash was not measured.\n",
     );
@@ -104,17 +91,6 @@ pub fn tables(text: &str) -> Result<String, String> {
         let _ = write!(out, "\n{told}");
     }
     Ok(out)
-}
-
-/// The median of finite values; `None` of nothing.
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut all: Vec<f64> = values.filter(|v| v.is_finite()).collect();
-    all.sort_by(f64::total_cmp);
-    match all.len() {
-        0 => None,
-        n if n % 2 == 1 => Some(all[n / 2]),
-        n => Some((all[n / 2 - 1] + all[n / 2]) / 2.0),
-    }
 }
 
 /// What the page does not tell.

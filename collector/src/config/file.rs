@@ -742,17 +742,8 @@ pub fn load_text_whole(name: &str, text: &str) -> Result<Loaded, Report> {
     let file = sources.add(name, text);
     let sink = Sink::default();
     let mut loaded = Loaded::default();
-    match tree::parse(&sources, file) {
-        Ok(table) => {
-            let span = Span {
-                file,
-                start: 0,
-                end: 0,
-            };
-            let node = Node {
-                span,
-                value: Value::Table(table),
-            };
+    match tree::parse_node(&sources, file) {
+        Ok(node) => {
             loaded.config = read(&node, "", Reader::Deployed, &sink);
             if let Value::Table(table) = node.value {
                 loaded.table = table;

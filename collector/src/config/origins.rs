@@ -128,7 +128,8 @@ pub fn quoted(text: &str) -> String {
     toml_edit::Value::from(text).to_string()
 }
 
-fn quoted_key(name: &str) -> String {
+/// A key, quoted where it must be. Not as a value is: that may take several lines, which a key must not.
+pub fn quoted_key(name: &str) -> String {
     toml_edit::Key::new(name).to_string()
 }
 

@@ -187,6 +187,20 @@ pub fn parse(sources: &Sources, file: FileId) -> Result<Table, Box<Diagnostic>> 
     Ok(reader.table(document.as_table()))
 }
 
+/// Reads a whole document as a node, as readers of fields take it; it stands at the file's beginning.
+///
+/// # Errors
+/// The first syntax error.
+pub fn parse_node(sources: &Sources, file: FileId) -> Result<Node, Box<Diagnostic>> {
+    let span = Span {
+        file,
+        start: 0,
+        end: 0,
+    };
+    let value = Value::Table(parse(sources, file)?);
+    Ok(Node { span, value })
+}
+
 /// Reads one value that stands at `at..` of a text, such as the right-hand side of `--set`; `None` if it is not one.
 pub fn parse_value(sources: &Sources, file: FileId, at: usize) -> Option<Node> {
     const KEY: &str = "v=";

@@ -49,10 +49,7 @@ enum FailOn {
 }
 
 pub(super) fn run(args: &Args) -> i32 {
-    compare(args).unwrap_or_else(|(why, code)| {
-        eprintln!("error: {why}");
-        code
-    })
+    super::code(compare(args))
 }
 
 fn compare(args: &Args) -> Result<i32, Wrong> {
@@ -139,8 +136,7 @@ fn accept(base: &Path, new: &BTreeMap<String, (PathBuf, RunResult)>) -> Result<i
             false => base.join(format!("{name}.json")),
         };
         let text = backroom_reports::json::render(result);
-        super::run_dir::write_whole(&file, text.as_bytes())
-            .map_err(|error| (error.to_string(), exit::CANNOT_WRITE))?;
+        super::run_dir::write_whole(&file, text.as_bytes())?;
         outputs::print(&format!("{}: written\n", file.display()));
     }
     Ok(exit::OK)

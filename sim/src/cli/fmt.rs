@@ -42,13 +42,8 @@ pub(super) fn run(args: &Args) -> i32 {
     if args.stdin {
         return of_stdin(args);
     }
-    match outputs::files_of(&args.files) {
-        Ok(files) => exit::first(files.iter().map(|file| of_file(args, file))),
-        Err((why, code)) => {
-            eprintln!("error: {why}");
-            code
-        }
-    }
+    let files = outputs::files_of(&args.files);
+    super::code(files.map(|files| exit::first(files.iter().map(|file| of_file(args, file)))))
 }
 
 fn of_stdin(args: &Args) -> i32 {

@@ -15,7 +15,7 @@ use super::{
     kept::Wrong,
     progress::Progress,
     run::parse_time,
-    run_dir::{Unwritable, write_whole},
+    run_dir::write_whole,
     signals::{self, Ears, Status},
 };
 use crate::{
@@ -157,7 +157,7 @@ impl Found {
     pub(super) fn write(&self, path: &Path, name: &str, command: &str) -> Result<String, Wrong> {
         let folder = path.parent().unwrap_or(Path::new(""));
         let text = self.text(path, name, command, folder);
-        write_whole(path, text.as_bytes()).map_err(unwritable)?;
+        write_whole(path, text.as_bytes())?;
         // What cannot be read back would be of no use to anybody, and is a mistake of ours.
         if let Err(report) = scenario::load(path, &[]) {
             let format = backroom_collector::config::Format::Human;
@@ -209,19 +209,6 @@ pub(super) fn place_of(out: &Path, name: &str) -> PathBuf {
     match out.is_dir() || out.extension().is_none_or(|e| e != "toml") {
         true => out.join(format!("{name}.toml")),
         false => out.to_owned(),
-    }
-}
-
-pub(super) fn unwritable(error: Unwritable) -> Wrong {
-    (error.to_string(), exit::CANNOT_WRITE)
-}
-
-/// A word of a command line, quoted where a shell needs it.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+%@".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }
 

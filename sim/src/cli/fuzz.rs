@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use backroom_reports::{
     exit,
     fuzz::{self, FuzzFinding, FuzzResult},
+    terminal::shell_word,
 };
 use serde::Serialize;
 
 use super::{
     Terminal,
-    found::{self, Limits, place_of, quoted, unwritable},
+    found::{self, Limits, place_of},
     hunt::Hunt,
     kept::Wrong,
     outputs,
@@ -23,7 +24,7 @@ use super::{
     shrink::one_seed,
 };
 use crate::{
-    run::{ndjson::Log, one::Options, shard::Shard},
+    run::{ndjson::Log, one::Options},
     search::{
         check::{Check, Failure},
         doc::Doc,
@@ -103,12 +104,7 @@ struct Line<'a> {
 }
 
 pub(super) fn run(args: &Args, terminal: Terminal) -> i32 {
-    search(args, terminal).unwrap_or_else(|(why, code)| {
-        if !why.is_empty() {
-            eprintln!("error: {why}");
-        }
-        code
-    })
+    super::code(search(args, terminal))
 }
 
 /// A case that is to be run.
@@ -132,13 +128,7 @@ struct Search<'a> {
 }
 
 fn search(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
-    let shard = match &args.shard {
-        None => None,
-        Some(text) => {
-            let shard = Shard::parse(text, &|name| std::env::var(name).ok());
-            Some(shard.map_err(|why| (format!("--shard {why}"), exit::USAGE))?)
-        }
-    };
+    let shard = super::shard(args.shard.as_deref())?;
     let named = std::slice::from_ref(&args.file);
     // What is wrong has been told by whoever reads it.
     let (_, loaded) = load_all(named, &args.sets, named, terminal)
@@ -162,12 +152,10 @@ fn search(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
     };
     let (status, _ears) = found::listen(&name);
     let hunt = found::hunt(&args.limits, terminal, &name, planned);
-    let mut folder = RunDir::create(&args.runs, &format!("{name}.fuzz")).map_err(unwritable)?;
+    let mut folder = RunDir::create(&args.runs, &format!("{name}.fuzz"))?;
     let path = folder.folder.join(FILE);
-    let log = Log::create(&path).map_err(|e| unwritable(Unwritable::at(&path)(e)))?;
-    folder
-        .put(super::kept::LOCK, loaded.lock_toml().as_bytes())
-        .map_err(unwritable)?;
+    let log = Log::create(&path).map_err(Unwritable::at(&path))?;
+    folder.put(super::kept::LOCK, loaded.lock_toml().as_bytes())?;
     folder.finish();
     let mut search = Search {
         args,
@@ -374,12 +362,12 @@ impl Search<'_> {
 
     fn command(&self, case: u64) -> String {
         let file = self.args.file.display().to_string();
-        let mut words = vec!["backroom fuzz".to_owned(), quoted(&file)];
+        let mut words = vec!["backroom fuzz".to_owned(), shell_word(&file)];
         words.extend(
             self.args
                 .sets
                 .iter()
-                .map(|set| format!("--set {}", quoted(set))),
+                .map(|set| format!("--set {}", shell_word(set))),
         );
         words.extend(self.args.expect.then(|| "--expect".to_owned()));
         words.push(format!("--seed {} --case {case}", self.args.seed));
@@ -406,10 +394,8 @@ impl Search<'_> {
         let text = fuzz::json(&self.result);
         let path = self.log.path().to_owned();
         let synced = self.log.sync();
-        synced.map_err(|e| unwritable(Unwritable::at(&path)(e)))?;
-        self.folder
-            .put("fuzz.json", text.as_bytes())
-            .map_err(unwritable)?;
+        synced.map_err(Unwritable::at(&path))?;
+        self.folder.put("fuzz.json", text.as_bytes())?;
         match self.args.json {
             true => outputs::print(&text),
             false => outputs::print(&fuzz::render(&self.result)),

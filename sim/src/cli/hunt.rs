@@ -6,13 +6,12 @@ use std::{
 };
 
 use backroom_reports::human;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Terminal, progress::Progress};
+use super::{
+    Terminal,
+    progress::{COUNTED, How, LINE_EVERY, Progress, bar},
+};
 use crate::search::{check::Check, shrink::Size};
-
-/// 10 s: a log of an hour gets a screen of lines, not a book.
-const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Progress of one search.
 pub(super) struct Hunt {
@@ -22,15 +21,6 @@ pub(super) struct Hunt {
     budget: Option<Duration>,
     began: Instant,
     so_far: Mutex<SoFar>,
-}
-
-enum How {
-    Bar(ProgressBar),
-    /// Every line.
-    Lines,
-    /// A line every [`LINE_EVERY`].
-    Summary,
-    Nothing,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,13 +44,13 @@ impl Hunt {
         )]
         let began = Instant::now();
         Self {
-            how: match how {
-                Progress::Bar => How::Bar(bar(name, cases)),
-                Progress::Auto if terminal.interactive => How::Bar(bar(name, cases)),
-                Progress::Auto => How::Summary,
-                Progress::Plain => How::Lines,
-                Progress::None => How::Nothing,
-            },
+            how: How::new(how, terminal, || {
+                let shape = match cases {
+                    Some(_) => COUNTED,
+                    None => "{prefix}  {spinner}  {pos} cases  {elapsed}  {msg}",
+                };
+                bar(cases, shape, name.to_owned())
+            }),
             name: name.to_owned(),
             cases,
             budget,
@@ -142,22 +132,6 @@ impl Hunt {
 
     /// Takes the bar off the screen.
     pub(super) fn clear(&self) {
-        if let How::Bar(bar) = &self.how {
-            bar.finish_and_clear();
-        }
+        self.how.clear();
     }
-}
-
-fn bar(name: &str, cases: Option<u64>) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(cases, ProgressDrawTarget::stderr());
-    let template = match cases {
-        Some(_) => "{prefix}  {pos}/{len}  {bar:24}  {elapsed}, about {eta} left  {msg}",
-        None => "{prefix}  {spinner}  {pos} cases  {elapsed}  {msg}",
-    };
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("━╸ "));
-    }
-    bar.set_prefix(name.to_owned());
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }

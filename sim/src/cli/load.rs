@@ -11,9 +11,11 @@ use hyper::header::{HeaderName, HeaderValue};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{
-    Terminal,
+    Terminal, outputs,
     plan::{size, store, time},
+    progress::LINE_EVERY,
     real,
+    run_dir::write_whole,
 };
 use crate::{
     load::{
@@ -210,10 +212,9 @@ fn tell(args: &Args, outcome: &Outcome) -> i32 {
         false => result.table(),
     });
     if let Some(path) = &args.receipt
-        && let Err(why) = real::write(path, &page::render_json(&outcome.receipt))
+        && let Err(error) = write_whole(path, page::render_json(&outcome.receipt).as_bytes())
     {
-        eprintln!("error: {why}");
-        return exit::CANNOT_WRITE;
+        return outputs::cannot_write(&error);
     }
     match (result.interrupted, result.findings.is_empty()) {
         (true, _) => exit::INTERRUPTED,
@@ -242,7 +243,7 @@ async fn watched(
     });
     let every = match &bar {
         Some(_) => Duration::from_millis(500),
-        None => real::LINE_EVERY,
+        None => LINE_EVERY,
     };
     let show = async {
         let mut tick = tokio::time::interval(every);

@@ -36,7 +36,11 @@ mod worker;
 
 use std::io::IsTerminal as _;
 
+use backroom_reports::exit;
 use clap::{Parser, Subcommand, ValueEnum};
+
+use self::kept::Wrong;
+use crate::run::shard::Shard;
 
 /// Runs whole stores through outages, in a deterministic simulation, and says whether they kept selling.
 #[derive(Debug, Parser)]
@@ -208,4 +212,22 @@ pub fn main() -> i32 {
         Verb::Schema(args) => schema::run(&args).into(),
         Verb::Worker(args) => worker::run(&args),
     }
+}
+
+/// The exit code of a verb. Why it stopped is told, unless whoever found it has told it already and left it empty.
+fn code(ended: Result<i32, Wrong>) -> i32 {
+    ended.unwrap_or_else(|(why, code)| {
+        if !why.is_empty() {
+            eprintln!("error: {why}");
+        }
+        code
+    })
+}
+
+/// The part that `--shard` asks for; `auto` is what the variables of a CI engine say.
+fn shard(asked: Option<&str>) -> Result<Option<Shard>, Wrong> {
+    let parsed = asked.map(|text| Shard::parse(text, &|name| std::env::var(name).ok()));
+    parsed
+        .transpose()
+        .map_err(|why| (format!("--shard {why}"), exit::USAGE))
 }

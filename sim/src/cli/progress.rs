@@ -25,7 +25,7 @@ pub(super) enum Progress {
 }
 
 /// 10 s: a log of an hour gets a screen of lines, not a book.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+pub(super) const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Progress of one run.
 pub(super) struct Shown {
@@ -36,12 +36,54 @@ pub(super) struct Shown {
     so_far: Mutex<SoFar>,
 }
 
-enum How {
+/// How it is shown, once it is known whether there is a terminal.
+pub(super) enum How {
     Bar(ProgressBar),
+    /// Every line.
     Lines,
+    /// A line every [`LINE_EVERY`].
     Summary,
     Nothing,
 }
+
+impl How {
+    /// What was asked for, there; `bar` is made where there is one.
+    pub(super) fn new(
+        asked: Progress,
+        terminal: Terminal,
+        bar: impl FnOnce() -> ProgressBar,
+    ) -> Self {
+        match asked {
+            Progress::Bar => Self::Bar(bar()),
+            Progress::Auto if terminal.interactive => Self::Bar(bar()),
+            Progress::Auto => Self::Summary,
+            Progress::Plain => Self::Lines,
+            Progress::None => Self::Nothing,
+        }
+    }
+
+    /// Takes the bar off the screen.
+    pub(super) fn clear(&self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A bar of this shape that moves by itself.
+pub(super) fn bar(total: Option<u64>, shape: &str, prefix: String) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template(shape) {
+        bar.set_style(style.progress_chars("━╸ "));
+    }
+    bar.set_prefix(prefix);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// A bar of so many, with the time that is left.
+pub(super) const COUNTED: &str =
+    "{prefix}  {pos}/{len}  {bar:24}  {elapsed}, about {eta} left  {msg}";
 
 /// What has ended.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,19 +97,13 @@ struct SoFar {
 impl Shown {
     /// Progress of `total` seeds of the scenarios called `names`.
     pub(super) fn new(how: Progress, terminal: Terminal, names: &[String], total: usize) -> Self {
-        let how = match how {
-            Progress::Auto if terminal.interactive => Progress::Bar,
-            other => other,
-        };
         #[expect(clippy::disallowed_methods, reason = "how long the run takes for real")]
         let began = Instant::now();
         Self {
-            how: match how {
-                Progress::Plain => How::Lines,
-                Progress::Bar => How::Bar(bar(names, total)),
-                Progress::None => How::Nothing,
-                Progress::Auto => How::Summary,
-            },
+            how: How::new(how, terminal, || {
+                let first = names.first().cloned().unwrap_or_default();
+                bar(Some(total as u64), COUNTED, first)
+            }),
             names: names.to_vec(),
             total,
             began,
@@ -125,23 +161,8 @@ impl Shown {
 
     /// Takes the bar off the screen.
     pub(super) fn clear(&self) {
-        if let How::Bar(bar) = &self.how {
-            bar.finish_and_clear();
-        }
+        self.how.clear();
     }
-}
-
-fn bar(names: &[String], total: usize) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template(
-        "{prefix}  {pos}/{len}  {bar:24}  {elapsed}, about {eta} left  {msg}",
-    );
-    if let Ok(style) = style {
-        bar.set_style(style.progress_chars("━╸ "));
-    }
-    bar.set_prefix(names.first().cloned().unwrap_or_default());
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }
 
 fn line(name: &str, names: usize, task: &Task, end: &End) -> String {

@@ -1,12 +1,9 @@
 //! What `load` and `sink` have in common: real sockets, real time, several threads.
 
-use std::{future::Future, io, path::Path, time::Duration};
+use std::{future::Future, io};
 
 use backroom_collector::env::OsEnv;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-
-/// A line that tells how far it is, so often, where there is no terminal.
-pub(super) const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Threads at most: these programs stand beside the one that is measured.
 const THREADS_MAX: usize = 4;
@@ -54,21 +51,4 @@ impl Stop {
             _ = self.terminate.recv() => {}
         }
     }
-}
-
-/// Writes a file whole or not at all.
-///
-/// # Errors
-/// The file, and why not.
-pub(super) fn write(path: &Path, text: &str) -> Result<(), String> {
-    let failed = |error: io::Error| format!("write {}: {error}", path.display());
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    let part = Path::new(&name);
-    std::fs::write(part, text).map_err(failed)?;
-    std::fs::rename(part, path).map_err(|error| {
-        // The rest of an attempt is of no use to anybody.
-        let _ = std::fs::remove_file(part);
-        failed(error)
-    })
 }

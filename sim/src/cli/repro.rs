@@ -62,10 +62,7 @@ pub(super) fn run(args: &Args, terminal: Terminal) -> i32 {
     if let Err(why) = det::fix_addresses() {
         eprintln!("note: addresses stay random: {why}");
     }
-    again(args, terminal).unwrap_or_else(|(why, code)| {
-        eprintln!("error: {why}");
-        code
-    })
+    super::code(again(args, terminal))
 }
 
 fn again(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {

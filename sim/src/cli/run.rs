@@ -129,20 +129,9 @@ pub(super) fn run(args: &Args, terminal: Terminal) -> i32 {
 
 /// Reads everything, tells everything that is wrong, and says what is to be run.
 fn prepare(args: &Args, terminal: Terminal) -> Result<(Vec<Plan>, Option<Shard>), i32> {
-    let shard = match &args.shard {
-        None => None,
-        Some(text) => {
-            let shard = Shard::parse(text, &|name| std::env::var(name).ok());
-            Some(shard.map_err(|why| {
-                eprintln!("error: --shard {why}");
-                exit::USAGE
-            })?)
-        }
-    };
-    let files = outputs::files_of(&args.files).map_err(|(why, code)| {
-        eprintln!("error: {why}");
-        code
-    })?;
+    let told = |wrong| super::code(Err(wrong));
+    let shard = super::shard(args.shard.as_deref()).map_err(told)?;
+    let files = outputs::files_of(&args.files).map_err(told)?;
     let loaded = load_all(&files, &args.sets, &args.files, terminal)?;
     let plans = loaded.into_iter().map(|(file, loaded)| {
         let all_seeds = match (&args.seed, &args.seeds) {

@@ -9,8 +9,9 @@ use std::{
 };
 
 use backroom_reports as reports;
-use backroom_reports::{Input, Manifest, Timing};
+use backroom_reports::{Input, Manifest, Timing, exit};
 
+use super::kept::Wrong;
 use crate::{
     run::{ndjson::Log, outcome_log},
     scenario::Loaded,
@@ -39,6 +40,12 @@ impl Unwritable {
     pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |error| Self { path, error }
+    }
+}
+
+impl From<Unwritable> for Wrong {
+    fn from(error: Unwritable) -> Self {
+        (error.to_string(), exit::CANNOT_WRITE)
     }
 }
 

@@ -4,11 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
-use backroom_reports::exit;
+use backroom_reports::{exit, terminal::shell_word};
 
 use super::{
     Terminal,
-    found::{self, Limits, place_of, quoted, unwritable},
+    found::{self, Limits, place_of},
     kept::{self, Wrong},
     outputs, repro,
     run::load_all,
@@ -67,12 +67,7 @@ struct Target {
 }
 
 pub(super) fn run(args: &Args, terminal: Terminal) -> i32 {
-    shrunk(args, terminal).unwrap_or_else(|(why, code)| {
-        if !why.is_empty() {
-            eprintln!("error: {why}");
-        }
-        code
-    })
+    super::code(shrunk(args, terminal))
 }
 
 fn shrunk(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
@@ -120,7 +115,7 @@ fn shrunk(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
             .join(format!("{name}-{}.toml", target.seed)),
         (None, None) => {
             let of = format!("{}.shrink", target.loaded.scenario.name);
-            let folder = RunDir::create(&args.runs, &of).map_err(unwritable)?;
+            let folder = RunDir::create(&args.runs, &of)?;
             folder.finish();
             folder.folder.join(format!("{name}.toml"))
         }
@@ -210,11 +205,15 @@ fn chosen(args: &Args, seed: u64, failures: Vec<Failure>) -> Result<Failure, Wro
 }
 
 fn command(args: &Args, seed: u64) -> String {
-    let mut words = vec!["backroom shrink".to_owned(), quoted(&args.target)];
+    let mut words = vec!["backroom shrink".to_owned(), shell_word(&args.target)];
     if !Path::new(&args.target).is_dir() && kept::split_seed(&args.target).1.is_none() {
         words.push(format!("--seed {seed}"));
     }
-    words.extend(args.sets.iter().map(|set| format!("--set {}", quoted(set))));
+    words.extend(
+        args.sets
+            .iter()
+            .map(|set| format!("--set {}", shell_word(set))),
+    );
     words.extend(args.check.iter().map(|check| format!("--check {check}")));
     words.join(" ")
 }

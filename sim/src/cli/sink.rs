@@ -9,7 +9,7 @@ use backroom_collector::{
 use backroom_reports::{exit, human, load as page};
 use tokio::time::{Instant, sleep};
 
-use super::{Terminal, check, plan::time, real};
+use super::{Terminal, check, plan::time, progress::LINE_EVERY, real};
 use crate::{
     load::receipt,
     sink::{Bound, Options, Sink, Tolerated, schedule::Schedule},
@@ -211,7 +211,7 @@ async fn over(sink: &Sink, args: &Args) {
 async fn show(sink: &Sink) {
     let (mut before, mut since) = (0, Instant::now());
     loop {
-        sleep(real::LINE_EVERY).await;
+        sleep(LINE_EVERY).await;
         let at = sink.standing();
         let rate = (at.items - before) as f64 / since.elapsed().as_secs_f64();
         (before, since) = (at.items, Instant::now());

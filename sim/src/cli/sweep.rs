@@ -23,12 +23,9 @@ use super::{
     outputs,
     progress::Progress,
     run::{Seeds, load_all, parse_seeds, parse_time},
-    run_dir::{Unwritable, crc_of, write_whole},
+    run_dir::{crc_of, write_whole},
 };
-use crate::{
-    run::{seeds, shard::Shard},
-    scenario::sweep::Setting,
-};
+use crate::{run::seeds, scenario::sweep::Setting};
 
 /// Run every point of a scenario's `[sweep.grid]`, and show what came of it as a table.
 #[derive(Debug, clap::Args)]
@@ -86,22 +83,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, terminal: Terminal) -> i32 {
-    sweep(args, terminal).unwrap_or_else(|(why, code)| {
-        if !why.is_empty() {
-            eprintln!("error: {why}");
-        }
-        code
-    })
+    super::code(sweep(args, terminal))
 }
 
 fn sweep(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
-    let shard = match &args.shard {
-        None => None,
-        Some(text) => {
-            let shard = Shard::parse(text, &|name| std::env::var(name).ok());
-            Some(shard.map_err(|why| (format!("--shard {why}"), exit::USAGE))?)
-        }
-    };
+    let shard = super::shard(args.shard.as_deref())?;
     let named = std::slice::from_ref(&args.file);
     // What is wrong has been told by whoever reads it.
     let told = |code| (String::new(), code);
@@ -166,7 +152,7 @@ fn sweep(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
     let (mut folder, log) = match &resumed {
         Some(dir) => (None, log::resume(dir, &header)?),
         None => {
-            let made = log::begin(args, &loaded, &header).map_err(unwritable)?;
+            let made = log::begin(args, &loaded, &header)?;
             (Some(made.0), made.1)
         }
     };
@@ -190,17 +176,13 @@ fn sweep(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
     let maps = reports::json::render_sweep(&grid::maps(&result));
     match (&mut folder, &resumed) {
         (Some(folder), _) => {
-            folder
-                .put("points.json", text.as_bytes())
-                .map_err(unwritable)?;
-            folder
-                .put("sweep.json", maps.as_bytes())
-                .map_err(unwritable)?;
+            folder.put("points.json", text.as_bytes())?;
+            folder.put("sweep.json", maps.as_bytes())?;
             folder.finish();
         }
         (None, Some(dir)) => {
             for (name, text) in [("points.json", &text), ("sweep.json", &maps)] {
-                write_whole(&dir.join(name), text.as_bytes()).map_err(unwritable)?;
+                write_whole(&dir.join(name), text.as_bytes())?;
             }
         }
         (None, None) => {}
@@ -213,10 +195,6 @@ fn sweep(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
         eprintln!("kept in {}", folder.folder.display());
     }
     Ok(code(&result, &played.ended, shard.is_some()))
-}
-
-fn unwritable(error: Unwritable) -> Wrong {
-    (error.to_string(), exit::CANNOT_WRITE)
 }
 
 /// A sweep is a question, and points that fail are its answer: what counts is whether all were judged, and whether our own code held.

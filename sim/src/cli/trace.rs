@@ -90,13 +90,7 @@ fn parse_unit(text: &str) -> Result<f64, String> {
 
 pub(super) fn run(args: &Args) -> i32 {
     let Verb::Import(import) = &args.verb;
-    match bring_in(import) {
-        Ok(()) => exit::OK,
-        Err((why, code)) => {
-            eprintln!("error: {why}");
-            code
-        }
-    }
+    super::code(bring_in(import).map(|()| exit::OK))
 }
 
 fn bring_in(args: &Import) -> Result<(), Wrong> {
@@ -238,7 +232,7 @@ fn put(path: &Path, text: &str, force: bool) -> Result<(), Wrong> {
         return Err((why, exit::CANNOT_WRITE));
     }
     let written = run_dir::write_whole(path, text.as_bytes());
-    written.map_err(|error| (error.to_string(), exit::CANNOT_WRITE))
+    Ok(written?)
 }
 
 fn told(name: &Path, summary: &Summary) -> String {

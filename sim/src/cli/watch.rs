@@ -20,7 +20,7 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use super::outputs;
+use super::{kept::Wrong, outputs};
 use crate::scenario::{self, Checked};
 
 /// Run scenarios again whenever one of their files changes: itself, its templates, its recordings.
@@ -45,16 +45,10 @@ const FILES_MAX: usize = 10_000;
 type Look = Option<(Option<std::time::SystemTime>, u64, u64)>;
 
 pub(super) fn run(args: &Args) -> i32 {
-    match watch(args) {
-        Ok(code) => code,
-        Err((why, code)) => {
-            eprintln!("error: {why}");
-            code
-        }
-    }
+    super::code(watch(args))
 }
 
-fn watch(args: &Args) -> Result<i32, (String, i32)> {
+fn watch(args: &Args) -> Result<i32, Wrong> {
     let internal = |what: &str, error: io::Error| (format!("{what}: {error}"), exit::INTERNAL);
     // A name that is wrong from the beginning is a typing error; one that disappears later may come back.
     outputs::files_of(&args.files)?;

@@ -8,7 +8,7 @@ use std::{fmt::Write as _, path::Path};
 use serde::Deserialize;
 
 use super::recording::{self, SECONDS_MAX, Steps, TraceError};
-use crate::scenario::TraceFormat;
+use crate::scenario::{TraceFormat, columns};
 
 /// What a recording is written as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,43 +188,25 @@ fn push(steps: &mut Vec<(u64, f64)>, seconds: f64, shown: &str, rate: f64) -> Re
     Ok(())
 }
 
-/// A column by its name in the first row, or by its number.
-fn column(asked: &str, first: &csv::StringRecord) -> Option<usize> {
-    let named = first.iter().position(|cell| cell == asked);
-    let numbered = asked.parse::<usize>().ok().and_then(|n| n.checked_sub(1));
-    named.or(numbered.filter(|n| *n < first.len()))
-}
-
 fn csv(text: &str, time: &str, value: &str, unit: f64) -> Steps {
-    let first = text.lines().find(|l| !l.is_empty() && !l.starts_with('#'));
-    let first = first.unwrap_or_default();
-    let delimiter = ['\t', ';', ','].into_iter().find(|d| first.contains(*d));
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter.unwrap_or(',') as u8)
-        .has_headers(false)
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .comment(Some(b'#'))
-        .from_reader(text.as_bytes());
-    let mut columns: Option<(usize, usize)> = None;
+    let mut reader = columns::rows(text);
+    let mut both: Option<(usize, usize)> = None;
     let mut origin: Option<jiff::Timestamp> = None;
     let mut steps = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|e| (0, e.to_string()))?;
         let line = record.position().map_or(0, |p| p.line() as usize);
-        let (at_time, at_value) = match columns {
-            Some(columns) => columns,
+        let (at_time, at_value) = match both {
+            Some(both) => both,
             None => {
                 let found = |asked: &str| {
-                    let known: Vec<&str> = record.iter().take(20).collect();
-                    let why = format!(
-                        "has no column `{asked}`; the first row is {}",
-                        known.join(", ")
-                    );
-                    column(asked, &record).ok_or((line, why))
+                    let known = columns::known(&record);
+                    let why = format!("has no column `{asked}`; the first row is {known}");
+                    let at = columns::find(asked, &record);
+                    at.filter(|at| *at < record.len()).ok_or((line, why))
                 };
                 let here = (found(time)?, found(value)?);
-                columns = Some(here);
+                both = Some(here);
                 let is_number = record[here.1].parse::<f64>().is_ok();
                 if !is_number {
                     // Names.

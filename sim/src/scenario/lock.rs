@@ -9,6 +9,7 @@ use std::{
 
 use backroom_collector::config::{
     Sources,
+    origins::quoted_key,
     shape::{Key, Shape, Ty},
     tree::{Node, Table, Value},
 };
@@ -93,8 +94,8 @@ impl Writer<'_> {
                 continue;
             }
             let below = match path {
-                "" => quoted(name),
-                path => format!("{path}.{}", quoted(name)),
+                "" => quoted_key(name),
+                path => format!("{path}.{}", quoted_key(name)),
             };
             match (&entry.node.value, key.map(|k| k.ty)) {
                 (Value::Array(list), _) => {
@@ -111,7 +112,7 @@ impl Writer<'_> {
                         let Some(inner) = entry.node.as_table() else {
                             continue;
                         };
-                        let below = format!("{below}.{}", quoted(name));
+                        let below = format!("{below}.{}", quoted_key(name));
                         let _ = write!(out, "\n[{below}]\n");
                         self.table(&below, inner, shape.keys.iter().collect(), out);
                     }
@@ -155,12 +156,12 @@ impl Writer<'_> {
 
     fn line(&self, name: &str, value: &str, origin: &str, out: &mut String) {
         if !self.origins {
-            let _ = writeln!(out, "{} = {value}", quoted(name));
+            let _ = writeln!(out, "{} = {value}", quoted_key(name));
             return;
         }
         // An origin is a comment: it must stay on its line.
         let origin = origin.replace(['\n', '\r'], " ");
-        let _ = writeln!(out, "{} = {value}  # {origin}", quoted(name));
+        let _ = writeln!(out, "{} = {value}  # {origin}", quoted_key(name));
     }
 
     /// A file that a text names.
@@ -199,7 +200,7 @@ impl Writer<'_> {
                 let items: Vec<String> = table
                     .entries
                     .iter()
-                    .map(|(k, e)| format!("{} = {}", quoted(k), self.value(&path, k, &e.node)))
+                    .map(|(k, e)| format!("{} = {}", quoted_key(k), self.value(&path, k, &e.node)))
                     .collect();
                 format!("{{ {} }}", items.join(", "))
             }
@@ -245,16 +246,6 @@ fn entry_keys(name: &str, item: &Table, key: Option<&'static Key>) -> Vec<&'stat
         Some(Ty::Tables(shape)) => shape.keys.iter().collect(),
         _ => Vec::new(),
     }
-}
-
-/// A key, quoted where it must be.
-fn quoted(name: &str) -> String {
-    let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    if !name.is_empty() && name.chars().all(bare) {
-        return name.to_owned();
-    }
-    // Not as a value is: that may take several lines, which a key must not.
-    toml_edit::Key::new(name).to_string()
 }
 
 fn toml_text(text: &str) -> String {

@@ -6,6 +6,7 @@
 //! `models` (closed forms).
 
 pub mod codes;
+pub(crate) mod columns;
 pub mod expr;
 mod files;
 pub mod foresee;

@@ -5,7 +5,10 @@
 
 use std::{path::Path, time::Duration};
 
-use super::time::{self, Clock};
+use super::{
+    columns,
+    time::{self, Clock},
+};
 
 /// Largest file, bytes: a year of a busy store.
 const BYTES_MAX: u64 = 64 << 20;
@@ -38,37 +41,22 @@ fn parse(
     clock: &Clock,
     duration: Duration,
 ) -> Result<Vec<Duration>, String> {
-    let first = text
-        .lines()
-        .find(|line| !line.is_empty() && !line.starts_with('#'));
-    let first = first.unwrap_or_default();
-    let delimiter = ['\t', ';', ','].into_iter().find(|d| first.contains(*d));
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter.unwrap_or(',') as u8)
-        .has_headers(false)
-        .flexible(true)
-        .trim(csv::Trim::All)
-        .comment(Some(b'#'))
-        .from_reader(text.as_bytes());
+    let mut reader = columns::rows(text);
     let (mut index, mut times, mut outside) = (None, Vec::new(), 0_usize);
     for record in reader.records() {
         let record = record.map_err(|e| e.to_string())?;
         let line = record.position().map_or(0, csv::Position::line);
         let Some(at) = index else {
-            let named = record.iter().position(|cell| cell == column);
-            let numbered = column.parse::<usize>().ok().filter(|n| *n > 0);
-            let found = named.or(numbered.map(|n| n - 1));
-            let Some(found) = found else {
-                let known: Vec<&str> = record.iter().take(20).collect();
+            let Some(found) = columns::find(column, &record) else {
+                let known = columns::known(&record);
                 return Err(format!(
-                    "it has no column `{column}`; its first row is {}",
-                    known.join(", ")
+                    "it has no column `{column}`; its first row is {known}"
                 ));
             };
             index = Some(found);
             // A file without names has a time in its first row already.
             let first = record.get(found).and_then(|cell| time_of(cell, clock));
-            if named.is_none()
+            if record.get(found) != Some(column)
                 && let Some(time) = first
             {
                 keep(time, duration, &mut times, &mut outside);

@@ -9,6 +9,7 @@ use std::{
 };
 
 use backroom_collector::config::{
+    origins::quoted_key,
     quantity::show_duration,
     shape::{Shape, Ty},
 };
@@ -295,7 +296,7 @@ impl Doc {
             self.root.iter().partition(|(_, v)| is_section(v));
         lines(plain.into_iter(), &mut out);
         for (name, value) in sections {
-            let below = quoted(name);
+            let below = quoted_key(name);
             match value {
                 Value::List(list) => {
                     for table in list.iter().filter_map(Value::table) {
@@ -305,7 +306,7 @@ impl Doc {
                 }
                 Value::Table(table) if is_named(name) => {
                     for (name, value) in table {
-                        let _ = write!(out, "\n[{below}.{}]\n", quoted(name));
+                        let _ = write!(out, "\n[{below}.{}]\n", quoted_key(name));
                         lines(value.table().into_iter().flatten(), &mut out);
                     }
                 }
@@ -387,7 +388,7 @@ impl Value {
             Self::Table(table) => {
                 let items: Vec<String> = table
                     .iter()
-                    .map(|(k, v)| format!("{} = {}", quoted(k), v.print()))
+                    .map(|(k, v)| format!("{} = {}", quoted_key(k), v.print()))
                     .collect();
                 format!("{{ {} }}", items.join(", "))
             }
@@ -552,20 +553,10 @@ fn lines<'v>(entries: impl Iterator<Item = (&'v String, &'v Value)>, out: &mut S
             Value::List(list) if list.len() > 1 && list.iter().all(|v| v.table().is_some()) => {
                 let items: Vec<String> =
                     list.iter().map(|v| format!("  {},\n", v.print())).collect();
-                writeln!(out, "{} = [\n{}]", quoted(key), items.concat())
+                writeln!(out, "{} = [\n{}]", quoted_key(key), items.concat())
             }
-            value => writeln!(out, "{} = {}", quoted(key), value.print()),
+            value => writeln!(out, "{} = {}", quoted_key(key), value.print()),
         };
-    }
-}
-
-/// A key, quoted where it must be.
-fn quoted(name: &str) -> String {
-    let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    match !name.is_empty() && name.chars().all(bare) {
-        true => name.to_owned(),
-        // Not as a value is: that may take several lines, which a key must not.
-        false => toml_edit::Key::new(name).to_string(),
     }
 }
 

@@ -19,7 +19,7 @@ use backroom_collector::config::{
     grammar::{Grammar, Part, TextError},
     quantity,
     shape::{Key, Shape, Ty},
-    tree::{self, Node, Value},
+    tree,
 };
 
 /// Most phases of a schedule.
@@ -189,18 +189,9 @@ impl Schedule {
         let file = sources.add(name, text);
         let findings = Findings::default();
         let mut phases = Vec::new();
-        match tree::parse(&sources, file) {
+        match tree::parse_node(&sources, file) {
             Err(error) => findings.push(*error),
-            Ok(table) => {
-                let span = Span {
-                    file,
-                    start: 0,
-                    end: 0,
-                };
-                let node = Node {
-                    span,
-                    value: Value::Table(table),
-                };
+            Ok(node) => {
                 let fields = Fields::open(&node, &FILE, "", &findings);
                 let list = fields
                     .as_ref()

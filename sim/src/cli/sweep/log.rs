@@ -126,13 +126,12 @@ pub(super) fn read(dir: &Path, header: &Header) -> Result<(Vec<Point>, ndjson::L
 pub(super) fn resume(dir: &Path, header: &Header) -> Result<Log, Wrong> {
     let (_, lines) = read(dir, header)?;
     let path = dir.join(FILE);
-    Log::resume(&path, &lines).map_err(|error| super::unwritable(Unwritable::at(&path)(error)))
+    Ok(Log::resume(&path, &lines).map_err(Unwritable::at(&path))?)
 }
 
 pub(super) fn append(log: &mut Log, point: &Point) -> Result<(), Wrong> {
     let line = Line::Point(Box::new(point.clone()));
     let path = log.path().to_owned();
-    log.append(&line)
-        .and_then(|()| log.sync())
-        .map_err(|error| super::unwritable(Unwritable::at(&path)(error)))
+    let written = log.append(&line).and_then(|()| log.sync());
+    Ok(written.map_err(Unwritable::at(&path))?)
 }
