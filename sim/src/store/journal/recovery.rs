@@ -20,7 +20,8 @@ const SEARCH_BYTES_MAX: usize = 256 << 20;
 pub(crate) struct Damage {
     /// Places that could not be read.
     pub(crate) places: u32,
-    /// Records that were lost in them, at most: where lengths are damaged too, as many of the smallest size as there is room for.
+    /// Records that were lost in them, at most. Where lengths are damaged too, as many empty ones as there is room for, unless the
+    /// rotten lengths happen to lead to the next whole record: then they are believed.
     pub(crate) records_max: u32,
     /// Bytes of the places.
     pub(crate) bytes: u64,
@@ -48,8 +49,6 @@ pub(super) fn recover(file: &Bytes) -> Found {
         searched_bytes: 0,
     };
     let mut found = Found::default();
-    // Bytes of places whose lengths do not tell how many records they were.
-    let mut unknown = Vec::new();
     if file.len() < HEADER_BYTES {
         // Its first write was torn, or it is new.
         return found;
@@ -78,25 +77,21 @@ pub(super) fn recover(file: &Bytes) -> Found {
         } else if let Some(records) = scan.records_by_length(at, end) {
             found.damage.lost(records, end - at);
         } else if next.is_some() || !is_ours || scan.is_exhausted() || scan.is_overlong(at) {
-            found.damage.lost(0, end - at);
-            unknown.push(end - at);
+            // The lengths do not tell how many it was, nor do the records that are left: the lost ones may have been the small ones.
+            let most = (end - at).div_ceil(RECORD_HEADER_BYTES);
+            found
+                .damage
+                .lost(u32::try_from(most).unwrap_or(u32::MAX), end - at);
         }
         at = end;
     }
-    let smallest = found.records.iter().map(Bytes::len).min().unwrap_or(1);
-    let most = unknown
-        .into_iter()
-        .map(|bytes| bytes.div_ceil(RECORD_HEADER_BYTES + smallest))
-        .sum::<usize>();
-    let most = u32::try_from(most).unwrap_or(u32::MAX);
-    found.damage.records_max = found.damage.records_max.saturating_add(most);
     found
 }
 
 impl Damage {
     fn lost(&mut self, records: u32, bytes: usize) {
         self.places += 1;
-        self.records_max += records;
+        self.records_max = self.records_max.saturating_add(records);
         self.bytes += bytes as u64;
     }
 }
@@ -228,6 +223,21 @@ mod tests {
         }
     }
 
+    /// The lost ones were smaller than any that is left.
+    #[test]
+    fn small_records_that_are_lost_are_told() {
+        let payloads = [vec![1; 8], vec![2], vec![3; 34], vec![4], vec![5; 21]];
+        let bounds = bounds(&payloads);
+        let mut file = file_of(&payloads).to_vec();
+        file[bounds[0] + 3] ^= 0x80;
+        for record in 1..4 {
+            file[bounds[record] + 4] ^= 1;
+        }
+        let found = recover(&file.into());
+        assert_eq!(found.records, [vec![5; 21]]);
+        assert!(found.damage.records_max >= 4, "{:?}", found.damage);
+    }
+
     #[test]
     fn one_damaged_record_costs_one_record() {
         let without =
@@ -246,7 +256,7 @@ mod tests {
         }
         // Two neighbours, the first in its length: one place, and no telling how many records it was.
         let both = [(start(4) + 3, 0x80), (start(5) + 20, 1)];
-        check(&both, &without(&[4, 5]), damage(1, 2, 96));
+        check(&both, &without(&[4, 5]), damage(1, 12, 96));
         check(
             &[(start(4) + 20, 1), (start(6) + 20, 1)],
             &without(&[4, 6]),
@@ -281,17 +291,25 @@ mod tests {
             let mut damaged = file_of(&payloads).to_vec();
             let ends = bounds(&payloads);
             let mut hit = std::collections::BTreeSet::new();
+            let mut is_length_hit = false;
             for (at, mask) in flips {
                 let at = at.index(damaged.len());
                 damaged[at] ^= mask;
-                hit.extend((0..payloads.len()).find(|n| (ends[*n]..ends[n + 1]).contains(&at)));
+                let record = (0..payloads.len()).find(|n| (ends[*n]..ends[n + 1]).contains(&at));
+                is_length_hit |= record.is_some_and(|n| at < ends[n] + 4);
+                hit.extend(record);
             }
             let found = recover(&damaged.into());
             let lost = payloads.len() - found.records.len();
             prop_assert!(lost <= hit.len(), "{lost} records are lost, {hit:?} were hit");
             // Those at the end may look like a torn write.
             let end = (0..payloads.len()).rev().take_while(|n| hit.contains(n)).count();
-            prop_assert!(lost <= found.damage.records_max as usize + end);
+            let told = if is_length_hit {
+                found.damage.bytes as usize / RECORD_HEADER_BYTES
+            } else {
+                found.damage.records_max as usize
+            };
+            prop_assert!(lost <= told + end, "{lost} records are lost, {:?}", found.damage);
             let mut left = payloads.iter();
             for record in &found.records {
                 prop_assert!(left.any(|payload| payload == record), "{record:?} in order");
