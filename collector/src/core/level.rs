@@ -12,7 +12,7 @@
 
 /// Levels that are chosen from, each with the raw bytes a second that one processor compresses: half of what
 /// `cargo run --release -p backroom-benches --example levels` shows on the machine of `docs/collector.md`, since a store's is slower.
-const LEVELS: [(u32, f64); 5] = [(3, 90e6), (6, 40e6), (9, 25e6), (12, 10e6), (19, 0.7e6)];
+const LEVELS: [(u32, f64); 5] = [(3, 270e6), (6, 40e6), (9, 30e6), (12, 28e6), (19, 0.9e6)];
 
 /// The level where nothing speaks for a higher one.
 pub const LEAST: u32 = 1;
@@ -85,7 +85,7 @@ mod tests {
         // A busy machine, and a busy store.
         check(METERED, 48e3, 0.1, 12);
         check(METERED, 48e3, 0.0, 1);
-        check(METERED, 6e6, 2.0, 9);
+        check(METERED, 6e6, 2.0, 12);
         check(METERED, 0.0, 0.0, 19);
     }
 
