@@ -115,8 +115,10 @@ fn page(head: &str) -> Reply {
 
 #[tokio::test]
 async fn a_captive_portal_that_redirects() {
-    let redirect = page("302 Found\r\nlocation: http://login.example/");
-    check(Protocol::HttpProtobuf, 2, redirect, "status 302").await;
+    for protocol in [Protocol::HttpProtobuf, Protocol::Grpc] {
+        let redirect = page("302 Found\r\nlocation: http://login.example/");
+        check(protocol, 2, redirect, "status 302").await;
+    }
 }
 
 #[tokio::test]
@@ -139,8 +141,9 @@ async fn a_misrouted_path() {
 
 #[tokio::test]
 async fn a_proxys_error_page() {
-    let words = "status 500";
-    check(Protocol::HttpProtobuf, 2, page("500 Oops"), words).await;
+    for protocol in [Protocol::HttpProtobuf, Protocol::Grpc] {
+        check(protocol, 2, page("500 Oops"), "status 500").await;
+    }
 }
 
 /// The token expires, and nobody notices for six hours. The new one is taken from its file, without a restart.

@@ -134,6 +134,7 @@ mod tests {
             is_stale,
             backlog_items,
             backlog_bytes: backlog_items.map(|items| items * 20),
+            under_way_items: backlog_items.map(|_| 0),
             drain_seconds: (number == 1).then_some(75),
             dropped_items: Some(0),
             quarantined_items: Some(0),

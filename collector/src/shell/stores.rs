@@ -45,10 +45,12 @@ pub struct Store {
     pub age_seconds: u64,
     /// Whether that is more than `gateway.stale_after`.
     pub is_stale: bool,
-    /// Items that wait there.
+    /// Items that wait there, beside those that are on their way.
     pub backlog_items: Option<u64>,
     /// The same in bytes after compression.
     pub backlog_bytes: Option<u64>,
+    /// Items that were on their way when it was heard last, those of its last request included.
+    pub under_way_items: Option<u64>,
     /// Time until they are delivered, at the rate of the last ten seconds.
     pub drain_seconds: Option<u64>,
     /// Items that it dropped, over all starts.
@@ -65,7 +67,7 @@ pub struct Store {
     pub gaps: u64,
     /// Items in them.
     pub missing_items: u64,
-    /// Those that are neither in its backlog nor dropped nor in its quarantine.
+    /// Those that are neither in its backlog nor on their way, dropped or in its quarantine.
     pub unexplained_items: Option<u64>,
 }
 
@@ -81,6 +83,7 @@ impl Store {
             is_stale: stat.is_stale,
             backlog_items: said(|report| report.backlog_items),
             backlog_bytes: said(|report| report.backlog_bytes),
+            under_way_items: said(|report| report.under_way_items),
             drain_seconds: report.and_then(|report| report.drain_seconds),
             dropped_items: said(|report| report.dropped_items),
             quarantined_items: said(|report| report.quarantined_items),
@@ -97,16 +100,19 @@ impl Store {
 impl State {
     /// How this store is, for a gateway.
     pub(super) fn report(&self, config: &Config, now: Mono) -> Report {
-        let backlog = self.spool.backlog();
+        // What is under way is here when this is read, or comes again: a store that has sent everything has no backlog.
+        let (stored, under_way) = (self.spool.backlog(), self.spool.under_way());
+        let backlog_bytes = stored.bytes.saturating_sub(under_way.bytes);
         let accounts = Signal::ALL.map(|signal| self.spool.lifetime(signal));
         let rate = self.pressure.delivered.per_second(now);
-        let seconds = backlog.bytes as f64 / rate;
+        let seconds = backlog_bytes as f64 / rate;
         let resource = &config.telemetry.resource;
         let find = |key: &str| resource.iter().find(|(name, _)| name == key);
         let named = NAME_ATTRIBUTES.into_iter().find_map(find);
         Report {
-            backlog_items: backlog.items,
-            backlog_bytes: backlog.bytes,
+            backlog_items: stored.items.saturating_sub(under_way.items),
+            backlog_bytes,
+            under_way_items: under_way.items,
             // A day of nothing leaves a rate that is not zero, and says nothing.
             drain_seconds: (rate >= 1.0).then_some(seconds.ceil() as u64),
             dropped_items: accounts.iter().map(|items| items.dropped_total()).sum(),
@@ -193,7 +199,7 @@ pub(super) fn families(state: &State, config: &Config, unix_seconds: u64) -> Vec
         Family::single(
             "backroom_gateway_backlog_items",
             Gauge,
-            "items that wait in stores, as they said last",
+            "items that wait in stores beside what is under way, as they said last",
             sum(|stat| {
                 stat.report
                     .as_ref()
@@ -209,7 +215,7 @@ pub(super) fn families(state: &State, config: &Config, unix_seconds: u64) -> Vec
         Family::single(
             "backroom_gateway_unexplained_items",
             Gauge,
-            "the part of them that is neither in a backlog nor dropped nor in a quarantine, as stores say",
+            "the part of them that is neither in a backlog nor under way, dropped or in a quarantine, as stores say",
             sum(|stat| stat.unexplained_items().unwrap_or(0)),
         ),
     ];
@@ -230,7 +236,7 @@ fn series(stats: &[Stat], unix_seconds: u64) -> [Family; 4] {
         ),
         (
             "backroom_gateway_store_backlog_bytes",
-            "what waits in a store, after compression",
+            "what waits in a store beside what is under way, after compression",
             |stat, _| Some(stat.report.as_ref()?.backlog_bytes),
         ),
         (

@@ -13,10 +13,12 @@ pub const NAME_BYTES_MAX: usize = 64;
 /// What a store says of itself: the value of the header `x-backroom-store`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Items that wait there.
+    /// Items that wait there, beside those that are on their way.
     pub backlog_items: u64,
     /// The same in bytes after compression.
     pub backlog_bytes: u64,
+    /// Items that are on their way and not acknowledged: those of this request, and of others at the same time.
+    pub under_way_items: u64,
     /// Time until they are delivered, at the rate of the last ten seconds; `None` if nothing moved.
     pub drain_seconds: Option<u64>,
     /// Items that it dropped, over all starts.
@@ -45,6 +47,7 @@ impl Report {
             match key.trim() {
                 "items" => report.backlog_items = number()?,
                 "bytes" => report.backlog_bytes = number()?,
+                "under_way" => report.under_way_items = number()?,
                 "drain" => report.drain_seconds = Some(number()?),
                 "dropped" => report.dropped_items = number()?,
                 "quarantined" => report.quarantined_items = number()?,
@@ -64,13 +67,13 @@ pub fn name(text: &str) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// `items=..,bytes=..[,drain=..],dropped=..,quarantined=..[,name=..]`
+/// `items=..,bytes=..,under_way=..[,drain=..],dropped=..,quarantined=..[,name=..]`
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "items={},bytes={}",
-            self.backlog_items, self.backlog_bytes
+            "items={},bytes={},under_way={}",
+            self.backlog_items, self.backlog_bytes, self.under_way_items
         )?;
         if let Some(seconds) = self.drain_seconds {
             write!(f, ",drain={seconds}")?;
@@ -119,12 +122,13 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// Missing items that are neither in its backlog nor dropped nor in quarantine there, as far as it says; `None` if it has said
-    /// nothing. What was dropped before its first number that is known here counts as well, so this is rather too small.
+    /// Missing items that are neither in its backlog nor on their way, dropped or in quarantine there, as far as it says; `None` if it
+    /// has said nothing. What was dropped before its first number that is known here counts as well, so this is rather too small.
     pub fn unexplained_items(&self) -> Option<u64> {
         let report = self.report.as_ref()?;
         let known = [
             report.backlog_items,
+            report.under_way_items,
             report.dropped_items,
             report.quarantined_items,
         ];
@@ -198,6 +202,7 @@ mod tests {
         let report = Report {
             backlog_items: 5,
             backlog_bytes: 600,
+            under_way_items: 4,
             drain_seconds: Some(7),
             dropped_items: 8,
             quarantined_items: 9,
@@ -206,7 +211,7 @@ mod tests {
         let text = report.to_string();
         assert_eq!(
             text,
-            "items=5,bytes=600,drain=7,dropped=8,quarantined=9,name=0412 Graz"
+            "items=5,bytes=600,under_way=4,drain=7,dropped=8,quarantined=9,name=0412 Graz"
         );
         assert_eq!(Report::parse(&text), Ok(report));
         let default = Report::default();
@@ -244,7 +249,7 @@ mod tests {
         assert_eq!((quiet.heard_at, quiet.is_stale), (5, false));
         assert_eq!(quiet.unexplained_items(), None);
         assert!(stat(&stores, 66).is_stale);
-        let report = Report::parse("items=30,dropped=4").ok();
+        let report = Report::parse("items=20,under_way=10,dropped=4").ok();
         stores.heard(7, 6_000_000_000, (0, 0), report, 10);
         assert_eq!(stat(&stores, 66).unexplained_items(), Some(6));
         // A store of before the restart is known, and one beyond the bound is forgotten.

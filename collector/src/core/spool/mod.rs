@@ -548,6 +548,15 @@ impl Spool {
         }
     }
 
+    /// The part of the backlog that is being sent to some destination, and not acknowledged; batches count whole until they are settled.
+    pub fn under_way(&self) -> Backlog {
+        let headers = self.sending.values().map(|sending| &sending.entry.header);
+        headers.fold(Backlog::default(), |sum, header| Backlog {
+            bytes: sum.bytes + u64::from(header.payload_bytes),
+            items: sum.items + header.range.count,
+        })
+    }
+
     /// Batches that are durable and not sealed.
     pub(super) fn unsealed(&self) -> impl Iterator<Item = &Open> {
         let open = self.queues.values().filter_map(|queue| queue.open.as_ref());
