@@ -25,6 +25,7 @@ pub mod plot;
 pub mod run;
 pub mod scenario;
 pub mod search;
+pub mod seconds;
 pub mod service;
 pub mod sink;
 pub mod spill;

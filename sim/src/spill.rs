@@ -8,7 +8,7 @@
 //! **Failing.** A scratch file that cannot be written ([`NotSpilled`]) ends the seed: a list with a gap would be judged like a
 //! whole one. A chunk that cannot be read again, or is not what was written, is a panic: no later figure could be true.
 //!
-//! Must not know what the items are. Next to read: `event::log`, the list of events.
+//! Must not know what the items are. Next to read: `event::log`, the list of events; `seconds`, counts of lines.
 
 use std::{
     fs::File,
@@ -46,7 +46,7 @@ pub struct Scratch(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     folder: PathBuf,
-    /// Items of a chunk.
+    /// Items of a chunk, at most.
     chunk: usize,
     state: Mutex<State>,
     failed: tokio::sync::Notify,
@@ -70,7 +70,14 @@ impl Scratch {
         Self::of(opened, CHUNK)
     }
 
-    /// Any file, and chunks of so many items: for tests.
+    /// No file, and none is ever needed: lists stay in memory, for worlds that last minutes.
+    pub fn in_memory() -> Self {
+        let none = io::Error::other("lists stay in memory");
+        // Twice as many is the bound of a list's tail.
+        Self::of(Err(none), usize::MAX / 2)
+    }
+
+    /// Any file, and chunks of so many items at most: for tests.
     pub(crate) fn of(file: io::Result<File>, chunk: usize) -> Self {
         Self(Arc::new(Shared {
             folder: std::env::temp_dir(),
@@ -156,7 +163,9 @@ struct Chunk {
 #[derive(Clone, Debug)]
 pub(crate) struct Spilled<T> {
     scratch: Scratch,
-    /// 16 bytes for 32,768 items.
+    /// Items of a chunk.
+    chunk: usize,
+    /// 16 bytes for each.
     chunks: Vec<Chunk>,
     tail: Vec<T>,
 }
@@ -164,7 +173,13 @@ pub(crate) struct Spilled<T> {
 impl<T: Copy + Encode + DecodeOwned> Spilled<T> {
     /// Nothing yet.
     pub(crate) fn new(scratch: Scratch) -> Self {
+        Self::in_chunks_of(CHUNK, scratch)
+    }
+
+    /// The same, with smaller chunks: for one of many lists, each of which holds two of them in memory.
+    pub(crate) fn in_chunks_of(most: usize, scratch: Scratch) -> Self {
         Self {
+            chunk: most.min(scratch.0.chunk),
             scratch,
             chunks: Vec::new(),
             tail: Vec::new(),
@@ -173,7 +188,7 @@ impl<T: Copy + Encode + DecodeOwned> Spilled<T> {
 
     /// Adds an item at the end. What becomes of a chunk that cannot be written, [`Scratch::check`] tells.
     pub(crate) fn push(&mut self, item: T) {
-        let chunk = self.scratch.0.chunk;
+        let chunk = self.chunk;
         if self.tail.len() >= 2 * chunk {
             let packed = pack(&self.tail[..chunk]);
             self.tail.drain(..chunk);
@@ -189,6 +204,11 @@ impl<T: Copy + Encode + DecodeOwned> Spilled<T> {
         self.tail.last()
     }
 
+    /// The same, to change it.
+    pub(crate) fn last_mut(&mut self) -> Option<&mut T> {
+        self.tail.last_mut()
+    }
+
     /// Where it is written.
     pub(crate) fn scratch(&self) -> &Scratch {
         &self.scratch
@@ -196,7 +216,7 @@ impl<T: Copy + Encode + DecodeOwned> Spilled<T> {
 
     /// How many.
     pub(crate) fn len(&self) -> usize {
-        self.chunks.len() * self.scratch.0.chunk + self.tail.len()
+        self.chunks.len() * self.chunk + self.tail.len()
     }
 
     /// All of them, in the order in which they were added, but for the first `skip`.
@@ -204,7 +224,7 @@ impl<T: Copy + Encode + DecodeOwned> Spilled<T> {
     /// # Panics
     /// The iterator does, if a chunk cannot be read again.
     pub(crate) fn iter_from(&self, skip: usize) -> Iter<'_, T> {
-        let chunk = self.scratch.0.chunk;
+        let chunk = self.chunk;
         let whole = (skip / chunk).min(self.chunks.len());
         let mut iter = Iter {
             scratch: &self.scratch,

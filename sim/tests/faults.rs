@@ -225,7 +225,7 @@ impl Played {
             .filter(|l| l.link == link && index.is_none_or(|i| usize::from(l.class) == i))
             .flat_map(|l| &l.carried)
             .filter(|(second, _)| seconds.contains(second))
-            .map(|(_, bytes)| *bytes)
+            .map(|(_, bytes)| bytes)
             .sum()
     }
 

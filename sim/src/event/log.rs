@@ -64,7 +64,7 @@ impl EventLog {
         self.scratch().check()
     }
 
-    /// Bytes of it in the temporary file.
+    /// Bytes in the temporary file of its seed, those of other lists included.
     pub fn bytes_on_disk(&self) -> u64 {
         self.scratch().bytes()
     }

@@ -11,17 +11,14 @@ pub(super) fn series(log: &SeedLog<'_>, metric: &MetricRef) -> Option<Series> {
     if what == "used" {
         return Some(used(log, link));
     }
-    let buckets = |l: &'_ LinkBytes| -> Vec<(u32, u64)> {
-        match what {
-            "bytes" => l.carried.clone(),
-            "packets" => l.packets.clone(),
-            _ => l.lost.clone(),
-        }
-    };
     let matching = log.links.iter().filter(|l| l.link == link);
     let matching = matching.filter(|l| metric.filters.iter().all(|f| passes(log, l, f)));
     let mut steps: Vec<(Duration, f64)> = matching
-        .flat_map(buckets)
+        .flat_map(|l| match what {
+            "bytes" => &l.carried,
+            "packets" => &l.packets,
+            _ => &l.lost,
+        })
         .map(|(second, amount)| (Duration::from_secs(u64::from(second)), amount as f64))
         .collect();
     steps.sort_by_key(|(at, _)| *at);
@@ -36,7 +33,7 @@ fn used(log: &SeedLog<'_>, link: &str) -> Series {
         .and_then(|f| f.data_cap.as_ref());
     let period = cap.map_or(u64::MAX, |cap| cap.per.as_secs().max(1));
     let of_link = log.links.iter().filter(|l| l.link == link);
-    let mut all: Vec<(u32, u64)> = of_link.flat_map(|l| l.carried.iter().copied()).collect();
+    let mut all: Vec<(u32, u64)> = of_link.flat_map(|l| &l.carried).collect();
     all.sort_unstable();
     let mut steps: Vec<(Duration, f64)> = Vec::new();
     let (mut sum, mut renewed) = (0, 0);

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{event::EventLog, scenario::Scenario};
+use crate::{event::EventLog, scenario::Scenario, seconds::Seconds};
 
 /// What one seed did: all that metrics, invariants and closed forms may look at.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,7 @@ impl SeedLog<'_> {
 }
 
 /// What one direction of a link did with the packets of one class, by second.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkBytes {
     /// Name of the link.
     pub link: String,
@@ -62,13 +62,12 @@ pub struct LinkBytes {
     pub upwards: bool,
     /// Index in `Scenario::classes`; anything beyond is traffic without a class.
     pub class: u8,
-    /// Wire bytes that the line carried, headers counted: (second, bytes), seconds increasing.
-    pub carried: Vec<(u32, u64)>,
-    /// Packets lost on the line or refused by a full queue: (second, packets), seconds increasing.
-    pub lost: Vec<(u32, u64)>,
-    /// Packets that came to the line while it was up, lost ones included: (second, packets), seconds increasing.
-    #[serde(default)]
-    pub packets: Vec<(u32, u64)>,
+    /// Wire bytes that the line carried, headers counted.
+    pub carried: Seconds,
+    /// Packets lost on the line or refused by a full queue.
+    pub lost: Seconds,
+    /// Packets that came to the line while it was up, lost ones included.
+    pub packets: Seconds,
 }
 
 impl LinkBytes {
@@ -78,34 +77,21 @@ impl LinkBytes {
             link: link.into(),
             upwards,
             class,
-            carried: Vec::new(),
-            lost: Vec::new(),
-            packets: Vec::new(),
+            carried: Seconds::default(),
+            lost: Seconds::default(),
+            packets: Seconds::default(),
         }
     }
 
     /// Counts a packet that the line carries.
     pub fn carry(&mut self, at: Duration, bytes: u32) {
-        add(&mut self.packets, at, 1);
-        add(&mut self.carried, at, u64::from(bytes));
+        self.packets.count(at, 1);
+        self.carried.count(at, u64::from(bytes));
     }
 
     /// Counts a packet that was lost or refused.
     pub fn lose(&mut self, at: Duration) {
-        add(&mut self.lost, at, 1);
-    }
-}
-
-/// Seconds mostly come in order; one that is late finds its place.
-fn add(buckets: &mut Vec<(u32, u64)>, at: Duration, amount: u64) {
-    let second = u32::try_from(at.as_secs()).unwrap_or(u32::MAX);
-    match buckets.last_mut() {
-        Some(last) if last.0 == second => last.1 += amount,
-        Some(last) if last.0 > second => match buckets.binary_search_by_key(&second, |b| b.0) {
-            Ok(found) => buckets[found].1 += amount,
-            Err(place) => buckets.insert(place, (second, amount)),
-        },
-        _ => buckets.push((second, amount)),
+        self.lost.count(at, 1);
     }
 }
 

@@ -510,11 +510,11 @@ pub(super) fn carried(
         .filter(|(second, _)| {
             windows::contain(
                 &stretch,
-                Duration::from_secs(u64::from(*second)),
+                Duration::from_secs((*second).into()),
                 Duration::MAX,
             )
         })
-        .map(|(_, bytes)| *bytes as f64)
+        .map(|(_, bytes)| bytes as f64)
         .sum()
 }
 

@@ -261,10 +261,10 @@ fn cap_life(log: &SeedLog<'_>, oracle: &Oracle) -> Result<Figures, Refusal> {
         .filter(|l| l.link == failover.primary && allowed(l.class))
         .flat_map(|l| &l.carried)
         .filter(|(second, _)| {
-            let at = Duration::from_secs(u64::from(*second));
+            let at = Duration::from_secs((*second).into());
             at >= scenario.warmup && at < window.start
         })
-        .map(|(_, bytes)| *bytes as f64)
+        .map(|(_, bytes)| bytes as f64)
         .sum();
     let rate = before / steady;
     assume(rate > 0.0, || {

@@ -9,6 +9,7 @@ use crate::{
     event::Event,
     metric::{LinkBytes, SeedLog},
     oracle::judge::OracleSample,
+    seconds::Seconds,
 };
 
 /// What head office received of telemetry, and how fast it could go.
@@ -57,8 +58,7 @@ pub(super) fn plots(log: &SeedLog<'_>) -> Vec<Plot> {
         };
         let track = |link: &&LinkBytes| {
             let bytes = link.carried.iter();
-            let bytes =
-                bytes.map(|(second, n)| (Duration::from_secs(u64::from(*second)), *n as f64));
+            let bytes = bytes.map(|(second, n)| (Duration::from_secs(u64::from(second)), n as f64));
             Track::new(
                 class_name(log, link.class),
                 Shape::Step,
@@ -79,7 +79,7 @@ pub(super) fn plots(log: &SeedLog<'_>) -> Vec<Plot> {
 
 /// Sums over the run, by link, direction and class.
 pub(super) fn uses(log: &SeedLog<'_>) -> Vec<LinkUse> {
-    let sum = |of: &[(u32, u64)]| of.iter().map(|(_, n)| *n as f64).sum();
+    let sum = |of: &Seconds| of.iter().map(|(_, n)| n as f64).sum();
     log.links
         .iter()
         .map(|link| LinkUse {
@@ -103,7 +103,7 @@ pub(super) fn allowance(log: &SeedLog<'_>) -> Option<Allowance> {
         .filter(|l| l.link == failover.backup)
         .flat_map(|l| &l.carried)
         .filter(|(second, _)| first(*second))
-        .map(|(_, bytes)| *bytes as f64)
+        .map(|(_, bytes)| bytes as f64)
         .sum();
     Some(Allowance {
         link: failover.backup.clone(),

@@ -124,7 +124,8 @@ pub fn run_with(
     let of_world = scenario.clone();
     let line = spec.line.clone();
     let of_log = scratch.clone();
-    let ((events, pending), mut report) = world::run(&spec, |world| async move {
+    let of_links = scratch.clone();
+    let ((events, pending), mut report) = world::run_with(&spec, &of_links, |world| async move {
         let refusals = Refusals::default();
         if let Some(line) = line {
             refusals.use_line(&line);
@@ -149,7 +150,6 @@ pub fn run_with(
         }
     })?;
     events.check()?;
-    // Moved, not copied: a line that is busy every second of two weeks has a million entries.
     let links = std::mem::take(&mut report.carried)
         .into_iter()
         .map(|((link, way, class), carried)| LinkBytes {

@@ -65,6 +65,7 @@ pub use self::{
 use crate::{
     link::{Direction, Link, TraceError},
     scenario::{ClassSpec, DiskSpec, Failover, LinkSpec},
+    spill::Scratch,
 };
 
 /// Machines that a world may have: the driver visits every one of them on each turn.
@@ -190,6 +191,25 @@ pub fn run<T, F>(
 where
     F: Future<Output = T>,
 {
+    run_with(spec, &Scratch::in_memory(), direct)
+}
+
+/// The same, for a world of weeks: what its links carried goes to `scratch` instead of growing in memory. Whether there was room
+/// for it, [`Scratch::check`] tells.
+///
+/// # Errors
+/// As [`run`].
+///
+/// # Panics
+/// As [`run`].
+pub fn run_with<T, F>(
+    spec: &WorldSpec,
+    scratch: &Scratch,
+    direct: impl FnOnce(World) -> F,
+) -> Result<(T, WorldReport), TraceError>
+where
+    F: Future<Output = T>,
+{
     // Before the runtime: its clock and its random choices begin with what the kit gives them.
     let _inside = det::enter(spec.seed);
     // Declared before the runtime, so dropped after it when the director panics: sockets close themselves in the network.
@@ -212,6 +232,7 @@ where
         World::build(spec)?
     };
     net = world.0.net.clone();
+    lock(&net).spill_to(scratch);
     let start = world.0.start;
     let _running = clock::begin(start);
     let (out, virtual_time) = runtime.block_on(async {

@@ -5,6 +5,7 @@
 //! Paths: machine - access link - router - line - head office. The router's choice of line is `router`'s, what lost
 //! segments do is `flow`'s, a line's behaviour is `link`'s. Next: `ahead`, when somebody has to wake for a packet.
 
+mod accounts;
 mod ahead;
 mod faults;
 
@@ -23,6 +24,8 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use turmoil_net::{EnterGuard, NetstatState, Packet, TcpFlags, TcpSegment, Transport};
 
+use self::accounts::Accounts;
+pub use self::accounts::Carried;
 use self::ahead::Drawn;
 use super::{
     agenda::Agenda,
@@ -35,6 +38,7 @@ use super::{
 use crate::{
     link::{self, Degrade, Link, Offer},
     scenario::DataCap,
+    spill::Scratch,
 };
 use backroom_collector::config::BitRate;
 
@@ -279,37 +283,6 @@ pub(super) struct Classes {
     pub(super) priorities: Vec<u8>,
 }
 
-/// Bytes that all lines of one link carried in one direction and class, by second.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Carried {
-    /// `(second since the start, bytes)`, in order, empty seconds left out.
-    pub bytes: Vec<(u32, u64)>,
-    /// `(second since the start, packets)` that were lost on the line or refused by its full queue, likewise.
-    pub lost: Vec<(u32, u64)>,
-    /// `(second since the start, packets)` that came to it while it was up, lost ones included, likewise.
-    pub packets: Vec<(u32, u64)>,
-}
-
-impl Carried {
-    /// Whether there was no traffic.
-    pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.lost.is_empty()
-    }
-}
-
-fn count(seconds: &mut Vec<(u32, u64)>, second: u32, amount: u64) {
-    match seconds.last_mut() {
-        Some(last) if last.0 == second => last.1 += amount,
-        last => {
-            debug_assert!(
-                last.is_none_or(|last| last.0 < second),
-                "lines see packets in the order of their instants"
-            );
-            seconds.push((second, amount));
-        }
-    }
-}
-
 /// What the sender of one flow has under way, as far as its packets show it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sender {
@@ -359,8 +332,7 @@ pub(super) struct Net {
     timers: u64,
     signal: Signal,
     pub(super) trace: TraceHash,
-    /// By link, direction and class: see `account_of`.
-    carried: Vec<Carried>,
+    accounts: Accounts,
     /// Connections that were reset because a sender gave up.
     pub(super) gave_up: u64,
     pub(super) turns: u64,
@@ -411,7 +383,7 @@ impl Net {
             assert!(before.is_none(), "two machines end in {}", host.ip);
         }
         let links = lines.iter().map(|line| line.link + 1).max().unwrap_or(0);
-        let carried = vec![Carried::default(); links * 2 * classes.priorities.len()];
+        let accounts = Accounts::new(links, classes.priorities.len(), &Scratch::in_memory());
         Self {
             guard,
             hosts,
@@ -428,7 +400,7 @@ impl Net {
             timers: 0,
             signal,
             trace,
-            carried,
+            accounts,
             gave_up: 0,
             turns: 0,
             instant: (Duration::ZERO, 0),
@@ -648,7 +620,7 @@ impl Net {
                 }
                 Offer::Full { payload } => {
                     let offered = self.account_of(line, way, class);
-                    count(&mut offered.packets, now.as_secs() as u32, 1);
+                    offered.packets.count(now, 1);
                     self.account_lost(now, line, way, class);
                     return self.lost(now, payload);
                 }
@@ -696,8 +668,8 @@ impl Net {
 
     fn account(&mut self, now: Duration, line: usize, way: Way, class: u8, bytes: u32) {
         let carried = self.account_of(line, way, class);
-        count(&mut carried.bytes, now.as_secs() as u32, bytes.into());
-        count(&mut carried.packets, now.as_secs() as u32, 1);
+        carried.bytes.count(now, bytes.into());
+        carried.packets.count(now, 1);
         if self.wan.as_ref().is_some_and(|w| w.backup == Some(line)) {
             self.use_allowance(now, line, bytes);
         }
@@ -718,28 +690,21 @@ impl Net {
     }
 
     fn account_lost(&mut self, now: Duration, line: usize, way: Way, class: u8) {
-        let carried = self.account_of(line, way, class);
-        count(&mut carried.lost, now.as_secs() as u32, 1);
+        self.account_of(line, way, class).lost.count(now, 1);
     }
 
-    fn account_of(&mut self, line: usize, way: Way, class: u8) -> &mut Carried {
-        let classes = self.classes.priorities.len();
-        let link = self.lines[line].link;
-        &mut self.carried[(2 * link + way as usize) * classes + usize::from(class)]
+    /// Old counts go to this file. Before the first packet.
+    pub(super) fn spill_to(&mut self, scratch: &Scratch) {
+        self.accounts = self.accounts.emptied(scratch);
     }
 
     /// What the links carried: link, direction, class; without those that carried nothing.
     pub(super) fn take_carried(&mut self) -> impl Iterator<Item = (usize, Way, u8, Carried)> {
-        let classes = self.classes.priorities.len();
-        let all = std::mem::take(&mut self.carried).into_iter().enumerate();
-        all.filter(|(_, carried)| !carried.is_empty())
-            .map(move |(index, carried)| {
-                let way = match (index / classes) % 2 {
-                    0 => Way::Up,
-                    _ => Way::Down,
-                };
-                (index / classes / 2, way, (index % classes) as u8, carried)
-            })
+        self.accounts.take()
+    }
+
+    fn account_of(&mut self, line: usize, way: Way, class: u8) -> &mut Carried {
+        self.accounts.of(self.lines[line].link, way, class)
     }
 
     fn class_of(&self, flow: FlowId) -> u8 {

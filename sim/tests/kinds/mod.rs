@@ -39,7 +39,7 @@ fn most_upwards(played: &Played, link: &str, seconds: Range<u32>) -> u64 {
         .filter(|l| l.link == link && l.upwards)
         .flat_map(|l| &l.carried)
     {
-        *by_second.entry(*second).or_default() += bytes;
+        *by_second.entry(second).or_default() += bytes;
     }
     let mut most = 0;
     for (second, bytes) in by_second {

@@ -259,7 +259,7 @@ fn payments_count_from_the_question() {
 #[test]
 fn links_are_narrowed_by_class_and_direction() {
     let carried = |link: &str, upwards, class, carried: &[(u32, u64)]| LinkBytes {
-        carried: carried.to_vec(),
+        carried: carried.iter().copied().collect(),
         ..LinkBytes::new(link, upwards, class)
     };
     let log = || Log {
@@ -294,15 +294,6 @@ fn links_are_narrowed_by_class_and_direction() {
     );
     let rate = m(Function::Rate, "link.lte.bytes", &[]);
     check(log(), &rate, &during(), num(8.0 * 1130.0 / 900.0));
-}
-
-#[test]
-fn buckets_find_their_second() {
-    let mut link = LinkBytes::new("lte", true, 0);
-    for (at, bytes) in [(1.2, 10), (3.0, 20), (1.9, 5), (2.0, 1), (3.9, 2)] {
-        link.carry(s(at), bytes);
-    }
-    assert_eq!(link.carried, [(1, 15), (2, 1), (3, 22)]);
 }
 
 fn backlog(steps: &[(f64, u64)]) -> Log {
