@@ -250,6 +250,7 @@ fn small_store(duration: Duration) -> Scenario {
             gateway: false,
             ingest_bytes_per_second: 20e6,
             accepts_per_second: 50.0,
+            idle_timeout: Duration::from_secs(600),
             auth: lognormal(120.0, 900.0),
             declines: 0.0,
         },

@@ -96,6 +96,7 @@ pub(crate) fn scenario() -> Scenario {
             gateway: false,
             ingest_bytes_per_second: 20e6,
             accepts_per_second: 50.0,
+            idle_timeout: s(600.0),
             auth: Dist::Const(0.12),
             declines: 0.0,
         },

@@ -434,6 +434,8 @@ pub struct Hq {
     pub ingest_bytes_per_second: f64,
     /// New sessions per second.
     pub accepts_per_second: f64,
+    /// Silence after which it closes a connection. More than zero.
+    pub idle_timeout: Duration,
     /// Time to authorise a payment, seconds.
     pub auth: Dist,
     /// Share of card payments that their issuers decline.

@@ -224,6 +224,7 @@ static HQ: Shape = Shape {
     keys: &[
         Key::or("ingest", Ty::Word(&RATE), "\"20MB/s\"", "What it takes in."),
         Key::or("accepts", Ty::Word(&EVENT_RATE), "\"50/s\"", "New sessions."),
+        Key::or("idle_timeout", Ty::Word(&DURATION), "\"10m\"", "Silence after which its services close a connection: a till that then asks again looks the name up and connects anew. 75 s is nginx's default, 60 s that of load balancers in clouds. A gateway has its own."),
         Key::or("auth", Ty::Word(&DIST_TIME), "\"lognormal(p50=120ms, p99=900ms)\"", "Time to authorise a payment."),
         Key::or("declines", Ty::Word(&PROPORTION), "\"0%\"", "Share of card payments that their issuers decline, asked at once or later."),
         Key::or("gateway", Ty::Bool, "false", "Whether a gateway stands in front of the OTLP sink: the collector's own code with role = \"gateway\", which drops what stores send again."),

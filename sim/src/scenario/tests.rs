@@ -463,6 +463,7 @@ fn what_is_wrong_is_blamed_exactly() {
         format!("{link}[[fault]]\nid = \"x\"\nkind = \"link.down\"\non = \"a\"\n{rest}")
     };
     check("warmup = \"2h\"\n", &[("E0107", "\"2h\"")]);
+    check("[hq]\nidle_timeout = \"0s\"\n", &[("E0107", "\"0s\"")]);
     check(
         "[node.a]\nrole = \"pso\"\ndisk = \"ssd\"\n",
         &[("E0204", "ssd"), ("E0106", "pso")],

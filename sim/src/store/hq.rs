@@ -60,7 +60,7 @@ const INGEST_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Runs head office until it is aborted.
 pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     let now = Instant::now();
-    let gate = http::Gate::new(ctx.scenario.hq.accepts_per_second, ctx.recorder.clone());
+    let gate = http::Gate::new(&ctx.scenario.hq, ctx.recorder.clone());
     let office = Arc::new(Office {
         ledger: Mutex::default(),
         refuse: Mutex::new(ctx.rng("hq-refuse", 0)),

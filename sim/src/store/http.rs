@@ -24,13 +24,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::pace::TokenBucket;
-use crate::event::{Event, Recorder};
+use crate::{
+    event::{Event, Recorder},
+    scenario::Hq,
+};
 
 /// Largest answer that a client reads.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// A server closes connections that were silent for so long: the other end may have lost power, or its line.
-/// Long enough that a till which sells once in some minutes keeps its session.
+/// Servers within the store close connections that were silent for so long: the other end may have lost power. Head office's
+/// say it in the scenario (`hq.idle_timeout`), with the same default.
 const IDLE_MAX: Duration = Duration::from_secs(600);
 
 /// An answer.
@@ -223,28 +226,32 @@ pub(crate) enum Road {
     Http2,
 }
 
-/// Admits new sessions at a bounded rate; head office's records each.
+/// Admits new sessions at a bounded rate, and closes those that are silent; head office's records each.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
     bucket: Arc<Mutex<TokenBucket>>,
+    /// Silence after which a session is closed.
+    idle_max: Duration,
     recorder: Option<Recorder>,
 }
 
 impl Gate {
-    /// Admits so many a second.
-    pub(crate) fn new(per_second: f64, recorder: Recorder) -> Self {
-        let bucket = TokenBucket::new(per_second, Instant::now());
+    /// Head office's.
+    pub(crate) fn new(hq: &Hq, recorder: Recorder) -> Self {
+        let bucket = TokenBucket::new(hq.accepts_per_second, Instant::now());
         Self {
             bucket: Arc::new(Mutex::new(bucket)),
+            idle_max: hq.idle_timeout,
             recorder: Some(recorder),
         }
     }
 
-    /// The same, of a service inside the store.
+    /// Of a service inside the store, which admits so many a second.
     pub(crate) fn within(per_second: f64) -> Self {
         let bucket = TokenBucket::new(per_second, Instant::now());
         Self {
             bucket: Arc::new(Mutex::new(bucket)),
+            idle_max: IDLE_MAX,
             recorder: None,
         }
     }
@@ -285,7 +292,8 @@ pub(crate) async fn serve<E, F, A, B>(
             continue;
         };
         gate.admit();
-        env.spawn(session(env.clone(), stream, road, handler.clone()));
+        let session = session(env.clone(), stream, road, gate.idle_max, handler.clone());
+        env.spawn(session);
     }
 }
 
@@ -295,7 +303,7 @@ struct Activity {
     last: Instant,
 }
 
-async fn session<E, F, A, B>(env: E, stream: E::Stream, road: Road, handler: F)
+async fn session<E, F, A, B>(env: E, stream: E::Stream, road: Road, idle_max: Duration, handler: F)
 where
     E: Env,
     F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
@@ -328,22 +336,22 @@ where
             let connection = hyper::server::conn::http1::Builder::new()
                 .auto_date_header(false)
                 .serve_connection(stream, service);
-            while_used(connection, &activity).await;
+            while_used(connection, idle_max, &activity).await;
         }
         Road::Http2 => {
             let connection = hyper::server::conn::http2::Builder::new(Executor(env))
                 .timer(TokioTimer::new())
                 .auto_date_header(false)
                 .serve_connection(stream, service);
-            while_used(connection, &activity).await;
+            while_used(connection, idle_max, &activity).await;
         }
     }
 }
 
 /// Drives a connection until it ends, or has been silent for too long.
-async fn while_used(connection: impl Future, activity: &Mutex<Activity>) {
+async fn while_used(connection: impl Future, idle_max: Duration, activity: &Mutex<Activity>) {
     tokio::pin!(connection);
-    let alarm = sleep_until(Instant::now() + IDLE_MAX);
+    let alarm = sleep_until(Instant::now() + idle_max);
     tokio::pin!(alarm);
     loop {
         tokio::select! {
@@ -353,7 +361,7 @@ async fn while_used(connection: impl Future, activity: &Mutex<Activity>) {
                 let now = Instant::now();
                 let due = {
                     let activity = activity.lock().expect("nobody panics while holding it");
-                    if activity.under_way > 0 { now + IDLE_MAX } else { activity.last + IDLE_MAX }
+                    if activity.under_way > 0 { now + idle_max } else { activity.last + idle_max }
                 };
                 if due <= now {
                     return;

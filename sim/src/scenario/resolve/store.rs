@@ -359,6 +359,9 @@ impl Cx<'_> {
             accepts_per_second: f
                 .and_then(|f| f.text("accepts", quantity::events_per_second))
                 .unwrap_or(50.0),
+            idle_timeout: f
+                .and_then(|f| self.idle_timeout(f))
+                .unwrap_or(Duration::from_secs(600)),
             auth: f.map_or(default_auth.clone(), |f| {
                 self.dist_time(f, "auth", default_auth)
             }),
@@ -367,6 +370,24 @@ impl Cx<'_> {
                 .unwrap_or(0.0),
             gateway: f.and_then(|f| f.bool("gateway")).unwrap_or(false),
         }
+    }
+
+    fn idle_timeout(&self, f: &Fields<'_>) -> Option<Duration> {
+        let silence = f.text("idle_timeout", quantity::duration)?;
+        if let (true, Some(node)) = (silence < Duration::from_secs(1), f.node("idle_timeout")) {
+            self.sink.push(
+                Diagnostic::error(&E0107, "`idle_timeout` is out of range")
+                    .at(
+                        node.span,
+                        "less than 1s: a slow client would never be heard",
+                    )
+                    .help(String::from(
+                        "nginx closes after \"75s\"; \"10m\" is the default here",
+                    )),
+            );
+            return None;
+        }
+        Some(silence)
     }
 
     pub(super) fn traffic(&self) -> Traffic {
