@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// One machine's collector.
-pub(super) struct Shared<E> {
+pub(super) struct Shared<E: Env> {
     pub(super) env: E,
     pub(super) observer: Arc<dyn Observer>,
     /// Rung when there is something to commit or to remove.
@@ -35,10 +35,14 @@ pub(super) struct Shared<E> {
     pub(super) seal: Notify,
     /// Rung when a batch was sealed; every request that waits looks.
     pub(super) sealed: Notify,
+    /// Rung when a commit has found room, and what it released is gone from the disk: a batch may find some, too.
+    pub(super) room: Notify,
     /// Rung when something may be sent; every worker looks.
     pub(super) send: Notify,
     /// Rung after each commit, for those who wait for what they did to be durable.
     pub(super) committed: Notify,
+    /// The segment that batches are sealed into.
+    pub(super) batches: super::store::Current<E>,
     /// Held while a refused item is written: one at a time.
     pub(super) quarantine: tokio::sync::Mutex<()>,
     /// Rung when the line may be another one: it failed, or the configuration changed.
@@ -155,8 +159,10 @@ impl<E: Env> Shared<E> {
             commit: Notify::new(),
             seal: Notify::new(),
             sealed: Notify::new(),
+            room: Notify::new(),
             send: Notify::new(),
             committed: Notify::new(),
+            batches: Default::default(),
             quarantine: tokio::sync::Mutex::new(()),
             line: Notify::new(),
             budget: tokio::sync::Mutex::new(0),

@@ -3,7 +3,11 @@
 //! Each task owns the file that it writes to. A write or sync that fails is never acknowledged; its file is left alone from
 //! then on, because nobody knows what of it is on the platter, and the spool goes on in a new one.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -34,12 +38,16 @@ const UNSEALED_BATCHES: u64 = 8;
 /// How long a request waits for compression: less than any sender does.
 const SEAL_WAIT: Duration = Duration::from_secs(2);
 
+/// How long a request waits for the room of what is dropped for it: less than any sender does.
+const ROOM_WAIT: Duration = Duration::from_secs(2);
+
 /// Pauses between looks for what is too old.
 const EXPIRY_PAUSE_MIN: Duration = Duration::from_secs(1);
 const EXPIRY_PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// Commits that a request is put into, when one after the other finds the disk full: the second one is made with the room that
-/// the policy for a full buffer gives, unless others are quicker to take it.
+/// the policy for a full buffer gives, unless others are quicker to take it. Where what is oldest goes it is put into more, for
+/// [`ROOM_WAIT`]: each may have dropped something for it.
 const COMMITS_MAX: usize = 3;
 
 /// What became of a commit.
@@ -99,6 +107,45 @@ struct Shortage {
 
 type FileOf<E> = <<E as Env>::Disk as Disk>::File;
 
+/// The file that a writer wrote last, kept open.
+pub(super) struct Current<E: Env>(Mutex<Option<(FileId, Arc<FileOf<E>>)>>);
+
+impl<E: Env> Default for Current<E> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<E: Env> Current<E> {
+    fn lock(&self) -> MutexGuard<'_, Option<(FileId, Arc<FileOf<E>>)>> {
+        self.0.lock().expect("nothing panics while it holds it")
+    }
+
+    /// The file, if it is that one.
+    fn get(&self, file: FileId) -> Option<Arc<FileOf<E>>> {
+        let current = self.lock();
+        let (_, handle) = current.as_ref().filter(|(id, _)| *id == file)?;
+        Some(handle.clone())
+    }
+
+    /// Closes it, if it is that one.
+    fn close(&self, file: FileId) {
+        drop(self.lock().take_if(|(id, _)| *id == file));
+    }
+
+    /// Closes it.
+    fn clear(&self) {
+        drop(self.lock().take());
+    }
+
+    /// That one from now on.
+    fn set(&self, file: FileId, handle: FileOf<E>) -> Arc<FileOf<E>> {
+        let handle = Arc::new(handle);
+        *self.lock() = Some((file, handle.clone()));
+        handle
+    }
+}
+
 impl<E: Env> Shared<E> {
     /// Stores a sender's request and returns when it is durable. What was refused for want of room is not counted here: it is one of
     /// several causes of the receiver.
@@ -147,15 +194,54 @@ impl<E: Env> Shared<E> {
         if may_have_changed {
             self.look_at_disk().await;
         }
-        for _ in 0..COMMITS_MAX {
+        let deadline = tokio::time::Instant::now() + ROOM_WAIT;
+        let mut commits = 0;
+        loop {
+            let (sealed, committed) = (self.sealed.notified(), self.committed.notified());
+            tokio::pin!(sealed, committed);
+            // Registered before looking, so that no bell is missed.
+            sealed.as_mut().enable();
+            committed.as_mut().enable();
             match self.try_keep(origin, signal, parts).await {
                 // The spool knows by now; its policy says what becomes of the request.
-                Err(Committed::DiskFull) => {}
+                Err(Committed::DiskFull) => {
+                    commits += 1;
+                    let is_over = tokio::time::Instant::now() >= deadline;
+                    if commits >= COMMITS_MAX && (is_over || !self.drops_oldest(parts)) {
+                        return Stored::Full;
+                    }
+                }
                 Err(_) => return Stored::DiskFailed,
+                Ok(Stored::Full) if self.will_have_room(parts) => {
+                    tokio::select! {
+                        biased;
+                        () = tokio::time::sleep_until(deadline) => return Stored::Full,
+                        () = sealed => {}
+                        () = committed => {}
+                    }
+                }
                 Ok(stored) => return stored,
             }
         }
-        Stored::Full
+    }
+
+    /// Whether a class of a request drops what is oldest.
+    fn drops_oldest(&self, parts: &[Part]) -> bool {
+        let spool = &self.lock().spool;
+        parts.iter().any(|part| spool.drops_oldest(part.class))
+    }
+
+    /// Whether a request for which there is no room may have it in a moment, because its class drops what is oldest: not until it
+    /// is sealed. If so, that is begun.
+    fn will_have_room(&self, parts: &[Part]) -> bool {
+        let spool = &mut self.lock().spool;
+        let will = !parts.iter().all(|part| spool.is_full_for_good(part.class));
+        if will {
+            spool.close_batches();
+            self.seal.notify_one();
+            self.commit.notify_one();
+        }
+        will
     }
 
     /// Puts a request into one commit; an error if that fails.
@@ -257,6 +343,9 @@ impl<E: Env> Shared<E> {
     async fn collect_garbage(&self) {
         let garbage = self.lock().spool.take_garbage();
         for file in garbage {
+            // An open file keeps its room when its name is gone, and a full disk needs that room for the next commit
+            // (test `drop_oldest_on_a_full_file_system_refuses_nothing`).
+            self.batches.close(file);
             match self.env.disk().remove_file(&self.path(file)).await {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -273,7 +362,7 @@ impl<E: Env> Shared<E> {
     /// Writes and syncs one piece of a file; `current` is the file that was written last.
     async fn write(
         &self,
-        current: &mut Option<(FileId, FileOf<E>)>,
+        current: &Current<E>,
         file: FileId,
         create: bool,
         offset: u64,
@@ -282,16 +371,18 @@ impl<E: Env> Shared<E> {
         if self.lock().spool.needs_reserve() {
             self.give_up_reserve().await;
         }
-        if current.as_ref().is_none_or(|(id, _)| *id != file) {
-            let how = if create {
-                Open::CreateNew
-            } else {
-                Open::ReadWrite
-            };
-            let handle = self.env.disk().open(&self.path(file), how).await?;
-            *current = Some((file, handle));
-        }
-        let (_, handle) = current.as_ref().expect("opened above");
+        let handle = match current.get(file) {
+            Some(handle) => handle,
+            None => {
+                current.clear();
+                let how = if create {
+                    Open::CreateNew
+                } else {
+                    Open::ReadWrite
+                };
+                current.set(file, self.env.disk().open(&self.path(file), how).await?)
+            }
+        };
         if self.config().buffer.durability == Durability::Os {
             return handle.write_at(offset, data).await;
         }
@@ -317,10 +408,9 @@ impl<E: Env> Shared<E> {
             let why = "it is full, at an eighth of buffer.disk; the items stay in the buffer";
             return Err(io::Error::new(io::ErrorKind::QuotaExceeded, why));
         };
-        let mut current = None;
         let result = self
             .write(
-                &mut current,
+                &Current::default(),
                 placement.file,
                 placement.create,
                 placement.offset,
@@ -349,10 +439,13 @@ fn describe(what: &str, path: &std::path::Path, error: &io::Error) -> String {
 
 /// Commits what is appended, until the end. The last commit is made after `is_ending` was set.
 pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
-    let mut current = None;
+    let (current, mut has_committed) = (Current::default(), false);
     loop {
         shared.lock().busy_since = Some(shared.now());
         shared.collect_garbage().await;
+        if std::mem::take(&mut has_committed) {
+            shared.room.notify_one();
+        }
         if shared.lock().spool.is_short() {
             shared.look_at_disk().await;
         }
@@ -379,7 +472,7 @@ pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
         let bytes = commit.bytes.len();
         let result = shared
             .write(
-                &mut current,
+                &current,
                 commit.file,
                 commit.create,
                 commit.offset,
@@ -410,11 +503,12 @@ pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
         shared.committed.notify_waiters();
         match result {
             Ok(()) => {
+                has_committed = true;
                 shared.disk_health(Writer::Journal, None);
                 shared.keep_reserve().await;
             }
             Err(error) => {
-                current = None;
+                current.clear();
                 let error = describe("write journal", &path, &error);
                 shared.disk_health(Writer::Journal, Some(error));
                 if shortage.is_some_and(|shortage| shortage.given_up > 0) {
@@ -432,7 +526,7 @@ pub(super) async fn commit<E: Env>(shared: Arc<Shared<E>>) {
 
 /// Seals batches that are due, until the end.
 pub(super) async fn seal<E: Env>(shared: Arc<Shared<E>>) {
-    let (mut current, mut idle) = (None, Idle::default());
+    let mut idle = Idle::default();
     loop {
         let (now, unix_nanos) = (shared.now(), shared.unix_nanos());
         let (work, deadline, has_dropped) = {
@@ -475,14 +569,14 @@ pub(super) async fn seal<E: Env>(shared: Arc<Shared<E>>) {
         if let Some((file, offset, footer)) = placement.footer {
             // Best effort: without it recovery reads the headers one by one.
             let _ = shared
-                .write(&mut current, file, false, offset, footer)
+                .write(&shared.batches, file, false, offset, footer)
                 .await;
         }
         let path = shared.path(placement.file);
         let bytes = placement.bytes.len();
         let result = shared
             .write(
-                &mut current,
+                &shared.batches,
                 placement.file,
                 placement.create,
                 placement.offset,
@@ -504,13 +598,18 @@ pub(super) async fn seal<E: Env>(shared: Arc<Shared<E>>) {
         match result {
             Ok(()) => shared.disk_health(Writer::Batches, None),
             Err(error) => {
-                current = None;
+                shared.batches.clear();
                 let error = describe("write batch", &path, &error);
                 shared.disk_health(Writer::Batches, Some(error));
                 if shortage.is_some_and(|shortage| shortage.given_up > 0) {
                     continue;
                 }
-                tokio::time::sleep(DISK_PAUSE).await;
+                tokio::select! {
+                    biased;
+                    // While it pauses nothing can be dropped for what comes in.
+                    () = shared.room.notified(), if shortage.is_some() => {}
+                    () = tokio::time::sleep(DISK_PAUSE) => {}
+                }
             }
         }
     }

@@ -11,8 +11,11 @@
 //! quota, or has found no space, takes the file's room; it is taken again when there is more room than that, or the next note
 //! would have it again.
 
-use super::{RESERVE_BYTES, Spool, in_blocks, size::growth_max};
-use crate::core::{class::ClassName, frame::frame_bytes};
+use super::{RESERVE_BYTES, Segment, Spool, in_blocks, size::growth_max};
+use crate::{
+    config::OnFull,
+    core::{class::ClassName, frame::frame_bytes},
+};
 
 impl Spool {
     /// A write of so many bytes found no space in the file system, which says that so much is free. What was given up of the
@@ -51,6 +54,23 @@ impl Spool {
         if self.is_short() {
             self.make_way(class, 0);
         }
+    }
+
+    /// Whether a class that has no room for a request will have none in a moment either: it drops nothing, or there is nothing
+    /// that waits to be sealed, or to come back from a destination, and can be dropped then, and no journal that goes.
+    pub fn is_full_for_good(&self, class: ClassName) -> bool {
+        let is_leaving = |segment: &Segment| segment.doomed.is_some();
+        let waits = self.unsealed().next().is_some()
+            || self.segments.values().any(is_leaving)
+            || self.committing.is_some()
+            || self.wants_commit();
+        !(waits && self.drops_oldest(class))
+    }
+
+    /// Whether a full class drops what is oldest.
+    pub fn drops_oldest(&self, class: ClassName) -> bool {
+        let queue = self.queues.get(&class);
+        queue.is_some_and(|queue| queue.limits.on_full == OnFull::DropOldest)
     }
 
     /// An eighth of what there is: no file may be so large that its going empties the buffer.
