@@ -272,7 +272,7 @@ fn a_buffer_behind_a_line_at_random_loses_what_the_form_says() {
         &[
             "duration=5h",
             "fault.dips.mttr=exp(mean=20m)",
-            "collector.send.max_rate=8kbit/s",
+            "collector.send.max_rate=64kbit/s",
         ],
         "fault.dips.mttr=exp(mean=10m)",
         &[1],

@@ -78,7 +78,8 @@ impl Tank {
     pub fn down(&mut self, seconds: f64) {
         let (x, a) = (self.backlog, self.line.a);
         let rising = seconds.min((self.buffer - x) / a);
-        let high = x + a * rising;
+        // No more than fits: what rounding adds to a full buffer would be a negative time to fill it.
+        let high = (x + a * rising).min(self.buffer);
         self.area += (x + high) / 2.0 * rising + high * (seconds - rising);
         self.above += ((high - self.level.max(x)) / a).clamp(0.0, rising);
         if rising < seconds {
@@ -279,6 +280,8 @@ pub fn attempts(p: f64, retries: i32, requests: u64, rng: &mut impl Rng) -> f64 
 /// agrees with everything would be no oracle.
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::{
         super::{loss, outages, queueing, retry},
         *,
@@ -308,6 +311,19 @@ mod tests {
         mtbf: 10.0 * 3600.0,
         mttr: 7200.0,
     };
+
+    proptest! {
+        /// A buffer that is filled again and again holds no more than it does, whatever rounding says.
+        #[test]
+        fn a_full_buffer_stays_full(a in 1.0..3e4_f64, buffer in 1.0..1e7_f64, downs in prop::collection::vec(0.0..1e5_f64, 1..20)) {
+            let mut tank = Tank::new(OnOff { a, ..LINE }, buffer, buffer / 2.0);
+            for seconds in downs {
+                tank.down(seconds);
+                prop_assert!(tank.backlog() <= buffer);
+                tank.up(1e-9);
+            }
+        }
+    }
 
     #[test]
     fn t3_an_infinite_buffer() {
