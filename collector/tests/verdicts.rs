@@ -3,9 +3,9 @@
 //!
 //! | the path | here, on real sockets, over HTTP and gRPC | in a shipped scenario |
 //! |---|---|---|
-//! | a captive portal that answers 302 | `a_captive_portal_that_redirects` | `captive-portal-morning`, `lying-path` |
-//! | one that answers 200 with a page | `a_captive_portal_that_says_all_is_well` | none: the simulated portal redirects |
-//! | TLS for another name | `tls_for_another_name` | none: there is no TLS in a simulation |
+//! | a captive portal that answers 302 | `a_captive_portal_that_redirects` | `captive-portal-morning`, `lying-path`, `three-portals` |
+//! | one that answers 200 with a page | `a_captive_portal_that_says_all_is_well` | `three-portals` |
+//! | TLS for another name | `tls_for_another_name` | `three-portals`, by the error that a connection gives |
 //! | a token that has expired, six hours | `an_expired_token_for_six_hours` | `lying-path` |
 //! | a path that leads nowhere, 404 | `a_misrouted_path` | `lying-path` |
 //! | an error page, 500 | `a_proxys_error_page` | `lying-path` |

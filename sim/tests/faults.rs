@@ -796,25 +796,56 @@ service = "telemetry"
     }
 }
 
-/// Scenario: a login page answers on the uplink from 120 to 210 s.
-/// Guarantees: the router moves payments and orders to the backup; telemetry waits, whether it met the page or not; all arrives.
-#[test]
-fn captive_portal() {
-    let played = play(
-        store(
-            r#"
+/// A store with a login page on the uplink from 120 to 210 s.
+fn portal(answer: &str, more: &str) -> Played {
+    let fault = format!(
+        r#"
 [[fault]]
 id = "portal"
 kind = "link.captive_portal"
 on = "uplink"
 at = "+120s"
 for = "90s"
-"#,
-        ),
-        1,
+answer = "{answer}"
+{more}"#
     );
+    let played = play(store(&fault), 1);
     played.bit("portal", 120..210);
-    played.moved_to_the_backup();
-    assert!(played.seen(121..210, exported).is_empty());
+    assert!(played.seen(121..210, exported).is_empty(), "{answer}");
+    assert!(!played.seen(60..120, exported).is_empty(), "{answer}");
     assert!(played.backlog_at(209) > played.backlog_at(119) + 50_000);
+    played
+}
+
+/// Scenario: a login page answers on the uplink, by a redirect or behind a certificate for another name.
+/// Guarantees: the router moves payments and orders to the backup; telemetry waits, whether it met the page or not; all arrives.
+#[test]
+fn captive_portal() {
+    for answer in ["redirect", "certificate"] {
+        portal(answer, "").moved_to_the_backup();
+    }
+}
+
+/// Scenario: the same where nothing else leads to head office, and the router does not look.
+/// Guarantees: nobody takes the page for an answer: no card is approved and no sale booked while it lasts, and none is lost; telemetry
+/// waits. A status of 200 is not enough, and neither is a connection that stands.
+#[test]
+fn a_portal_is_no_head_office() {
+    for answer in ["page", "certificate"] {
+        let alone = "[failover]\ndetect = { probe = \"1h\", fails = 3 }\n";
+        let played = portal(answer, alone);
+        let approved = |event: &Event| {
+            let Event::PaymentSettled { how, .. } = event else {
+                return false;
+            };
+            *how == Payment::Online
+        };
+        // The last ones that head office approved are on their way when it begins.
+        assert!(played.seen(123..210, approved).is_empty(), "{answer}");
+        assert!(!played.seen(60..120, approved).is_empty(), "{answer}");
+        let booked = |event: &Event| matches!(event, Event::SaleBooked { .. });
+        assert!(played.seen(122..210, booked).is_empty(), "{answer}");
+        assert!(!played.seen(210..350, booked).is_empty(), "{answer}");
+        played.telemetry_waited();
+    }
 }

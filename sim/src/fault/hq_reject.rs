@@ -175,7 +175,10 @@ pub(crate) async fn play(stage: &Stage<'_>, rule: Rule) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{fault::captive_portal, world::seed};
+    use crate::{
+        fault::captive_portal::{self, Answer},
+        world::seed,
+    };
 
     #[test]
     fn the_last_that_says_how_slow_decides() {
@@ -219,7 +222,7 @@ mod tests {
         assert_eq!(ask(Service::Telemetry), None);
         assert_eq!(refusals.refused(), 3);
         refusals.use_line("uplink");
-        let portal = refusals.begin(captive_portal::rule("uplink"));
+        let portal = refusals.begin(captive_portal::rule("uplink", Answer::Redirect));
         assert_eq!(ask(Service::Payment), Some(302));
         assert!(refusals.is_captive("uplink") && !refusals.is_captive("lte"));
         refusals.use_line("lte");

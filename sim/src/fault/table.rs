@@ -155,7 +155,9 @@ pub static FAULTS: &[Kind] = &[
     Kind { name: "link.degrade", doc: "The link is slower, longer or lossier than declared: a brownout.", on: Target::Link, lasts: Lasts::Needed, settings: &[
         Key::need("set", Ty::Table(&DEGRADE), "{ up = \"96kbit/s\", loss = \"6%\" }", "What is different while it lasts."),
     ] },
-    Kind { name: "link.captive_portal", doc: "Connections succeed and lead to a login page: TCP connects, TLS sees the wrong certificate, HTTP gets 302.", on: Target::Link, lasts: Lasts::Needed, settings: &[] },
+    Kind { name: "link.captive_portal", doc: "Connections succeed and lead to a login page: TCP connects, TLS sees the wrong certificate, HTTP gets 302.", on: Target::Link, lasts: Lasts::Needed, settings: &[
+        Key::or("answer", Ty::Choice(&["redirect", "page", "certificate"]), "\"redirect\"", "What a request gets: 302 to the login page, the page itself with 200, or, before it is sent, a certificate for another name."),
+    ] },
     Kind { name: "link.cut_answers", doc: "Connections are reset when an answer comes back: the request was taken, and nobody hears of it.", on: Target::Link, lasts: Lasts::Needed, settings: &[
         Key::need("share", Ty::Word(&PROPORTION), "\"20%\"", "Share of packets with data towards the store that reset their connection."),
         Key::may("class", Ty::Text, "\"telemetry\"", "Only packets of this traffic class; all unless given."),

@@ -12,7 +12,7 @@ pub fn short(kind: &FaultKind) -> String {
         FaultKind::LinkDown { link } => format!("link.down {link}"),
         FaultKind::LinkFlap { link, .. } => format!("link.flap {link}"),
         FaultKind::LinkDegrade { link, .. } => format!("link.degrade {link}"),
-        FaultKind::LinkCaptivePortal { link } => format!("link.captive_portal {link}"),
+        FaultKind::LinkCaptivePortal { link, .. } => format!("link.captive_portal {link}"),
         FaultKind::LinkCutAnswers { link, .. } => format!("link.cut_answers {link}"),
         FaultKind::LinkCapReached { link } => format!("link.cap_reached {link}"),
         FaultKind::LinkTrace { link, .. } => format!("link.trace {link}"),

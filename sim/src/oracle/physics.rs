@@ -153,7 +153,7 @@ fn primary_is_out(scenario: &Scenario, window: &Window) -> bool {
     };
     let fault = scenario.faults.iter().find(|f| f.id == *fault);
     fault.is_some_and(|fault| match &fault.kind {
-        FaultKind::LinkDown { link } | FaultKind::LinkCaptivePortal { link } => {
+        FaultKind::LinkDown { link } | FaultKind::LinkCaptivePortal { link, .. } => {
             *link == failover.primary
         }
         _ => false,

@@ -119,8 +119,8 @@ async fn once(
             };
             link_degrade::play(&stage, link, (way(up), way(down))).await
         }
-        FaultKind::LinkCaptivePortal { link } => {
-            hq_reject::play(&stage, captive_portal::rule(link)).await
+        FaultKind::LinkCaptivePortal { link, answer } => {
+            captive_portal::play(&stage, link, *answer).await
         }
         FaultKind::LinkCutAnswers { link, cuts } => cut_answers::play(&stage, link, cuts).await,
         FaultKind::LinkCapReached { link } => cap_reached::play(&stage, link).await,

@@ -101,7 +101,9 @@ fn cutting<'s>(scenario: &'s Scenario, name: &'s str) -> impl Iterator<Item = &'
         .faults
         .iter()
         .filter(move |fault| match &fault.kind {
-            FaultKind::LinkDown { link } | FaultKind::LinkCaptivePortal { link } => link == name,
+            FaultKind::LinkDown { link } | FaultKind::LinkCaptivePortal { link, .. } => {
+                link == name
+            }
             _ => false,
         })
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     dist::Dist,
-    fault::{cut_answers::Cuts, hq_reject, hq_slow},
+    fault::{captive_portal, cut_answers::Cuts, hq_reject, hq_slow},
     service::Configured,
     world::{DiskOp, NamesFail, SlowDisk},
 };
@@ -520,6 +520,8 @@ pub enum FaultKind {
     LinkCaptivePortal {
         /// Which link.
         link: String,
+        /// What it answers.
+        answer: captive_portal::Answer,
     },
     /// Connections over a link are reset when answers come back.
     LinkCutAnswers {

@@ -214,7 +214,7 @@ fn sets(kind: &FaultKind) -> Option<(&'static str, &str)> {
         | FaultKind::LinkDegrade { link, .. }
         | FaultKind::LinkTrace { link, .. }
         | FaultKind::LinkCapReached { link }
-        | FaultKind::LinkCaptivePortal { link } => Some(("link", link)),
+        | FaultKind::LinkCaptivePortal { link, .. } => Some(("link", link)),
         FaultKind::LinkCutAnswers { link, .. } => Some(("answers on a link", link)),
         FaultKind::DiskSlow { node, .. } => Some(("slow disk", node)),
         FaultKind::DnsFail(_) => Some(("resolver", "router")),

@@ -44,6 +44,14 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Whether head office did what was asked. A captive portal says 200 as well, with a page for people: that is no answer of head
+    /// office, and a sale that it took for one would be lost (scenario `three-portals`).
+    pub(crate) fn is_success(&self) -> bool {
+        let kind = self.headers.get(CONTENT_TYPE);
+        let kind = kind.map_or(&b""[..], |kind| kind.as_bytes());
+        self.status.is_success() && !kind.starts_with(b"text/html")
+    }
+
     /// What the server asks to wait before the next try, where it says so in seconds.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         let seconds = self.headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;

@@ -137,11 +137,23 @@ impl Env for SimEnv {
             future: Some(Box::pin(dial)),
         };
         match stream.await {
-            Ok(stream) => Ok(SimStream {
-                env: self.clone(),
-                stream: Some(stream),
-                unread: Bytes::new(),
-            }),
+            Ok(stream) => {
+                let stream = SimStream {
+                    env: self.clone(),
+                    stream: Some(stream),
+                    unread: Bytes::new(),
+                };
+                let is_portal = match self.0.net.lock() {
+                    Ok(mut net) => net.portal_meets(self.0.index, &target.host),
+                    Err(_) => false,
+                };
+                match is_portal {
+                    true => Err(ConnectError::CertificateName {
+                        expected: target.host.clone(),
+                    }),
+                    false => Ok(stream),
+                }
+            }
             Err(e) => Err(match e.kind() {
                 io::ErrorKind::ConnectionRefused => ConnectError::Refused,
                 io::ErrorKind::TimedOut => ConnectError::Unreachable,

@@ -33,6 +33,16 @@ impl FlowId {
             | u64::from(self.dst_port)
     }
 
+    /// The connection that has this number.
+    pub(super) fn of_number(number: u64) -> Self {
+        Self {
+            src: (number >> 48) as u16,
+            dst: (number >> 32) as u16,
+            src_port: (number >> 16) as u16,
+            dst_port: number as u16,
+        }
+    }
+
     /// The connection's other direction.
     pub(super) fn reversed(self) -> Self {
         Self {

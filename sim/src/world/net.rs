@@ -8,6 +8,7 @@
 mod accounts;
 mod ahead;
 mod faults;
+mod portal;
 
 use std::{
     collections::BTreeMap,
@@ -24,9 +25,8 @@ use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 use turmoil_net::{EnterGuard, NetstatState, Packet, TcpFlags, TcpSegment, Transport};
 
-use self::accounts::Accounts;
 pub use self::accounts::Carried;
-use self::ahead::Drawn;
+use self::{accounts::Accounts, ahead::Drawn, portal::Portals};
 use super::{
     agenda::Agenda,
     clock,
@@ -344,6 +344,8 @@ pub(super) struct Net {
     pub(super) switched: Vec<(Duration, Active)>,
     /// Look-ups that fail.
     pub(super) names: Names,
+    /// Who answers TLS for head office.
+    pub(super) portals: Portals,
     /// Whether the router has power; without it neither lines nor LAN carry anything.
     pub(super) router_on: bool,
 }
@@ -408,6 +410,7 @@ impl Net {
             draining: false,
             switched: Vec::new(),
             names: Names::default(),
+            portals: Portals::default(),
             router_on: true,
         }
     }
@@ -651,6 +654,11 @@ impl Net {
     /// Resets the connection that a packet belongs to, on both sides; what is under way on it finds nobody.
     fn cut(&mut self, line: usize, flow: FlowId) {
         self.lines[line].cut += 1;
+        self.reset_both(flow);
+    }
+
+    /// Resets a connection on both sides.
+    fn reset_both(&mut self, flow: FlowId) {
         for flow in [flow, flow.reversed()] {
             self.troubles.remove(&flow);
             self.nat.remove(&flow.number());

@@ -10,7 +10,7 @@ use backroom_collector::config::{
 use crate::{
     cli::check::{count, refusals},
     dist::Dist,
-    fault::{hq_reject, told},
+    fault::{captive_portal, hq_reject, told},
     oracle::fluid::{self, Fluid},
     scenario::{
         Fault, FaultKind, FaultWindow, Fidelity, LinkSpec, Loaded, Loss, OrderArrivals, Orders,
@@ -395,8 +395,13 @@ fn what_happens(kind: &FaultKind) -> String {
                 .collect();
             format!("the power goes; {}", kept.join(", "))
         }
-        FaultKind::LinkCaptivePortal { link } => {
-            format!("a login page answers for head office on {link}")
+        FaultKind::LinkCaptivePortal { link, answer } => {
+            let with = match answer {
+                captive_portal::Answer::Redirect => "",
+                captive_portal::Answer::Page => ", with status 200",
+                captive_portal::Answer::Certificate => ", with a certificate for another name",
+            };
+            format!("a login page answers for head office on {link}{with}")
         }
         FaultKind::LinkCutAnswers { link, cuts } => {
             let of = cuts.class.as_ref().map(|class| format!(" of {class}"));

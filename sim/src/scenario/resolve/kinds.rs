@@ -14,7 +14,9 @@ use indexmap::IndexMap;
 
 use super::Cx;
 use crate::{
-    fault::{cut_answers::Cuts, disk_io_error, dns_fail, hq_reject, hq_slow, table::Kind},
+    fault::{
+        captive_portal, cut_answers::Cuts, disk_io_error, dns_fail, hq_reject, hq_slow, table::Kind,
+    },
     scenario::{FaultKind, codes, words},
     world::{DiskOp, NamesFail, SlowDisk},
 };
@@ -76,7 +78,12 @@ impl Cx<'_> {
                 self.changes_something(set);
                 changed
             }
-            "link.captive_portal" => FaultKind::LinkCaptivePortal { link: on },
+            "link.captive_portal" => FaultKind::LinkCaptivePortal {
+                link: on,
+                answer: f
+                    .choice("answer", &captive_portal::ANSWERS)
+                    .unwrap_or_default(),
+            },
             "link.cut_answers" => FaultKind::LinkCutAnswers {
                 link: on,
                 cuts: Cuts {

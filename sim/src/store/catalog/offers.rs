@@ -345,7 +345,7 @@ impl<E: Env> Desk<E> {
                 body.freeze(),
                 SETTLE_TIMEOUT,
             );
-            if !answer.await.is_ok_and(|a| a.status.is_success()) {
+            if !answer.await.is_ok_and(|a| a.is_success()) {
                 sleep(backoff.next()).await;
                 continue;
             }

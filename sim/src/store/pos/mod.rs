@@ -425,7 +425,7 @@ impl<E: Env> Till<E> {
                 return Authorized::Unknown;
             }
             match self.ask("/authorize", body.clone(), left).await {
-                Ok(answer) if answer.status.is_success() => return Authorized::Yes,
+                Ok(answer) if answer.is_success() => return Authorized::Yes,
                 Ok(answer) if answer.status == StatusCode::PAYMENT_REQUIRED => {
                     return Authorized::No;
                 }

@@ -68,9 +68,7 @@ pub(super) async fn upload_sales<E: Env>(till: Arc<Till<E>>) -> io::Result<()> {
 }
 
 fn is_success(answer: &io::Result<Answer>) -> bool {
-    answer
-        .as_ref()
-        .is_ok_and(|answer| answer.status.is_success())
+    answer.as_ref().is_ok_and(Answer::is_success)
 }
 
 /// How long head office asks to wait, at most [`RETRY_AFTER_MAX`].

@@ -430,7 +430,7 @@ impl<E: Env> Sender<E> {
                 .await;
             let mut pause = Duration::ZERO;
             if let Ok(answer) = answer {
-                if answer.status.is_success() {
+                if answer.is_success() {
                     self.backoff.reset();
                     for run in &request.runs {
                         self.recorder.record(Event::TelemetryAcked {
