@@ -1,7 +1,10 @@
 //! Card payments beside a collector that catches up: the same seeds with it, and with it switched off.
 //!
 //! - `cards_are_within_five_per_cent_of_a_line_for_themselves`: `scenarios/card-payments-during-catch-up.toml`, paired; long, so it runs where
-//!   `BACKROOM_PAIRED_SEEDS` says how many seeds, 50 in `.ci/full`.
+//!   `BACKROOM_PAIRED_SEEDS` says how many seeds, 50 in `.ci/full`, or which: `51..=100`.
+//!
+//! What is compared is the p99 of all payments of all seeds together, asked for in the four minutes after the line is back. Loss, delay
+//! and the time of each authorisation are drawn by link, direction, class and order, so that the cards of a seed meet the same line in both.
 
 use std::{path::Path, process::Command};
 
@@ -44,18 +47,23 @@ fn cards_are_within_five_per_cent_of_a_line_for_themselves() {
         println!("skipped: BACKROOM_PAIRED_SEEDS is not set");
         return;
     };
-    let count = seeds.to_str().and_then(|text| text.parse::<u32>().ok());
-    let count = count.expect("BACKROOM_PAIRED_SEEDS is a number");
-    let seeds = format!("1..={count}");
+    let seeds = seeds.to_str().expect("BACKROOM_PAIRED_SEEDS is text");
+    let (first, last) = seeds.split_once("..=").unwrap_or(("1", seeds));
+    let number = |text: &str| text.parse::<u32>().ok();
+    let count = number(first).zip(number(last));
+    let count = count.and_then(|(first, last)| (last + 1).checked_sub(first));
+    let count = count.expect("BACKROOM_PAIRED_SEEDS is a number, or FIRST..=LAST");
+    let seeds = format!("{first}..={last}");
     let (with, of) = payments(&seeds, &[]);
     let off = ["--set", "collector.send.max_rate=1kbit/s"];
     let (without, also_of) = payments(&seeds, &off);
-    println!("p99 {with} s with the collector, {without} s without, {of} and {also_of} payments");
+    let more = 100.0 * (with - without) / without;
+    println!(
+        "seeds {seeds}: p99 {with} s with the collector, {without} s without: {more:+.1} %; {of} and {also_of} payments"
+    );
     assert!(of >= 40 * u64::from(count), "{of} payments say little");
-    let difference = (with - without) / without;
     assert!(
         with <= without * MOST,
-        "p99 {with} s with the collector, {without} s without: {:.1} % more",
-        difference * 100.0
+        "p99 {with} s with the collector, {without} s without: {more:.1} % more"
     );
 }

@@ -66,6 +66,7 @@ fn a_backlog_fills_the_line() {
     if std::env::var_os("BACKROOM_LINES").is_some() {
         lines.extend([(0.512, "20ms"), (10.0, "40ms")]);
     }
+    println!("  Mbit/s  one way  line B/s  drained B/s  share");
     for (mbit, one_way) in lines {
         let bytes_per_second = mbit * 125_000.0;
         let scenario = store(
@@ -90,12 +91,13 @@ batch = { bytes = "256KiB", delay = "1s" }
         let (from, to) = (Duration::from_secs(45), Duration::from_secs(75));
         let bytes = carried(&run, &scenario, "uplink", true, true, from, to);
         let share = bytes as f64 / (bytes_per_second * (to - from).as_secs_f64());
-        let what = format!(
-            "{mbit} Mbit/s, {one_way} one way: {:.2} % of the line",
-            share * 100.0
+        let rate = bytes as f64 / (to - from).as_secs_f64();
+        let percent = share * 100.0;
+        println!("{mbit:>8} {one_way:>8} {bytes_per_second:>9.0} {rate:>12.0} {percent:>5.2}%");
+        assert!(
+            share >= 0.97,
+            "{mbit} Mbit/s, {one_way} one way: {percent:.2} % of the line"
         );
-        println!("{what}");
-        assert!(share >= 0.97, "{what}");
     }
 }
 
