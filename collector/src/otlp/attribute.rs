@@ -17,22 +17,21 @@ const fn key(tag: u8, wire: u8) -> u8 {
     tag << 3 | wire
 }
 
-/// Whether this is a `KeyValue` of a key in ASCII and then a string in ASCII, an integer or a double, nothing missing, nothing
-/// else, and no length above 127.
+/// Whether this is a `KeyValue` of a key in ASCII and of a string in ASCII, an integer or a double, nothing missing, nothing else,
+/// and no length above 127. The key may come last: the Go collector's exporter writes the fields of each message last to first.
 #[inline]
 pub(super) fn is_plain_attribute(attribute: &[u8]) -> bool {
-    let [KEY, length @ 0..0x80, rest @ ..] = attribute else {
+    let Some((first, one, rest)) = short_field(attribute) else {
         return false;
     };
-    let Some((name, rest)) = rest.split_at_checked(usize::from(*length)) else {
+    let Some((second, other, [])) = short_field(rest) else {
         return false;
     };
-    let [VALUE, length @ 0..0x80, value @ ..] = rest else {
-        return false;
+    let (name, value) = match (first, second) {
+        (KEY, VALUE) => (one, other),
+        (VALUE, KEY) => (other, one),
+        _ => return false,
     };
-    if value.len() != usize::from(*length) {
-        return false;
-    }
     let is_plain = match value {
         [STRING, length @ 0..0x80, text @ ..] => {
             text.len() == usize::from(*length) && text.is_ascii()
@@ -42,6 +41,16 @@ pub(super) fn is_plain_attribute(attribute: &[u8]) -> bool {
         _ => false,
     };
     is_plain && name.is_ascii()
+}
+
+/// A field's encoded key, what its length of one byte covers, and what follows.
+#[inline]
+fn short_field(data: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let [key, length @ 0..0x80, rest @ ..] = data else {
+        return None;
+    };
+    let (field, rest) = rest.split_at_checked(usize::from(*length))?;
+    Some((*key, field, rest))
 }
 
 /// Whether this is one varint, of at most nine bytes: a tenth may hold one bit only.
@@ -67,16 +76,19 @@ mod tests {
 
     use super::*;
 
-    fn attribute(value: &[u8]) -> Vec<u8> {
-        let length = value.len() as u8;
-        [&[KEY, 2, b'i', b'd', VALUE, length][..], value].concat()
+    /// With the key first, and with the key last.
+    fn attributes(value: &[u8]) -> [Vec<u8>; 2] {
+        let name = [KEY, 2, b'i', b'd'];
+        let value = [&[VALUE, value.len() as u8][..], value].concat();
+        [[&name[..], &value].concat(), [&value[..], &name].concat()]
     }
 
     #[test]
     fn usual_values_are_plain() {
         let check = |value: &[u8], expect| {
-            let attribute = attribute(value);
-            assert_eq!(is_plain_attribute(&attribute), expect, "{value:?}");
+            for attribute in attributes(value) {
+                assert_eq!(is_plain_attribute(&attribute), expect, "{attribute:?}");
+            }
         };
         check(&[STRING, 3, b'p', b'o', b's'], true);
         check(&[STRING, 0], true);
@@ -94,6 +106,15 @@ mod tests {
         check(&[], false);
         let ten = [&[INTEGER][..], &[0xff; 9], &[0x01]].concat();
         check(&ten, false);
+        for not_both in [
+            &[KEY, 0, KEY, 0][..],
+            &[VALUE, 2, INTEGER, 7, VALUE, 2, INTEGER, 7],
+            &[KEY, 0],
+            &[VALUE, 2, INTEGER, 7],
+            &[KEY, 0, VALUE, 2, INTEGER, 7, KEY, 0],
+        ] {
+            assert!(!is_plain_attribute(not_both), "{not_both:?}");
+        }
     }
 
     proptest! {
@@ -107,8 +128,9 @@ mod tests {
             ],
             at in any::<prop::sample::Index>(),
             byte in any::<Option<u8>>(),
+            order in 0..2_usize,
         ) {
-            let mut attribute = attribute(&value);
+            let mut attribute = attributes(&value)[order].clone();
             if let Some(byte) = byte {
                 let at = at.index(attribute.len());
                 attribute[at] = byte;
