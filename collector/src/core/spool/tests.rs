@@ -771,6 +771,25 @@ fn a_full_disk_is_a_full_buffer() {
     );
 }
 
+/// A request for which there is no room is to wait where something may be dropped for it in a moment, and nowhere else.
+#[test]
+fn only_what_waits_to_be_dropped_may_give_room() {
+    let class = Signal::Logs.into();
+    let check = |policy, expect: [bool; 3]| {
+        let mut world = World::new(1, limits(200_000, policy));
+        let empty = world.spool.is_full_for_good(class);
+        world.step(&Step::Append(Signal::Logs, 12));
+        world.step(&Step::Commit);
+        let unsealed = world.spool.is_full_for_good(class);
+        world.drain();
+        let drained = world.spool.is_full_for_good(class);
+        assert_eq!([empty, unsealed, drained], expect, "{policy:?}");
+    };
+    check(OnFull::Refuse, [true; 3]);
+    check(OnFull::DropNewest, [true; 3]);
+    check(OnFull::DropOldest, [true, false, true]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
