@@ -69,7 +69,7 @@ fn main() -> ExitCode {
             (run.events.len(), run.events.bytes_on_disk(), run.world)
         }
     });
-    let cpu = took.unwrap_or_default().as_secs_f64();
+    let cpu = took.as_secs_f64();
     let (packets, virtual_s) = (report.packets as f64, report.virtual_time.as_secs_f64());
     println!(
         "{cpu:.2} s of CPU for {:.2} h: {:.0} times real time\n\

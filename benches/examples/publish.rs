@@ -75,7 +75,7 @@ fn run(args: Args) -> Result<ExitCode, String> {
             "What the simulator costs",
             Kind::Measured,
             "engine".to_owned(),
-            engine::tables(&engine::Effort::FULL)?,
+            engine::tables(&engine::Effort::FULL),
             engine::LIMITS,
         ),
         Args::Peers { rounds } => {

@@ -51,7 +51,7 @@ fn the_engine_is_measured() {
         requests: 5,
         beside: 1,
     };
-    let text = engine::tables(&effort).expect("Linux tells processor times");
+    let text = engine::tables(&effort);
     for part in ["## Packets", "## Quiet time", "turmoil 0.7", "| 60 |"] {
         assert!(text.contains(part), "{part}: {text}");
     }

@@ -147,14 +147,10 @@ fn idle_faults(scenario: &Scenario, run: &SeedRun) -> Vec<String> {
         .collect()
 }
 
-/// CPU time of this thread, from the kernel's accounting; 0 where there is none to read.
+/// CPU time of this thread.
 fn thread_cpu_seconds() -> f64 {
-    let ticks = || -> Option<f64> {
-        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-        let nanos: f64 = stat.split(' ').next()?.parse().ok()?;
-        Some(nanos / 1e9)
-    };
-    ticks().unwrap_or(0.0)
+    let at = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    at.tv_sec as f64 + at.tv_nsec as f64 / 1e9
 }
 
 /// Largest resident set of this process; 0 where the kernel does not tell.
