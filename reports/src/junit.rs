@@ -6,10 +6,7 @@
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use crate::{
-    Expectation, Oracle, RunResult, SeedFailureKind, Severity, Verdict, exit, human,
-    terminal::reproduce,
-};
+use crate::{Expectation, Oracle, RunResult, Severity, Verdict, exit, human, terminal::reproduce};
 
 /// The file. `part` names the part of a sharded run, such as `2/8`.
 ///
@@ -62,10 +59,7 @@ fn suite(result: &RunResult, part: Option<&str>, inconclusive: exit::Inconclusiv
     }
     for failure in &result.failures {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-        let what = match failure.kind {
-            SeedFailureKind::Crashed => "crashed",
-            SeedFailureKind::TimedOut => "timed out",
-        };
+        let what = failure.kind.as_str();
         status.set_type(what).set_message(&failure.message);
         let again = format!("reproduce: {}", reproduce(result, failure.seed));
         case(&format!("seed {}", failure.seed), status, again);

@@ -359,6 +359,19 @@ pub enum SeedFailureKind {
     Crashed,
     /// It took longer than it may.
     TimedOut,
+    /// It took more memory than it may.
+    OutOfMemory,
+}
+
+impl SeedFailureKind {
+    /// What it did: `crashed`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Crashed => "crashed",
+            Self::TimedOut => "timed out",
+            Self::OutOfMemory => "ran out of memory",
+        }
+    }
 }
 
 /// What a seed did, in one number.

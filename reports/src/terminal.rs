@@ -7,8 +7,7 @@ use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::{
-    Expectation, Interval, Oracle, RunResult, SeedFailureKind, Severity, Timing, Unit, Verdict,
-    exit, human,
+    Expectation, Interval, Oracle, RunResult, Severity, Timing, Unit, Verdict, exit, human,
 };
 
 /// The styles of the parts.
@@ -356,10 +355,7 @@ const FAILURES_MAX: usize = 5;
 fn failures(result: &RunResult, screen: &Screen<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     for failure in result.failures.iter().take(FAILURES_MAX) {
-        let what = match failure.kind {
-            SeedFailureKind::Crashed => "crashed",
-            SeedFailureKind::TimedOut => "timed out",
-        };
+        let what = failure.kind.as_str();
         lines.push(format!(
             "  {} seed {} {what}: {}",
             paint(screen.styles.bad, "✗"),

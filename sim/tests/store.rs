@@ -112,6 +112,7 @@ fn small_store(duration: Duration) -> Scenario {
         warmup: Duration::ZERO,
         duration,
         wall_time_max: None,
+        memory_max: None,
         fidelity: Fidelity::Packet,
         nodes: [
             ("kiosk", Role::Kiosk, 2),

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backroom_reports::{SeedFailureKind, human};
+use backroom_reports::human;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Terminal;
@@ -179,10 +179,7 @@ fn line(name: &str, names: usize, task: &Task, end: &End) -> String {
             outcome.trace_hash
         ),
         End::Failed(failure) => {
-            let what = match failure.kind {
-                SeedFailureKind::Crashed => "crashed",
-                SeedFailureKind::TimedOut => "timed out",
-            };
+            let what = failure.kind.as_str();
             format!("{whose}seed {seed} {what}: {}", failure.message)
         }
     }

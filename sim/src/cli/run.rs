@@ -154,6 +154,7 @@ fn prepare(args: &Args, terminal: Terminal) -> Result<(Vec<Plan>, Option<Shard>)
                 },
                 strict: args.strict,
                 timeout: Timeout::of(args.timeout_per_seed, &loaded.scenario),
+                memory_max: loaded.scenario.memory_max,
                 said: None,
             },
             loaded,

@@ -52,6 +52,7 @@ pub(crate) fn scenario() -> Scenario {
         warmup: s(600.0),
         duration: s(5400.0),
         wall_time_max: None,
+        memory_max: None,
         fidelity: Fidelity::Packet,
         nodes: IndexMap::new(),
         disks: IndexMap::new(),

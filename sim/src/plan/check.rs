@@ -169,6 +169,7 @@ fn run(file: &Path) -> Result<RunResult, String> {
         options: Options::default(),
         strict: false,
         timeout: None,
+        memory_max: None,
         said: None,
     };
     let task = Task {

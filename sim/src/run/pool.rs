@@ -1,6 +1,6 @@
 //! A queue of (scenario, seed) over worker processes: as many as there are jobs, each with one seed at a time.
 //!
-//! Decides who runs what, when a seed has taken too long, and what becomes of a worker that ends early: the seed is told as
+//! Decides who runs what, when a seed has taken too long or too much memory, and what becomes of a worker that ends early: the seed is told as
 //! failed, and the others go on. The order in which seeds end decides nothing: results are sorted. Knows no terminal and no
 //! signal: whoever has them asks [`Control`]. Next: `worker`, both ends of the pipe; `merge`, what is made of outcomes.
 
@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use backroom_collector::config::{ByteSize, quantity::show_bytes};
 use backroom_reports::{SeedFailure, SeedFailureKind};
 
 use super::{
@@ -92,8 +93,23 @@ struct Slot {
     seed: u64,
     began: std::time::Instant,
     timeout: Option<Timeout>,
-    timed_out: bool,
+    memory_max: Option<ByteSize>,
+    /// Which limit it was stopped at.
+    stopped: Option<SeedFailureKind>,
     worker: Handle,
+}
+
+impl Slot {
+    /// The limit that it has passed.
+    fn passed(&self) -> Option<SeedFailureKind> {
+        let is_late = self.timeout.is_some_and(|t| self.began.elapsed() >= t.most);
+        if is_late {
+            return Some(SeedFailureKind::TimedOut);
+        }
+        let is_beyond = |most: ByteSize| self.worker.resident_bytes().is_some_and(|b| b > most.0);
+        let is_large = self.memory_max.is_some_and(is_beyond);
+        is_large.then_some(SeedFailureKind::OutOfMemory)
+    }
 }
 
 const RUN: u8 = 0;
@@ -152,17 +168,15 @@ impl Control {
         self.slots.lock().expect("no panic while it is held")
     }
 
-    /// Kills what has run for too long, until `done` is set.
+    /// Kills what has run for too long or holds too much memory, until `done` is set.
     fn watch(&self, done: &AtomicU8) {
         let mut slots = self.slots();
         while done.load(Ordering::SeqCst) == RUN {
             for slot in slots.iter_mut().flatten() {
-                if slot
-                    .timeout
-                    .is_some_and(|timeout| slot.began.elapsed() >= timeout.most)
-                    && !slot.timed_out
+                if slot.stopped.is_none()
+                    && let Some(limit) = slot.passed()
                 {
-                    slot.timed_out = true;
+                    slot.stopped = Some(limit);
                     slot.worker.kill();
                 }
             }
@@ -208,7 +222,10 @@ pub fn run(
     };
     let serve = &serve;
     let results: Vec<_> = std::thread::scope(|scope| {
-        if jobs.iter().any(|job| job.timeout.is_some()) {
+        if jobs
+            .iter()
+            .any(|job| job.timeout.is_some() || job.memory_max.is_some())
+        {
             scope.spawn(|| control.watch(&done));
         }
         let workers: Vec<_> = (0..parallel)
@@ -274,13 +291,14 @@ impl Server<'_> {
     ) -> Result<(Option<End>, Option<worker::Worker>), PoolError> {
         #[expect(clippy::disallowed_methods, reason = "a limit on wall-clock time")]
         let began = std::time::Instant::now();
-        let timeout = self.jobs[task.job].timeout;
+        let (timeout, memory_max) = (self.jobs[task.job].timeout, self.jobs[task.job].memory_max);
         self.control.slots()[self.number] = Some(Slot {
             job: task.job,
             seed: task.seed,
             began,
             timeout,
-            timed_out: false,
+            memory_max,
+            stopped: None,
             worker: worker.handle(),
         });
         // Between the question whether to stop and the slot above it may have been stopped.
@@ -297,7 +315,11 @@ impl Server<'_> {
             })
         };
         Ok(match said {
-            Said::Ran(outcome) => (Some(End::Ran(outcome)), Some(worker)),
+            Said::Ran(outcome) => {
+                // One that was stopped when it had answered takes no further seed.
+                let is_stopped = slot.is_some_and(|slot| slot.stopped.is_some());
+                (Some(End::Ran(outcome)), (!is_stopped).then_some(worker))
+            }
             Said::Refused(why) => {
                 return Err(PoolError::Refused {
                     job: task.job,
@@ -310,15 +332,29 @@ impl Server<'_> {
                 return Err(PoolError::CannotWrite { seed, why });
             }
             Said::Died(_) if self.control.is_interrupted() => (None, None),
-            Said::Died(_) if slot.is_some_and(|s| s.timed_out) => {
-                let told = |timeout: Timeout| {
-                    let most = backroom_reports::human::seconds(timeout.most.as_secs_f64());
-                    format!("stopped after {most} of wall-clock time ({})", timeout.by)
+            Said::Died(how) => {
+                let limit = slot.and_then(|slot| slot.stopped);
+                let message = match limit {
+                    Some(SeedFailureKind::TimedOut) => timeout.map(late).unwrap_or_default(),
+                    Some(SeedFailureKind::OutOfMemory) => memory_max.map(large).unwrap_or_default(),
+                    _ => how,
                 };
-                let message = timeout.map(told).unwrap_or_default();
-                (Some(failed(SeedFailureKind::TimedOut, message)), None)
+                let kind = limit.unwrap_or(SeedFailureKind::Crashed);
+                (Some(failed(kind, message)), None)
             }
-            Said::Died(how) => (Some(failed(SeedFailureKind::Crashed, how)), None),
         })
     }
+}
+
+/// Why a seed was stopped. What it held then depends on the machine, and is not told.
+fn large(most: ByteSize) -> String {
+    format!(
+        "stopped beyond {} of memory (`limits.memory`)",
+        show_bytes(most.0 as f64)
+    )
+}
+
+fn late(timeout: Timeout) -> String {
+    let most = backroom_reports::human::seconds(timeout.most.as_secs_f64());
+    format!("stopped after {most} of wall-clock time ({})", timeout.by)
 }

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use backroom_collector::config::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -35,6 +36,8 @@ pub struct Job {
     pub strict: bool,
     /// Wall-clock time that one seed may take; `None` is any.
     pub timeout: Option<Timeout>,
+    /// Memory that a worker may hold (`limits.memory`); `None` is any.
+    pub memory_max: Option<ByteSize>,
     /// File for what a worker says on standard error; `None` is standard error.
     pub said: Option<PathBuf>,
 }
@@ -136,6 +139,17 @@ pub(super) struct Handle(Arc<Mutex<Child>>);
 impl Handle {
     fn child(&self) -> MutexGuard<'_, Child> {
         self.0.lock().expect("no panic while it is held")
+    }
+
+    /// What it holds of the machine's memory, in bytes; `None` where the system does not tell (Linux does), or it has ended.
+    pub(super) fn resident_bytes(&self) -> Option<u64> {
+        let status = format!("/proc/{}/status", self.child().id());
+        let status = std::fs::read_to_string(status).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kib * 1024)
     }
 
     /// Ends it at once; one that has ended stays as it is.

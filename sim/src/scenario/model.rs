@@ -39,6 +39,8 @@ pub struct Scenario {
     pub duration: Duration,
     /// Wall-clock time after which a seed is stopped, without a verdict on it; `None` is never. The command line may say otherwise.
     pub wall_time_max: Option<Duration>,
+    /// Memory that the process of one seed may hold; `None` is any.
+    pub memory_max: Option<ByteSize>,
     /// Packets or flows.
     pub fidelity: Fidelity,
     /// Machines by name of their group, in file order.

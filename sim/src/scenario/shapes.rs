@@ -62,7 +62,7 @@ pub(super) static LIMITS: Shape = Shape {
     doc: "What a run may cost.",
     keys: &[
         Key::may("wall_time", Ty::Word(&DURATION), "\"10m\"", "Wall-clock time of one seed: beyond it, it is stopped and has no verdict. A slower machine meets it sooner; `--timeout-per-seed` takes its place."),
-        Key::may("memory", Ty::Word(&SIZE), "\"1GiB\"", "Memory of one seed; read, and not held."),
+        Key::may("memory", Ty::Word(&SIZE), "\"1GiB\"", "Memory that the process of a seed may hold (its resident set): beyond it, it is stopped and has no verdict. Held where the system tells it (Linux)."),
     ],
 };
 

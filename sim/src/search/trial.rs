@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use backroom_reports::SeedFailureKind;
+
 use super::{
     check::{self, Failure},
     doc::Doc,
@@ -174,6 +176,7 @@ impl Tries for Trial<'_> {
                     most: self.timeout,
                     by: "--timeout-per-run",
                 }),
+                memory_max: scenario.memory_max,
                 said: Some(self.said(at)),
             });
             scenarios.push((at, scenario));
@@ -197,8 +200,8 @@ impl Tries for Trial<'_> {
                     virtual_seconds: outcome.cost.virtual_seconds,
                 }),
                 End::Failed(failure) => match failure.kind {
-                    backroom_reports::SeedFailureKind::TimedOut => Tried::TimedOut,
-                    backroom_reports::SeedFailureKind::Crashed => {
+                    SeedFailureKind::TimedOut | SeedFailureKind::OutOfMemory => Tried::TimedOut,
+                    SeedFailureKind::Crashed => {
                         let said = std::fs::read_to_string(self.said(*at)).unwrap_or_default();
                         Tried::Ran(Ran {
                             failures: vec![check::crash(&failure.message, &said)],

@@ -147,6 +147,21 @@ fn a_seed_that_takes_too_long_is_stopped_and_told() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_seed_that_holds_too_much_memory_is_stopped_and_told() {
+    let args = ["run", QUICK, "--seed", "1", "--no-save", "--set"];
+    let small = ["duration=20d", "--set", "limits.memory=1MiB"];
+    let (code, out, err) = told(&[&args[..], &small].concat());
+    assert_eq!(code, 70, "{out}{err}");
+    let why = "✗ seed 1 ran out of memory: stopped beyond 1MiB of memory (`limits.memory`)";
+    assert!(out.contains(why), "{out}");
+    let (code, out, err) = told(&[&args[..], &["limits.memory=4GiB"]].concat());
+    assert_eq!(code, 0, "{out}{err}");
+    let (code, _, err) = told(&[&args[..], &["limits.memory=much"]].concat());
+    assert_eq!(code, 65, "{err}");
+}
+
+#[test]
 fn what_cannot_be_written_is_told() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("runs");

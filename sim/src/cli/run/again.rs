@@ -3,7 +3,7 @@
 //! A second run that ends otherwise than the first is no detail: it is told, and decides the exit code. What was asked for and cannot be kept is
 //! told too.
 
-use backroom_reports::{RunResult, SeedFailureKind, exit};
+use backroom_reports::{RunResult, exit};
 
 use super::{Args, Plan};
 use crate::{
@@ -70,13 +70,7 @@ fn not_there(missing: &[u64], result: &RunResult) -> Option<String> {
     let (mut failed, mut absent) = (Vec::new(), Vec::new());
     for seed in missing {
         match result.failures.iter().find(|f| f.seed == *seed) {
-            Some(failure) => failed.push(format!(
-                "seed {seed}, which {}",
-                match failure.kind {
-                    SeedFailureKind::Crashed => "crashed",
-                    SeedFailureKind::TimedOut => "timed out",
-                }
-            )),
+            Some(failure) => failed.push(format!("seed {seed}, which {}", failure.kind.as_str())),
             None => absent.push(*seed),
         }
     }
@@ -122,7 +116,7 @@ fn told(results: &[&RunResult], tasks: &[Task], ends: &[(Task, End)]) -> Vec<(St
 
 #[cfg(test)]
 mod tests {
-    use backroom_reports::{SeedFailure, SeedTrace};
+    use backroom_reports::{SeedFailure, SeedFailureKind, SeedTrace};
 
     use super::*;
     use crate::run::{merge, outcome::SeedOutcome};

@@ -84,6 +84,7 @@ pub(super) fn play(
             options: Options::default(),
             strict: false,
             timeout: Timeout::of(args.timeout_per_seed, &p.scenario),
+            memory_max: p.scenario.memory_max,
             said: None,
         })
         .collect();

@@ -130,12 +130,9 @@ pub(super) fn resolve(
     }
     let limits = cx.top.node("limits");
     let limits = limits.and_then(|node| Fields::open(node, &shapes::LIMITS, "limits", sink));
-    let wall_time_max = limits.and_then(|limits| {
-        if let Some(node) = limits.node("memory") {
-            limits.checked("memory", node);
-        }
-        limits.text("wall_time", quantity::duration)
-    });
+    let limits = limits.as_ref();
+    let wall_time_max = limits.and_then(|limits| limits.text("wall_time", quantity::duration));
+    let memory_max = limits.and_then(|limits| limits.text("memory", quantity::byte_size));
 
     let nodes = cx.nodes();
     let disks = cx.disks();
@@ -172,6 +169,7 @@ pub(super) fn resolve(
         warmup,
         duration: cx.duration.unwrap_or_default(),
         wall_time_max,
+        memory_max,
         fidelity,
         nodes,
         disks,
