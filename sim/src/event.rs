@@ -190,6 +190,15 @@ pub enum Event {
         /// Bytes of the places.
         bytes: u64,
     },
+    /// A queue in a machine's memory is fuller than ever since its program began, by a step at least.
+    QueueHeld {
+        /// Which machine.
+        machine: MachineId,
+        /// Which of its queues.
+        queue: Queue,
+        /// What it holds.
+        bytes: u64,
+    },
 }
 
 impl Event {
@@ -198,9 +207,24 @@ impl Event {
     pub fn is_hashed(&self) -> bool {
         !matches!(
             self,
-            Self::SessionOpened | Self::ExportRequested | Self::ExportRetried { .. }
+            Self::SessionOpened
+                | Self::ExportRequested
+                | Self::ExportRetried { .. }
+                | Self::QueueHeld { .. }
         )
     }
+}
+
+/// A queue in the memory of a machine. What it may hold, `store::held` knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Encode, Decode)]
+#[serde(rename_all = "snake_case")]
+pub enum Queue {
+    /// The broker: messages that somebody has not taken yet, and retained ones.
+    Messages,
+    /// Any machine: telemetry that the collector has not acknowledged.
+    Exports,
+    /// The collector: requests that are being taken in.
+    Requests,
 }
 
 /// How a payment ended.

@@ -19,7 +19,7 @@ use std::{
 
 use backroom_reports::{RunResult, Verdict};
 use backroom_sim::{
-    event::{Event, MachineChange, MachineId, OrderId, Payment},
+    event::{Event, MachineChange, MachineId, OrderId, Payment, Queue},
     run::one::SeedRun,
     scenario::Scenario,
 };
@@ -679,6 +679,34 @@ ups = {ups}
             assert_eq!(starts.count(), 25, "{victim}");
         }
     }
+}
+
+/// Scenario: the collector is dead for 50 s, and machines make more telemetry than they usually do.
+/// Guarantees: each queue in memory tells how full it becomes, and stays within its bound.
+#[test]
+fn queues_in_memory_are_told_and_stay_within_their_bounds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("queues.toml");
+    let crash = "[[fault]]\nid = \"dead\"\nkind = \"node.crash\"\non = \"collector\"\nat = \"+25s\"\nfor = \"50s\"\n";
+    std::fs::write(&file, text(crash)).expect("it has room");
+    let sets = ["duration=90s", "traffic.telemetry.rate=200KB/s"];
+    let scenario = play::load(&file, &sets);
+    let run = play::run(&scenario, 1);
+    let held = |queue: Queue| -> u64 {
+        let held = run.events.iter().filter_map(|stamped| match stamped.event {
+            Event::QueueHeld {
+                queue: of, bytes, ..
+            } if of == queue => Some(bytes),
+            _ => None,
+        });
+        held.max().unwrap_or_default()
+    };
+    let (exports, requests) = (held(Queue::Exports), held(Queue::Requests));
+    assert!((1 << 20..=4 << 20).contains(&exports), "{exports}");
+    assert!(requests <= 32 << 20, "{requests}");
+    let result = play::judge(&scenario, std::slice::from_ref(&run));
+    let bounds = result.invariants.iter().find(|i| i.id == "BOUND-1");
+    assert_eq!(bounds.expect("it is judged").verdict, Verdict::Pass);
 }
 
 /// Scenario: the backup line is cut and degraded while nobody uses it, and a fault comes after the end.

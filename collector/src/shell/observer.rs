@@ -29,6 +29,9 @@ pub trait Observer: Send + Sync + 'static {
     /// What is stored and not acknowledged by the destination changed.
     fn backlog(&self, backlog: Backlog) {}
 
+    /// Requests that are being taken in hold more memory than before: bytes of all of them, at most `listen.inflight_bytes_max`.
+    fn inflight(&self, bytes: u64) {}
+
     /// Items were dropped.
     fn dropped(&self, signal: Signal, items: u64, reason: DropReason) {}
 

@@ -24,9 +24,10 @@ use tokio::sync::watch;
 
 use super::{
     COLLECTOR_PORT, Context, DATA_DIR, GATEWAY, HQ, HQ_OTLP_GRPC_PORT, HQ_OTLP_PORT, boot,
+    held::Held,
 };
 use crate::{
-    event::{DropReason, Event, Recorder},
+    event::{DropReason, Event, Queue, Recorder},
     plant::Plant,
     scenario::Scenario,
 };
@@ -46,6 +47,7 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     let observer = Arc::new(Recording {
         recorder: ctx.recorder.clone(),
         backlog,
+        held: Mutex::new(Held::new(&ctx, Queue::Requests)),
         failed: Mutex::default(),
         drops_silently: ctx.plant == Some(Plant::CollectorDropsSilently),
     });
@@ -91,6 +93,7 @@ async fn record(recorder: Recorder, mut changes: watch::Receiver<Option<spool::B
 struct Recording {
     recorder: Recorder,
     backlog: watch::Sender<Option<spool::Backlog>>,
+    held: Mutex<Held>,
     /// By destination: when attempts failed that no other one has followed yet. At most as many as were under way at once.
     failed: Mutex<BTreeMap<String, Vec<Duration>>>,
     /// A planted bug.
@@ -100,6 +103,11 @@ struct Recording {
 impl Observer for Recording {
     fn backlog(&self, backlog: spool::Backlog) {
         self.backlog.send_replace(Some(backlog));
+    }
+
+    fn inflight(&self, bytes: u64) {
+        let mut held = self.held.lock().expect("nobody panics while holding it");
+        held.look(bytes);
     }
 
     fn exporting(&self, url: &str) {

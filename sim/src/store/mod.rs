@@ -29,6 +29,7 @@ pub mod telemetry;
 mod arrivals;
 mod boot;
 mod front;
+pub(crate) mod held;
 pub(crate) mod http;
 mod journal;
 mod orders;

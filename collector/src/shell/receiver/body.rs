@@ -45,13 +45,20 @@ impl<'a, E: Env> Lease<'a, E> {
 
     /// Sets how much is held; false if there is not as much.
     pub(super) fn hold(&mut self, bytes: u64) -> bool {
-        let mut state = self.shared.lock();
-        let others = state.inflight_bytes - self.bytes;
-        if bytes > self.bytes && others + bytes > self.shared.config().listen.inflight_bytes_max.0 {
-            return false;
-        }
-        state.inflight_bytes = others + bytes;
+        let before = self.bytes;
+        let all = {
+            let mut state = self.shared.lock();
+            let all = state.inflight_bytes - before + bytes;
+            if bytes > before && all > self.shared.config().listen.inflight_bytes_max.0 {
+                return false;
+            }
+            state.inflight_bytes = all;
+            all
+        };
         self.bytes = bytes;
+        if bytes > before {
+            self.shared.observer.inflight(all);
+        }
         true
     }
 }

@@ -18,7 +18,7 @@ use crate::store::mqtt::{Publish, matches};
 pub(super) const WINDOW: usize = 20;
 
 /// Payload bytes held for all sessions together; beyond it publishers are turned away until consumers catch up.
-const HELD_BYTES_MAX: usize = 64 << 20;
+pub(crate) const HELD_BYTES_MAX: usize = 64 << 20;
 
 /// Sessions; a store has some thirty machines.
 const SESSIONS_MAX: usize = 1024;

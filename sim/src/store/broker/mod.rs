@@ -32,16 +32,18 @@ use tokio::{
     time::{Instant, Sleep, sleep_until, timeout},
 };
 
+pub(crate) use self::core::HELD_BYTES_MAX;
 use self::core::{Core, Record, WINDOW};
 use super::{
     BROKER_PORT, Context, DATA_DIR, boot,
+    held::Held,
     journal::{Journal, Synced},
     kds,
     mqtt::{Packet, Publish, decode},
     orders, printer, stock,
     telemetry::Telemetry,
 };
-use crate::{dist::Dist, scenario::Role};
+use crate::{dist::Dist, event::Queue, scenario::Role};
 
 /// Messages that wait for the router; behind it connections stop reading.
 const WAITING_MAX: usize = 256;
@@ -82,6 +84,7 @@ pub(super) async fn run<E: Env>(ctx: Context<E>) -> io::Result<()> {
     let mut router = Router {
         core,
         journal,
+        held: Held::new(&ctx, Queue::Messages),
         telemetry,
         service: node.service.clone(),
         rng: ctx.rng("broker-service", boot),
@@ -173,6 +176,7 @@ enum Then {
 struct Router {
     core: Core,
     journal: Journal,
+    held: Held,
     telemetry: Telemetry,
     service: Option<Dist>,
     rng: ChaCha8Rng,
@@ -363,6 +367,7 @@ impl Router {
             .publish(publish.topic, publish.payload, publish.retain)
         {
             Ok(Some((seq, record))) => {
+                self.held.look(self.core.held_bytes() as u64);
                 let synced = self.journal.append(record.encode()).await?;
                 self.committing.push_back(Committing {
                     synced,

@@ -41,14 +41,14 @@ use self::{
     volume::Volume,
     wire::put_key,
 };
-use super::{COLLECTOR_PORT, Context, arrivals::Place, http, pace::FullJitter, target};
+use super::{COLLECTOR_PORT, Context, arrivals::Place, held::Held, http, pace::FullJitter, target};
 use crate::{
-    event::{Event, Recorder},
+    event::{self, Event, Recorder},
     scenario::Role,
 };
 
 /// Encoded requests that wait for the collector.
-const QUEUE_BYTES_MAX: usize = 4 << 20;
+pub(crate) const QUEUE_BYTES_MAX: usize = 4 << 20;
 
 /// Limit for one export, connecting included. The collector syncs before it answers.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -122,6 +122,7 @@ impl Telemetry {
             items,
             recorder: ctx.recorder.clone(),
             queue: Arc::clone(&queue),
+            held: Held::new(ctx, event::Queue::Exports),
             envelope: envelope(&resource),
             volume: Volume::new(
                 &ctx.scenario,
@@ -265,8 +266,8 @@ struct Queue {
 }
 
 impl Queue {
-    /// Adds a request; gives those that had to go for it.
-    fn push(&self, request: Request) -> Vec<Request> {
+    /// Adds a request; gives those that had to go for it, and the bytes of those that wait.
+    fn push(&self, request: Request) -> (Vec<Request>, usize) {
         let mut waiting = self.waiting.lock().expect("nobody panics while holding it");
         let (requests, bytes) = &mut *waiting;
         *bytes += request.body.len();
@@ -279,9 +280,10 @@ impl Queue {
             *bytes -= oldest.body.len();
             gone.push(oldest);
         }
+        let held = *bytes;
         drop(waiting);
         self.more.notify_one();
-        gone
+        (gone, held)
     }
 
     async fn pop(&self) -> Request {
@@ -303,6 +305,7 @@ struct Maker {
     items: Arc<Items>,
     recorder: Recorder,
     queue: Arc<Queue>,
+    held: Held,
     envelope: Envelope,
     /// This machine's share.
     volume: Volume,
@@ -380,11 +383,12 @@ impl Maker {
                 bytes: std::mem::take(&mut bytes),
             });
         }
-        let gone = self.queue.push(Request {
+        let (gone, held) = self.queue.push(Request {
             signal,
             body: body.into(),
             runs,
         });
+        self.held.look(held as u64);
         for request in &gone {
             discarded(&self.recorder, request);
         }
