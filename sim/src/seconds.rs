@@ -1,7 +1,7 @@
 //! How much of something there was in each second of a run: what a line carried, lost, and saw.
 //!
 //! A second without any takes nothing, and memory holds the newest seconds only: older ones are in the seed's temporary file
-//! ([`spill`](crate::spill)), so that a line which is busy for weeks costs no more memory than one that is busy for an hour. What is
+//! ([`spill`]), so that a line which is busy for weeks costs no more memory than one that is busy for an hour. What is
 //! counted is the owner's. Next to read: `world::net`, which counts; `metric::links`, which reads.
 
 use std::{fmt, time::Duration};
