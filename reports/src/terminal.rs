@@ -381,6 +381,7 @@ fn footer(result: &RunResult, screen: &Screen<'_>) -> String {
         exit::UNFINISHED => ("UNFINISHED", screen.styles.unsure),
         exit::INTERRUPTED => ("INTERRUPTED", screen.styles.unsure),
         exit::SUSPECT => ("SUSPECT", screen.styles.bad),
+        exit::CANNOT_WRITE => ("NOT WRITTEN", screen.styles.bad),
         _ => ("FAIL", screen.styles.bad),
     };
     let total = result.expectations.len();

@@ -49,7 +49,7 @@ struct Merged {
 }
 
 /// 4 levels below a named folder: `shards/1/runs/<scenario>/<id>`.
-const DEPTH_MAX: usize = 4;
+pub(super) const DEPTH_MAX: usize = 4;
 
 pub(super) fn run(args: &Args, terminal: Terminal) -> i32 {
     let merged = parts(&args.folders).and_then(|by_scenario| {
@@ -87,23 +87,15 @@ pub(super) fn run(args: &Args, terminal: Terminal) -> i32 {
         eprintln!("error: run what is missing, or judge what is there with --partial");
         return exit::NO_INPUT;
     }
-    let mut codes = Vec::new();
     let mut judged = Vec::new();
     for one in &merged {
-        let (one, code) = match judge(args, one) {
-            Ok(one) => one,
+        match judge(args, one) {
+            Ok(one) => judged.push(one),
             Err(code) => return code,
-        };
-        codes.extend([one.result.exit_code, code]);
-        judged.push(one);
+        }
     }
-    codes.push(outputs::show(
-        &args.outputs,
-        terminal,
-        &judged,
-        judged.len() > 1,
-    ));
-    exit::first(codes)
+    let as_list = judged.len() > 1;
+    outputs::show(&args.outputs, terminal, &mut judged, as_list)
 }
 
 /// All runs below the folders, by scenario.
@@ -111,7 +103,7 @@ fn parts(folders: &[PathBuf]) -> Result<IndexMap<String, Vec<Part>>, Wrong> {
     let mut found = Vec::new();
     for folder in folders {
         let before = found.len();
-        find(folder, DEPTH_MAX, &mut found).map_err(|error| {
+        find(folder, outcome_log::FILE, DEPTH_MAX, &mut found).map_err(|error| {
             (
                 format!("read {}: {error}", folder.display()),
                 exit::NO_INPUT,
@@ -136,9 +128,14 @@ fn parts(folders: &[PathBuf]) -> Result<IndexMap<String, Vec<Part>>, Wrong> {
     Ok(all)
 }
 
-/// Sorted by name; links are not followed, so `latest` is not a second run.
-fn find(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    if folder.join(outcome_log::FILE).is_file() {
+/// Folders that hold `file`, sorted by name; links are not followed, so `latest` is not a second run.
+pub(super) fn find(
+    folder: &Path,
+    file: &str,
+    depth: usize,
+    found: &mut Vec<PathBuf>,
+) -> std::io::Result<()> {
+    if folder.join(file).is_file() {
         found.push(folder.to_owned());
         return Ok(());
     }
@@ -152,11 +149,13 @@ fn find(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Resul
     below.sort();
     match depth {
         0 => Ok(()),
-        _ => below.iter().try_for_each(|b| find(b, depth - 1, found)),
+        _ => below
+            .iter()
+            .try_for_each(|b| find(b, file, depth - 1, found)),
     }
 }
 
-fn judge<'l>(args: &Args, merged: &'l Merged) -> Result<(Judged<'l>, i32), i32> {
+fn judge<'l>(args: &Args, merged: &'l Merged) -> Result<Judged<'l>, i32> {
     let (loaded, shards) = (&merged.loaded, &merged.shards);
     let Shards {
         header,
@@ -198,8 +197,8 @@ fn judge<'l>(args: &Args, merged: &'l Merged) -> Result<(Judged<'l>, i32), i32> 
         part: None,
         inconclusive: args.outputs.inconclusive.into(),
     };
-    let code = one.save();
-    Ok((one, code))
+    one.save();
+    Ok(one)
 }
 
 /// What plots are made of. A part that was killed has handed nothing on: then there are none, and the verdict stands.

@@ -96,10 +96,10 @@ pub(super) struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    /// Writes the files of its folder. Gives the exit code that this makes, told on standard error.
-    pub(super) fn save(&mut self) -> i32 {
+    /// Writes the files of its folder. What cannot be written decides the exit code.
+    pub(super) fn save(&mut self) {
         let Some(folder) = &mut self.folder else {
-            return exit::OK;
+            return;
         };
         let files = Files {
             loaded: self.loaded,
@@ -109,13 +109,32 @@ impl Judged<'_> {
             part: self.part.as_deref(),
             inconclusive: self.inconclusive,
         };
-        match files.put(folder) {
-            Ok(()) => exit::OK,
-            Err(error) => {
-                eprintln!("error: {error}; {}", folder.kept());
-                exit::CANNOT_WRITE
-            }
+        if let Err(error) = files.put(folder) {
+            self.not_written(&error);
         }
+    }
+
+    /// Takes down that something of it is not on disk: told now, beside what is, and with the verdict.
+    pub(super) fn not_written(&mut self, error: &Unwritable) {
+        let why = match &self.folder {
+            Some(folder) => format!("{error}; {}", folder.kept()),
+            None => error.to_string(),
+        };
+        self.ends_otherwise(exit::CANNOT_WRITE, &why);
+    }
+
+    /// Takes down what keeps the process from ending as the verdict alone would have it. A screen that says `exit 0` where the process says
+    /// another number would be read, and the number not.
+    pub(super) fn ends_otherwise(&mut self, code: i32, why: &str) {
+        eprintln!("error: {why}");
+        let result = &mut self.result;
+        if exit::first([result.exit_code, code]) == result.exit_code {
+            return;
+        }
+        let note = format!("the verdict alone is exit {}; {why}", result.exit_code);
+        result.notes.push(note);
+        result.exit_code = code;
+        result.exit_reason = why.to_owned();
     }
 
     /// As people read it.
@@ -179,13 +198,30 @@ impl Files<'_> {
     }
 }
 
-/// Shows judged runs in the shape that was asked for, and writes what goes elsewhere than into their folders. Gives the exit
-/// code that the writing makes.
-pub(super) fn show(args: &Args, terminal: Terminal, judged: &[Judged<'_>], as_list: bool) -> i32 {
+/// Writes what goes elsewhere than into the folders of judged runs, then shows them in the shape that was asked for. What cannot be
+/// written decides the exit code of each, and is shown with it. Gives the code of all.
+pub(super) fn show(
+    args: &Args,
+    terminal: Terminal,
+    judged: &mut [Judged<'_>],
+    as_list: bool,
+) -> i32 {
+    for error in elsewhere(args, judged) {
+        match judged {
+            [] => _ = cannot_write(&error),
+            [first, others @ ..] => {
+                first.not_written(&error);
+                // It is of all of them, and told once.
+                for other in others {
+                    let codes = [other.result.exit_code, exit::CANNOT_WRITE];
+                    other.result.exit_code = exit::first(codes);
+                }
+            }
+        }
+    }
     let results: Vec<&RunResult> = judged.iter().map(|j| &j.result).collect();
-    let mut codes = Vec::new();
     if args.message_format == MessageFormat::Json {
-        for one in judged {
+        for one in &*judged {
             let folder = one.folder.as_ref().map(|f| f.folder.display().to_string());
             let result = Box::new(one.result.clone());
             say(&Message::ScenarioFinished { result, folder });
@@ -193,7 +229,7 @@ pub(super) fn show(args: &Args, terminal: Terminal, judged: &[Judged<'_>], as_li
     } else if args.json {
         print(&json(&results, as_list));
     } else {
-        for one in judged {
+        for one in &*judged {
             print(&one.screen(terminal));
         }
         print(&all_in_one_line(&results));
@@ -202,19 +238,22 @@ pub(super) fn show(args: &Args, terminal: Terminal, judged: &[Judged<'_>], as_li
             print(&reports::github::annotations(&results, inconclusive));
         }
     }
+    exit::first(results.iter().map(|result| result.exit_code))
+}
+
+/// Writes the files that are of all runs together. Gives what cannot be written.
+fn elsewhere(args: &Args, judged: &[Judged<'_>]) -> Vec<Unwritable> {
+    let results: Vec<&RunResult> = judged.iter().map(|j| &j.result).collect();
+    let mut errors = Vec::new();
     if let Some(path) = &args.junit {
         let part = judged.iter().find_map(|j| j.part.as_deref());
         let text = reports::junit::render(&results, part, args.inconclusive.into());
         let text = text.map_err(|why| Unwritable::at(path)(io::Error::other(why)));
         let written = text.and_then(|text| write_whole(path, text.as_bytes()));
-        codes.extend(written.err().map(|error| cannot_write(&error)));
+        errors.extend(written.err());
     }
-    codes.extend(
-        step_summary(&results)
-            .err()
-            .map(|error| cannot_write(&error)),
-    );
-    exit::first(codes)
+    errors.extend(step_summary(&results).err());
+    errors
 }
 
 /// The summary of a step of GitHub Actions: other steps and tools write to the same file.

@@ -219,7 +219,14 @@ fn a_disk_that_fills_up_while_results_are_written_costs_no_verdict() {
     let out = bash.output().expect("bash is there");
     let (shown, err) = (text(&out.stdout), text(&out.stderr));
     assert_eq!(out.status.code(), Some(73), "{shown}{err}");
-    assert!(shown.contains("3 expectations hold"), "{shown}");
+    assert!(
+        shown.contains("NOT WRITTEN  3 expectations hold") && shown.contains("      exit 73"),
+        "what the screen says is what the process says: {shown}"
+    );
+    assert!(
+        shown.contains("; kept in "),
+        "what is there is told: {shown}"
+    );
     assert!(err.contains("error: write "), "{err}");
     assert!(err.contains("File too large"), "{err}");
     let kept = std::fs::read_dir(runs.join("quick")).expect("made").next();

@@ -14,14 +14,14 @@ use crate::{
     },
 };
 
-/// Runs them again. Gives the exit code that this makes.
+/// Runs them again. What goes wrong decides the exit code of whose seed it is.
 pub(super) fn kept_seeds(
     args: &Args,
     plans: &[Plan],
     judged: &mut [Judged<'_>],
     control: &Control,
     jobs: usize,
-) -> Option<i32> {
+) {
     let mut tasks = Vec::new();
     for (job, one) in judged.iter().enumerate() {
         let Some(folder) = &one.folder else { continue };
@@ -42,26 +42,28 @@ pub(super) fn kept_seeds(
     // A run that stopped early because enough had failed goes on here: the failures are what is to be kept.
     control.go_on();
     if tasks.is_empty() || control.is_interrupted() {
-        return None;
+        return;
     }
     let work: Vec<Job> = plans.iter().map(|plan| plan.job.clone()).collect();
-    match pool::run(&work, &tasks, jobs, control, &|_, _| {}) {
+    let wrong = match pool::run(&work, &tasks, jobs, control, &|_, _| {}) {
         Ok(ends) => {
             let results: Vec<&RunResult> = judged.iter().map(|j| &j.result).collect();
-            let told = told(&results, &tasks, &ends);
-            for (why, _) in &told {
-                eprintln!("error: {why}");
-            }
-            Some(exit::first(told.into_iter().map(|(_, code)| code)))
-        }
-        Err(PoolError::Refused { seed, why, .. } | PoolError::CannotWrite { seed, why }) => {
-            eprintln!("error: keep the events of seed {seed}: {why}");
-            Some(exit::CANNOT_WRITE)
+            told(&results, &tasks, &ends)
         }
         Err(error) => {
-            eprintln!("error: {error}");
-            Some(exit::INTERNAL)
+            let (why, code) = match error {
+                PoolError::Refused { seed, why, .. } | PoolError::CannotWrite { seed, why } => {
+                    let why = format!("keep the events of seed {seed}: {why}");
+                    (why, exit::CANNOT_WRITE)
+                }
+                error => (error.to_string(), exit::INTERNAL),
+            };
+            // Whose seed it was is not always known; that one of them is not kept is.
+            vec![(tasks[0].job, why, code)]
         }
+    };
+    for (job, why, code) in wrong {
+        judged[job].ends_otherwise(code, &why);
     }
 }
 
@@ -84,8 +86,8 @@ fn not_there(missing: &[u64], result: &RunResult) -> Option<String> {
     what.map(|what| format!("{}: nothing is kept of {what}", result.scenario))
 }
 
-/// What is wrong with second runs: those that ended early, that differ from the first one, that did not take place.
-fn told(results: &[&RunResult], tasks: &[Task], ends: &[(Task, End)]) -> Vec<(String, i32)> {
+/// What is wrong with second runs, and with whose: those that ended early, that differ from the first one, that did not take place.
+fn told(results: &[&RunResult], tasks: &[Task], ends: &[(Task, End)]) -> Vec<(usize, String, i32)> {
     let mut all = Vec::new();
     for task in tasks {
         let result = results[task.job];
@@ -99,13 +101,15 @@ fn told(results: &[&RunResult], tasks: &[Task], ends: &[(Task, End)]) -> Vec<(St
                         "{name}: its trace was {}, and is {} in the run whose events are kept",
                         first.hash, outcome.trace_hash
                     );
-                    (why, exit::SUSPECT)
+                    (task.job, why, exit::SUSPECT)
                 }),
             Some((_, End::Failed(failure))) => Some((
+                task.job,
                 format!("{name}: its events are not kept: {}", failure.message),
                 exit::INTERNAL,
             )),
             None => Some((
+                task.job,
                 format!("{name}: interrupted before its events were kept"),
                 exit::INTERRUPTED,
             )),
@@ -176,7 +180,7 @@ mod tests {
             };
             let ends: Vec<_> = end.into_iter().map(|end| (task.clone(), end)).collect();
             let told = told(&[&result], &[task], &ends);
-            let got = told.first().map(|(why, code)| (why.as_str(), *code));
+            let got = told.first().map(|(_, why, code)| (why.as_str(), *code));
             assert_eq!(got, expect);
         };
         let ran = |hash| Some(End::Ran(Box::new(outcome(1, hash))));

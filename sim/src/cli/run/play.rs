@@ -5,10 +5,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc};
 
-use backroom_reports::{
-    exit,
-    messages::{Message, Planned},
-};
+use backroom_reports::messages::{Message, Planned};
 
 use super::{
     Args, Plan, again, judge,
@@ -81,7 +78,6 @@ pub(super) fn play(
     let (mut ended, stopped) = seeds::all(args, plans, &status.control, jobs, &shown, &journals)?;
     shown.clear();
 
-    let mut codes = Vec::new();
     let mut judged = Vec::new();
     let interrupted = status.control.is_interrupted();
     for (((plan, ended), folder), journal) in
@@ -99,9 +95,10 @@ pub(super) fn play(
         let plots = std::mem::take(&mut ended.plots);
         let part = shard.filter(|s| s.count > 1);
         let mut folder = folder;
-        if let (Some(_), Some(folder)) = (part, &mut folder) {
-            codes.push(hand_on(&plots, folder));
-        }
+        let handed = match (part, &mut folder) {
+            (Some(_), Some(folder)) => hand_on(&plots, folder),
+            _ => Ok(()),
+        };
         let mut one = Judged {
             series: Some(plots.finish(&plan.loaded.scenario, &result)),
             result,
@@ -111,21 +108,15 @@ pub(super) fn play(
             part: part.map(|s| s.to_string()),
             inconclusive: args.outputs.inconclusive.into(),
         };
-        codes.push(one.result.exit_code);
-        codes.push(close(journal));
-        codes.push(one.save());
+        for error in [handed, close(journal)].into_iter().filter_map(Result::err) {
+            one.not_written(&error);
+        }
+        one.save();
         judged.push(one);
     }
-    codes.extend(again::kept_seeds(
-        args,
-        plans,
-        &mut judged,
-        &status.control,
-        jobs,
-    ));
+    again::kept_seeds(args, plans, &mut judged, &status.control, jobs);
     let list = outputs::is_list(&args.files);
-    codes.push(outputs::show(&args.outputs, terminal, &judged, list));
-    let code = exit::first(codes);
+    let code = outputs::show(&args.outputs, terminal, &mut judged, list);
     if args.outputs.message_format == MessageFormat::Json {
         outputs::say(&Message::RunFinished { exit_code: code });
     }
@@ -133,13 +124,10 @@ pub(super) fn play(
 }
 
 /// Writes what a merge makes plots of. Without it the verdict is merged all the same.
-fn hand_on(plots: &Kept, folder: &mut RunDir) -> i32 {
+fn hand_on(plots: &Kept, folder: &mut RunDir) -> Result<(), Unwritable> {
     let path = folder.folder.join(PART_FILE);
-    let bytes = plots.part().to_bytes().map_err(Unwritable::at(&path));
-    match bytes.and_then(|bytes| folder.put(PART_FILE, &bytes)) {
-        Ok(()) => exit::OK,
-        Err(error) => outputs::cannot_write(&error),
-    }
+    let bytes = plots.part().to_bytes().map_err(Unwritable::at(&path))?;
+    folder.put(PART_FILE, &bytes)
 }
 
 fn planned(plan: &Plan) -> Planned {
@@ -172,15 +160,12 @@ fn begin(args: &Args, plan: &Plan, shard: Option<Shard>) -> Result<(RunDir, Log)
     Ok((folder, log))
 }
 
-/// Ends a log; what could not be written is told.
-fn close(journal: Journal) -> i32 {
+/// Ends a log.
+fn close(journal: Journal) -> Result<(), Unwritable> {
     let (log, error) = journal.into_inner().expect("no panic while it was held");
-    let Some(log) = log else { return exit::OK };
+    let Some(log) = log else { return Ok(()) };
     match error.or_else(|| log.sync().err()) {
-        None => exit::OK,
-        Some(error) => {
-            eprintln!("error: write {}: {error}", log.path().display());
-            exit::CANNOT_WRITE
-        }
+        None => Ok(()),
+        Some(error) => Err(Unwritable::at(log.path())(error)),
     }
 }
