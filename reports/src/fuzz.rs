@@ -136,6 +136,9 @@ pub fn render(result: &FuzzResult) -> String {
     }
     let word = match (result.exit_code, result.found.is_empty()) {
         (crate::exit::INTERRUPTED, _) => "INTERRUPTED",
+        (crate::exit::CANNOT_WRITE, _) => "NOT WRITTEN",
+        (crate::exit::INTERNAL, true) => "FAIL",
+        (crate::exit::UNFINISHED, true) => "UNFINISHED",
         (_, true) => "PASS",
         (_, false) => "FAIL",
     };

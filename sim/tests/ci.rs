@@ -8,6 +8,7 @@
 //! - `again`: a seed that is run again, runs that are compared;
 //! - `engines`: the files in `deploy/ci`, held to the program;
 //! - `files`: `fmt` and `trace import`;
+//! - `help`: golden files of help texts;
 //! - `damage`: what is half written, of another run, or cannot be written;
 //! - `watch`: scenarios that are run again when a file changes;
 //! - `shards`: parts that several machines run, and their merge.
@@ -20,6 +21,8 @@ mod damage;
 mod engines;
 #[path = "ci/files.rs"]
 mod files;
+#[path = "ci/help.rs"]
+mod help;
 #[path = "ci/kept.rs"]
 mod kept;
 #[path = "ci/many.rs"]

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     plant::Plant,
     run::{one::Options, pool::Control},
-    scenario,
+    scenario::{self, format},
     search::{
         check::Failure,
         doc::{Doc, Value, place},
@@ -132,7 +132,7 @@ pub(super) fn shrink(
         hunt.smaller(&check, &Size::of(best), left);
     });
     let stopped = match shrunk.stopped {
-        Some(Stop::Broken(why)) => return Err((why, exit::INTERNAL)),
+        Some(stop) if stop.is_error() => return Err((stop.to_string(), stop.exit_code())),
         other => other,
     };
     Ok(Found {
@@ -157,6 +157,9 @@ impl Found {
     pub(super) fn write(&self, path: &Path, name: &str, command: &str) -> Result<String, Wrong> {
         let folder = path.parent().unwrap_or(Path::new(""));
         let text = self.text(path, name, command, folder);
+        // As `backroom fmt` would have it: what is committed passes `fmt --check`.
+        let text =
+            format::format(&path.display().to_string(), &text).expect("what is printed is TOML");
         write_whole(path, text.as_bytes())?;
         // What cannot be read back would be of no use to anybody, and is a mistake of ours.
         if let Err(report) = scenario::load(path, &[]) {

@@ -2,16 +2,21 @@
 //!
 //! A case comes from the scenario, the seed and its number alone, so shards and machines need not agree about anything else, and
 //! `--case` runs one again. Whatever fails newly is shrunk at once: then a search that is stopped has something to show. Next:
-//! `search::generate`, what a case is; `found`, the file that is left of a failure.
+//! `search::generate`, what a case is; `found`, the file that is left of a failure; `merge`, the parts of several machines.
 
-use std::path::PathBuf;
+mod log;
+mod merge;
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use backroom_reports::{
     exit,
     fuzz::{self, FuzzFinding, FuzzResult},
     terminal::shell_word,
 };
-use serde::Serialize;
 
 use super::{
     Terminal,
@@ -20,17 +25,18 @@ use super::{
     kept::Wrong,
     outputs,
     run::load_all,
-    run_dir::{RunDir, Unwritable},
+    run_dir::{RunDir, Unwritable, crc_of},
     shrink::one_seed,
 };
 use crate::{
     run::{ndjson::Log, one::Options},
+    scenario::Loaded,
     search::{
         check::{Check, Failure},
         doc::Doc,
         generate::{self, Around, Change},
         shrink::{Size, fewest_changes},
-        trial::{Stop, Trial, Tried, Tries as _},
+        trial::{Stop, Trial, Tried},
     },
 };
 
@@ -69,6 +75,15 @@ pub(super) struct Args {
     #[arg(long, value_name = "I/N")]
     shard: Option<String>,
 
+    /// Put the parts of a sharded search together: their folders, or folders that hold them, such as the `runs` of each machine. Nothing is run.
+    #[arg(
+        long,
+        value_name = "DIR",
+        num_args = 1..,
+        conflicts_with_all = ["cases", "case", "seed", "expect", "fail_fast", "shard", "budget", "plant", "out"]
+    )]
+    merge: Vec<PathBuf>,
+
     #[command(flatten)]
     limits: Limits,
 
@@ -88,20 +103,8 @@ pub(super) struct Args {
 /// A million cases: weeks.
 const CASES_MAX: u64 = 1_000_000;
 
-/// Name of the log in a search's folder.
-const FILE: &str = "cases.ndjson";
-
-/// A line of the log: a case as it ended.
-#[derive(Debug, Serialize)]
-struct Line<'a> {
-    case: u64,
-    seed: u64,
-    changes: Vec<String>,
-    /// What failed, the gravest first.
-    failures: &'a [Failure],
-    timed_out: bool,
-    trace_hash: &'a str,
-}
+/// A case that takes longer than this is waited for by itself: whoever watches sees it end, and an interruption costs no other.
+const SLOW: Duration = Duration::from_secs(5);
 
 pub(super) fn run(args: &Args, terminal: Terminal) -> i32 {
     super::code(search(args, terminal))
@@ -134,6 +137,9 @@ fn search(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
     let (_, loaded) = load_all(named, &args.sets, named, terminal)
         .map_err(|code| (String::new(), code))?
         .remove(0);
+    if !args.merge.is_empty() {
+        return merged(args, &loaded);
+    }
     let name = loaded.scenario.name.clone();
     let mut doc = Doc::of(&loaded);
     doc.use_offsets(&loaded.scenario);
@@ -152,11 +158,18 @@ fn search(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
     };
     let (status, _ears) = found::listen(&name);
     let hunt = found::hunt(&args.limits, terminal, &name, planned);
-    let mut folder = RunDir::create(&args.runs, &format!("{name}.fuzz"))?;
-    let path = folder.folder.join(FILE);
-    let log = Log::create(&path).map_err(Unwritable::at(&path))?;
-    folder.put(super::kept::LOCK, loaded.lock_toml().as_bytes())?;
-    folder.finish();
+    let header = log::Header {
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+        scenario: name.clone(),
+        lock_crc32c: crc_of(&loaded.lock_toml()),
+        sets: args.sets.clone(),
+        seed: args.seed,
+        expect: args.expect,
+        cases: args.case.map_or(planned, |_| None),
+        plant: args.limits.plant.map(|plant| plant.name().to_owned()),
+        shard: shard.filter(|s| s.count > 1),
+    };
+    let (folder, log) = begin(args, &loaded, &header)?;
     let mut search = Search {
         args,
         around: Around::new(doc, loaded.scenario, &whole),
@@ -164,21 +177,7 @@ fn search(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
         hunt: &hunt,
         folder,
         log,
-        result: FuzzResult {
-            schema_version: backroom_reports::SCHEMA_VERSION,
-            scenario: name.clone(),
-            file: args.file.display().to_string(),
-            seed: args.seed,
-            shard: shard.filter(|s| s.count > 1).map(|s| s.to_string()),
-            cases: 0,
-            cases_planned: planned,
-            cases_failed: 0,
-            cases_timed_out: 0,
-            found: Vec::new(),
-            stopped: String::new(),
-            exit_code: exit::OK,
-            wall_seconds: 0.0,
-        },
+        result: nothing_yet(args, &header, planned),
         codes: Vec::new(),
         name,
     };
@@ -202,11 +201,124 @@ fn search(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
     search.end(stopped)
 }
 
+/// The folder of a search and its log, begun.
+fn begin(args: &Args, loaded: &Loaded, header: &log::Header) -> Result<(RunDir, Log), Unwritable> {
+    let mut folder = RunDir::create(&args.runs, &format!("{}.fuzz", header.scenario))?;
+    folder.put(super::kept::LOCK, loaded.lock_toml().as_bytes())?;
+    let path = folder.folder.join(log::FILE);
+    let mut log = Log::create(&path).map_err(Unwritable::at(&path))?;
+    log.append(&log::Line::Search(Box::new(header.clone())))
+        .map_err(Unwritable::at(&path))?;
+    // Now, not at the end: what a search that is killed has found is found by this.
+    folder.finish();
+    Ok((folder, log))
+}
+
+/// A search before its first case.
+fn nothing_yet(args: &Args, header: &log::Header, planned: Option<u64>) -> FuzzResult {
+    FuzzResult {
+        schema_version: backroom_reports::SCHEMA_VERSION,
+        scenario: header.scenario.clone(),
+        file: args.file.display().to_string(),
+        seed: header.seed,
+        shard: header.shard.map(|s| s.to_string()),
+        cases: 0,
+        cases_planned: planned,
+        cases_failed: 0,
+        cases_timed_out: 0,
+        found: Vec::new(),
+        stopped: String::new(),
+        exit_code: exit::OK,
+        wall_seconds: 0.0,
+    }
+}
+
+/// Which finding a case belongs to: it may fail by several checks for one reason, and is new if it has none in common with what was found.
+fn known(found: &[FuzzFinding], failures: &[Failure]) -> Option<usize> {
+    failures.iter().find_map(|f| {
+        let name = f.check.to_string();
+        found.iter().position(|found| found.check == name)
+    })
+}
+
+/// Puts parts together.
+fn merged(args: &Args, loaded: &Loaded) -> Result<i32, Wrong> {
+    let merged = merge::read(&args.merge)?;
+    let header = &merged.header;
+    let here = log::Header {
+        scenario: loaded.scenario.name.clone(),
+        lock_crc32c: crc_of(&loaded.lock_toml()),
+        sets: args.sets.clone(),
+        tool_version: env!("CARGO_PKG_VERSION").into(),
+        ..header.clone()
+    };
+    if let Some((what, there, here)) = header.difference(&here) {
+        let why = format!(
+            "the parts are not of {}: their {what} is `{there}`, here it is `{here}`",
+            args.file.display()
+        );
+        return Err((why, exit::BAD_SCENARIO));
+    }
+    let mut result = nothing_yet(args, header, header.cases);
+    let command = |case| command(args, header.seed, header.expect, case);
+    let (files, codes) = merged.count(&mut result, &command);
+    let (mut folder, mut log) = begin(args, loaded, header)?;
+    let path = log.path().to_owned();
+    merged
+        .cases()
+        .try_for_each(|case| log.append(&log::Line::Case(Box::new(case.clone()))))
+        .and_then(|()| log.sync())
+        .map_err(Unwritable::at(&path))?;
+    for (found, file) in result.found.iter_mut().zip(files) {
+        let Some(file) = file else { continue };
+        let bytes = std::fs::read(&file).map_err(|e| super::kept::unreadable(&file, &e))?;
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        folder.put(&name, &bytes)?;
+        found.file = Some(folder.folder.join(&*name).display().to_string());
+    }
+    result.exit_code = exit::first(codes);
+    tell(args, &mut folder, &mut result);
+    Ok(result.exit_code)
+}
+
+/// The words that run a case again.
+fn command(args: &Args, seed: u64, expect: bool, case: u64) -> String {
+    let file = args.file.display().to_string();
+    let mut words = vec!["backroom fuzz".to_owned(), shell_word(&file)];
+    let sets = args.sets.iter();
+    words.extend(sets.map(|set| format!("--set {}", shell_word(set))));
+    words.extend(expect.then(|| "--expect".to_owned()));
+    words.push(format!("--seed {seed} --case {case}"));
+    words.join(" ")
+}
+
+/// Keeps what was found, and tells it whether it can be kept or not.
+fn tell(args: &Args, folder: &mut RunDir, result: &mut FuzzResult) {
+    if let Err(error) = folder.put("fuzz.json", fuzz::json(result).as_bytes()) {
+        not_written(result, &format!("{error}; {}", folder.kept()));
+    }
+    match args.json {
+        true => outputs::print(&fuzz::json(result)),
+        false => outputs::print(&fuzz::render(result)),
+    }
+    eprintln!("kept in {}", folder.folder.display());
+}
+
+/// Takes down what is not on disk.
+fn not_written(result: &mut FuzzResult, why: &str) {
+    eprintln!("error: {why}");
+    result.exit_code = exit::first([result.exit_code, exit::CANNOT_WRITE]);
+    if result.stopped.is_empty() {
+        result.stopped = why.to_owned();
+    }
+}
+
 impl Search<'_> {
     /// Runs cases until they, the time or somebody's patience end.
     fn all(&mut self, numbers: &mut impl Iterator<Item = u64>) -> Result<(), Stop> {
-        // Some for each process, so that few wait for the slowest.
-        let at_once = self.trial.jobs * 4;
+        // As many as there are processes, until it is known that cases are short: then some for each, so that few wait for the slowest.
+        let jobs = self.trial.jobs;
+        let mut at_once = jobs;
         loop {
             let next: Vec<u64> = numbers.by_ref().take(at_once).collect();
             if next.is_empty() {
@@ -221,11 +333,23 @@ impl Search<'_> {
                 .iter()
                 .map(|case| self.doc(case.seed, &case.changes))
                 .collect();
-            let tried = self.trial.all(&docs)?;
+            #[expect(clippy::disallowed_methods, reason = "how long cases take for real")]
+            let began = Instant::now();
+            let (tried, mut stopped) = self.trial.some(&docs)?;
+            let each = began.elapsed() / u32::try_from(docs.len().div_ceil(jobs)).unwrap_or(1);
+            at_once = if each > SLOW { jobs } else { jobs * 4 };
             for (case, tried) in cases.iter().zip(tried) {
-                if self.ended(case, tried)? && self.args.fail_fast {
-                    return Ok(());
+                let Some(tried) = tried else { continue };
+                match self.ended(case, tried) {
+                    Ok(failed) if failed && self.args.fail_fast => return Ok(()),
+                    Ok(_) => {}
+                    Err(stop) if stop.is_error() => return Err(stop),
+                    // The others have ended too, and are told.
+                    Err(stop) => stopped = Some(stop),
                 }
+            }
+            if let Some(stop) = stopped {
+                return Err(stop);
             }
         }
     }
@@ -262,18 +386,18 @@ impl Search<'_> {
             .collect();
         self.result.cases += 1;
         self.result.cases_timed_out += u64::from(timed_out);
-        let line = Line {
+        let line = log::Line::Case(Box::new(log::Case {
             case: case.number,
             seed: case.seed,
             changes: case.changes.iter().map(Change::told).collect(),
-            failures: &failures,
+            failures: failures.clone(),
             timed_out,
-            trace_hash: &hash,
-        };
+            trace_hash: hash.clone(),
+        }));
         let path = self.log.path().to_owned();
         self.log
             .append(&line)
-            .map_err(|e| Stop::Broken(format!("write {}: {e}", path.display())))?;
+            .map_err(|e| Stop::Unwritable(format!("write {}: {e}", path.display())))?;
         let what = match (failures.first(), timed_out) {
             (_, true) => "took too long".to_owned(),
             (None, _) => format!("holds, trace {hash}"),
@@ -289,15 +413,7 @@ impl Search<'_> {
         self.result.cases_failed += 1;
         self.codes
             .extend(failures.iter().map(|f| f.check.exit_code()));
-        // A case may fail by several checks for one reason: it is new if it has none in common with what was found.
-        let known = failures.iter().find_map(|f| {
-            let name = f.check.to_string();
-            self.result
-                .found
-                .iter()
-                .position(|found| found.check == name)
-        });
-        match known {
+        match known(&self.result.found, &failures) {
             Some(at) => self.result.found[at].cases += 1,
             None => self.shrink(case, gravest.clone())?,
         }
@@ -318,16 +434,18 @@ impl Search<'_> {
             doc
         };
         let all = case.changes.clone();
-        let fewer = fewest_changes(&mut self.trial, all, failure.clone(), runs, &make);
+        let mut fewer = fewest_changes(&mut self.trial, all, failure.clone(), runs, &make);
         let begun = Some((fewer.doc, fewer.failure));
         let spent = self.trial.runs - before;
         let left = match &fewer.stopped {
             None => runs.saturating_sub(spent),
-            Some(Stop::Broken(why)) => return Err(Stop::Broken(why.clone())),
             Some(_) => 0,
         };
+        if let Some(stop) = fewer.stopped.take_if(|stop| stop.is_error()) {
+            return Err(stop);
+        }
         let mut found = found::shrink(&mut self.trial, from, begun, failure, left, self.hunt)
-            .map_err(|(why, _)| Stop::Broken(why))?;
+            .map_err(stop_of)?;
         found.runs += spent;
         if let Some(stop) = fewer.stopped {
             found.unfinished = stop.to_string();
@@ -338,9 +456,7 @@ impl Search<'_> {
             Some(out) => place_of(out, &name),
             None => self.folder.folder.join(format!("{name}.toml")),
         };
-        found
-            .write(&path, &name, &self.command(case.number))
-            .map_err(|(why, _)| Stop::Broken(why))?;
+        let written = found.write(&path, &name, &self.command(case.number));
         self.result.found.push(FuzzFinding {
             check,
             message: found.failure.message.clone(),
@@ -349,11 +465,12 @@ impl Search<'_> {
             from: Size::of(&found.from).to_string(),
             to: Size::of(&found.doc).to_string(),
             unfinished: found.unfinished.clone(),
-            file: Some(path.display().to_string()),
+            file: written.is_ok().then(|| path.display().to_string()),
             found_after_seconds: found_after.as_secs_f64(),
             shrink_seconds: (self.hunt.elapsed() - found_after).as_secs_f64(),
             shrink_runs: found.runs as u64,
         });
+        written.map_err(stop_of)?;
         match found.interrupted {
             true => Err(Stop::Interrupted),
             false => Ok(()),
@@ -361,46 +478,38 @@ impl Search<'_> {
     }
 
     fn command(&self, case: u64) -> String {
-        let file = self.args.file.display().to_string();
-        let mut words = vec!["backroom fuzz".to_owned(), shell_word(&file)];
-        words.extend(
-            self.args
-                .sets
-                .iter()
-                .map(|set| format!("--set {}", shell_word(set))),
-        );
-        words.extend(self.args.expect.then(|| "--expect".to_owned()));
-        words.push(format!("--seed {} --case {case}", self.args.seed));
-        words.join(" ")
+        command(self.args, self.args.seed, self.args.expect, case)
     }
 
     /// Tells what was found and keeps it; gives the exit code.
     fn end(mut self, stopped: Result<(), Stop>) -> Result<i32, Wrong> {
-        match stopped {
-            Ok(()) => {}
-            Err(Stop::Interrupted) => {
-                self.result.stopped = Stop::Interrupted.to_string();
-                self.codes.push(exit::INTERRUPTED);
+        if let Err(stop) = stopped {
+            self.result.stopped = stop.to_string();
+            match stop {
+                // A limit that is reached is no failure.
+                Stop::Budget | Stop::Runs => {}
+                Stop::Interrupted => self.codes.push(stop.exit_code()),
+                Stop::Unwritable(_) | Stop::Broken(_) => {
+                    eprintln!("error: {stop}");
+                    self.codes.push(stop.exit_code());
+                }
             }
-            Err(Stop::Broken(why)) => {
-                eprintln!("error: {why}");
-                self.result.stopped = why;
-                self.codes.push(exit::INTERNAL);
-            }
-            Err(stop) => self.result.stopped = stop.to_string(),
         }
         self.result.exit_code = exit::first(self.codes);
         self.result.wall_seconds = self.hunt.elapsed().as_secs_f64();
-        let text = fuzz::json(&self.result);
-        let path = self.log.path().to_owned();
-        let synced = self.log.sync();
-        synced.map_err(Unwritable::at(&path))?;
-        self.folder.put("fuzz.json", text.as_bytes())?;
-        match self.args.json {
-            true => outputs::print(&text),
-            false => outputs::print(&fuzz::render(&self.result)),
+        if let Err(error) = self.log.sync() {
+            let why = format!("write {}: {error}", self.log.path().display());
+            not_written(&mut self.result, &why);
         }
-        eprintln!("kept in {}", self.folder.folder.display());
+        tell(self.args, &mut self.folder, &mut self.result);
         Ok(self.result.exit_code)
+    }
+}
+
+/// What ends a search, from what a file or a process has ended by.
+fn stop_of((why, code): Wrong) -> Stop {
+    match code {
+        exit::CANNOT_WRITE => Stop::Unwritable(why),
+        _ => Stop::Broken(why),
     }
 }

@@ -130,12 +130,7 @@ fn shrunk(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
 }
 
 fn stopped(stop: Stop) -> Wrong {
-    let code = match &stop {
-        Stop::Interrupted => exit::INTERRUPTED,
-        Stop::Budget | Stop::Runs => exit::UNFINISHED,
-        Stop::Broken(_) => exit::INTERNAL,
-    };
-    (stop.to_string(), code)
+    (stop.to_string(), stop.exit_code())
 }
 
 /// The scenario with this seed only.

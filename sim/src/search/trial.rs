@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backroom_reports::SeedFailureKind;
+use backroom_reports::{SeedFailureKind, exit};
 
 use super::{
     check::{self, Failure},
@@ -57,9 +57,29 @@ pub enum Stop {
     /// So many runs were allowed.
     #[error("the runs that were allowed are spent")]
     Runs,
-    /// Files or processes fail.
+    /// A file cannot be written: a disk is full, perhaps.
+    #[error("{0}")]
+    Unwritable(String),
+    /// Processes fail, or we do.
     #[error("{0}")]
     Broken(String),
+}
+
+impl Stop {
+    /// What a search exits with that ends by it, unless what it has found comes before.
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Self::Interrupted => exit::INTERRUPTED,
+            Self::Budget | Self::Runs => exit::UNFINISHED,
+            Self::Unwritable(_) => exit::CANNOT_WRITE,
+            Self::Broken(_) => exit::INTERNAL,
+        }
+    }
+
+    /// Whether it is an error of files or processes, and no limit or wish.
+    pub fn is_error(&self) -> bool {
+        matches!(self, Self::Unwritable(_) | Self::Broken(_))
+    }
 }
 
 /// Who tries candidates.
@@ -112,9 +132,20 @@ impl<'a> Trial<'a> {
 
     /// Whether the time is over.
     pub fn is_over(&self) -> bool {
+        self.time_left().is_none()
+    }
+
+    /// How long a run may take that begins now: as long as any, and no longer than all of them. `None` if the time is over.
+    fn time_left(&self) -> Option<Duration> {
         #[expect(clippy::disallowed_methods, reason = "a limit on wall-clock time")]
         let now = Instant::now();
-        self.deadline.is_some_and(|deadline| now >= deadline)
+        match self.deadline {
+            None => Some(self.timeout),
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(now);
+                (!left.is_zero()).then(|| left.min(self.timeout))
+            }
+        }
     }
 
     /// A candidate's scenario, as a run would read it; `None` if there is none that can be run.
@@ -145,21 +176,35 @@ impl Tries for Trial<'_> {
     }
 
     fn all(&mut self, docs: &[Doc]) -> Result<Vec<Tried>, Stop> {
+        let (tried, stopped) = self.some(docs)?;
+        match stopped {
+            Some(stop) => Err(stop),
+            None => Ok(tried.into_iter().flatten().collect()),
+        }
+    }
+}
+
+impl Trial<'_> {
+    /// Tries all of them, or as many as there is time for. Gives what became of each, in order, `None` where nobody knows, and why that is.
+    /// What runs when the time is over is stopped.
+    ///
+    /// # Errors
+    /// If nothing was tried.
+    pub fn some(&mut self, docs: &[Doc]) -> Result<(Vec<Option<Tried>>, Option<Stop>), Stop> {
         if self.control.is_interrupted() {
             return Err(Stop::Interrupted);
         }
-        if self.is_over() {
+        let Some(timeout) = self.time_left() else {
             return Err(Stop::Budget);
-        }
-        let broken = |what: &Path, error: std::io::Error| {
-            Stop::Broken(format!("write {}: {error}", what.display()))
         };
-        let mut tried: Vec<Tried> = docs.iter().map(|_| Tried::Invalid).collect();
+        let mut tried: Vec<Option<Tried>> = docs.iter().map(|_| None).collect();
         let (mut jobs, mut tasks, mut scenarios) = (Vec::new(), Vec::new(), Vec::new());
         for (at, doc) in docs.iter().enumerate() {
             let file = self.folder.path().join(format!("{at}.toml"));
-            std::fs::write(&file, doc.print()).map_err(|e| broken(&file, e))?;
+            std::fs::write(&file, doc.print())
+                .map_err(|e| Stop::Unwritable(format!("write {}: {e}", file.display())))?;
             let Some(scenario) = read(&file) else {
+                tried[at] = Some(Tried::Invalid);
                 continue;
             };
             tasks.push(Task {
@@ -173,7 +218,7 @@ impl Tries for Trial<'_> {
                 options: self.options,
                 strict: false,
                 timeout: Some(Timeout {
-                    most: self.timeout,
+                    most: timeout,
                     by: "--timeout-per-run",
                 }),
                 memory_max: scenario.memory_max,
@@ -181,41 +226,57 @@ impl Tries for Trial<'_> {
             });
             scenarios.push((at, scenario));
         }
-        let ended = pool::run(&jobs, &tasks, self.jobs, self.control, &|_, _| {});
+        let each = |_: &Task, _: &mut End| {
+            if self.is_over() {
+                self.control.finish();
+            }
+        };
+        let ended = pool::run(&jobs, &tasks, self.jobs, self.control, &each);
+        self.control.go_on();
         let ended = ended.map_err(|error| match error {
             PoolError::Refused { job, why, .. } => {
                 Stop::Broken(format!("run {}: {why}", jobs[job].file.display()))
             }
-            other => Stop::Broken(other.to_string()),
+            error @ PoolError::CannotWrite { .. } => Stop::Unwritable(error.to_string()),
+            error @ PoolError::Start(_) => Stop::Broken(error.to_string()),
         })?;
-        if self.control.is_interrupted() || ended.len() < tasks.len() {
-            return Err(Stop::Interrupted);
+        let is_over = self.is_over();
+        for (task, end) in &ended {
+            let (at, scenario) = &scenarios[task.job];
+            tried[*at] = self.became(*at, scenario, end, is_over);
+            self.runs += usize::from(tried[*at].is_some());
         }
-        self.runs += ended.len();
-        for ((_, end), (at, scenario)) in ended.iter().zip(&scenarios) {
-            tried[*at] = match end {
-                End::Ran(outcome) => Tried::Ran(Ran {
-                    failures: check::failures(scenario, outcome),
-                    trace_hash: outcome.trace_hash.clone(),
-                    virtual_seconds: outcome.cost.virtual_seconds,
-                }),
-                End::Failed(failure) => match failure.kind {
-                    SeedFailureKind::TimedOut | SeedFailureKind::OutOfMemory => Tried::TimedOut,
-                    SeedFailureKind::Crashed => {
-                        let said = std::fs::read_to_string(self.said(*at)).unwrap_or_default();
-                        Tried::Ran(Ran {
-                            failures: vec![check::crash(&failure.message, &said)],
-                            ..Ran::default()
-                        })
-                    }
-                },
-            };
-        }
-        Ok(tried)
+        let is_whole = tried.iter().all(Option::is_some);
+        let stopped = match (self.control.is_interrupted(), is_whole) {
+            (true, _) => Some(Stop::Interrupted),
+            (false, true) => None,
+            (false, false) => Some(Stop::Budget),
+        };
+        Ok((tried, stopped))
     }
-}
 
-impl Trial<'_> {
+    /// What became of a run; `None` if it was stopped because the search's time is over.
+    fn became(&self, at: usize, scenario: &Scenario, end: &End, is_over: bool) -> Option<Tried> {
+        match end {
+            End::Ran(outcome) => Some(Tried::Ran(Ran {
+                failures: check::failures(scenario, outcome),
+                trace_hash: outcome.trace_hash.clone(),
+                virtual_seconds: outcome.cost.virtual_seconds,
+            })),
+            End::Failed(failure) => match failure.kind {
+                SeedFailureKind::TimedOut => (!is_over).then_some(Tried::TimedOut),
+                SeedFailureKind::OutOfMemory => Some(Tried::TimedOut),
+                SeedFailureKind::Crashed => {
+                    let said = std::fs::read_to_string(self.said(at)).unwrap_or_default();
+                    Some(Tried::Ran(Ran {
+                        failures: vec![check::crash(&failure.message, &said)],
+                        ..Ran::default()
+                    }))
+                }
+            },
+        }
+    }
+
     /// What a candidate's worker says on standard error.
     fn said(&self, at: usize) -> PathBuf {
         self.folder.path().join(format!("{at}.err"))
