@@ -2,6 +2,7 @@
 //!
 //! - `links`: flapping, a recording, an allowance that is used up;
 //! - `machines_and_clocks`: reboots in turn, a pause, a slow disk, clocks that jump and drift;
+//! - `clocks`: offline payments that expire by a clock that runs or jumps ahead, and no more when it is right;
 //! - `disks`: full, failing, rotten;
 //! - `names_and_head_office`: a resolver that fails in four ways, a slow head office, a region that is dark;
 //! - `power`: who is dark without a UPS, and what a router without power takes with it;
@@ -9,6 +10,7 @@
 //! - `stand_in`: card payments that nobody answers;
 //! - `times`: random and relative times, one machine of a group.
 
+mod clocks;
 mod rot;
 mod stand_in;
 
