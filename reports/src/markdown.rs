@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::{
     RunResult, Verdict,
-    html::{Report, commands, limits_of, margin, physics, sentence, value, word},
+    html::{Report, commands, limits_of, margin, physics, sentence, traces, value, word},
     human,
 };
 
@@ -41,6 +41,9 @@ pub fn render(report: &Report<'_>) -> String {
         let _ = writeln!(out, "{}", command.replace(['\n', '\r'], " "));
     }
     out.push_str("```\n");
+    for note in traces(result) {
+        let _ = writeln!(out, "\n{}", esc(note));
+    }
     if let Some(manifest) = report.manifest {
         out.push_str("\n| input | CRC32C |\n|---|---|\n");
         for input in &manifest.inputs {

@@ -14,7 +14,7 @@ mod tables;
 
 use std::fmt::Write as _;
 
-pub(crate) use tables::{commands, limits_of, margin, physics, value};
+pub(crate) use tables::{commands, limits_of, margin, physics, traces, value};
 
 use crate::{
     Manifest, RunResult, RunSeries, SeedSeries, SweepMaps, Verdict, exit, human, terminal,

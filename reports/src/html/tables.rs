@@ -338,14 +338,26 @@ pub(super) fn links(out: &mut String, series: &RunSeries) {
 
 /// What a reader must not conclude. From the run itself, then from the model.
 pub(crate) fn limits_of(result: &RunResult) -> Vec<String> {
-    let mut out = result.notes.clone();
+    let notes = result.notes.iter();
+    let mut out: Vec<String> = notes
+        .filter(|n| !n.starts_with("trace "))
+        .cloned()
+        .collect();
     let n = result.seeds.len();
-    if n > 0 {
+    let ran = match n {
+        1 => "1 seed was run".to_owned(),
+        _ => format!("{} were run", terminal::plural(n, "seed")),
+    };
+    // 3/n is all of them for three seeds: it says nothing.
+    if (1..=3).contains(&n) {
+        out.push(format!(
+            "{ran}, and so few bound nothing: what goes wrong in none of 30 may still go wrong in up to 10% of all days like this one (95 %, rule of three)."
+        ));
+    } else if n > 0 {
         // 3/n: the 95 % bound of a share of which nothing was seen in n trials (Hanley and Lippman-Hand, JAMA 1983).
         let bound = human::fraction((3.0 / n as f64).min(1.0));
         out.push(format!(
-            "{} were run. What went wrong in none of them may still go wrong in up to {bound} of all days like this one (95 %, rule of three).",
-            terminal::plural(n, "seed")
+            "{ran}. What went wrong in none of them may still go wrong in up to {bound} of all days like this one (95 %, rule of three)."
         ));
     } else {
         out.push("No seed was run to its end: nothing above is a measurement.".into());
@@ -384,6 +396,12 @@ pub(super) fn limits(out: &mut String, result: &RunResult) {
     out.push_str("</ul>\n");
 }
 
+/// What the run says of its traces: that a seed gave the same one again belongs to its proofs, not to its limits.
+pub(crate) fn traces(result: &RunResult) -> Vec<&str> {
+    let notes = result.notes.iter().map(String::as_str);
+    notes.filter(|note| note.starts_with("trace ")).collect()
+}
+
 /// The commands that show it again: the run, then the worst seed of each question that does not hold.
 pub(crate) fn commands(result: &RunResult) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
@@ -408,6 +426,9 @@ pub(super) fn again(out: &mut String, result: &RunResult, manifest: Option<&Mani
         let _ = writeln!(out, "{}", esc(&command));
     }
     out.push_str("</pre>\n");
+    for note in traces(result) {
+        let _ = writeln!(out, "<p class=\"faint\">{}</p>", esc(note));
+    }
     let Some(manifest) = manifest else {
         out.push_str("<p class=\"missing\">There is no manifest.json beside this result: its inputs have no checksums here.</p>\n");
         return;

@@ -226,6 +226,28 @@ fn everything_that_the_page_promises_stands_on_it() {
     assert_eq!(page, self::page("lunch"), "equal input, equal bytes");
 }
 
+/// Guarantees: few seeds bound nothing, many bound a share; that a trace was the same again stands with the commands, not with the limits.
+#[test]
+fn what_a_run_does_not_tell_depends_on_its_seeds() {
+    let check = |seeds: u64, says: &str| {
+        let mut result = result("lunch");
+        result.seeds = (1..=seeds).collect();
+        result.notes = vec!["trace b3758b21 (seed 1)".into(), "a note".into()];
+        let limits = tables::limits_of(&result);
+        assert!(limits.contains(&"a note".to_owned()), "{limits:?}");
+        assert!(limits[1].starts_with(says), "{limits:?}");
+        assert!(!limits.iter().any(|l| l.contains("trace ")), "{limits:?}");
+        assert_eq!(tables::traces(&result), ["trace b3758b21 (seed 1)"]);
+    };
+    check(0, "No seed was run to its end");
+    check(1, "1 seed was run, and so few bound nothing");
+    check(3, "3 seeds were run, and so few bound nothing");
+    check(
+        30,
+        "30 seeds were run. What went wrong in none of them may still go wrong in up to 10% of",
+    );
+}
+
 /// Scenario: every name is an attack on the page.
 /// Guarantees: no element, attribute or script comes from a name, in any place of the page.
 #[test]
