@@ -1,7 +1,8 @@
 //! CONVERGENCE-1: once everything has healed, every accepted order is booked, and every payment that was taken without an answer is settled,
 //! declined or expired, within the settle bound.
 //!
-//! Source: liveness after safety (TigerBeetle's two phases). Not asked while a fault lasts to the end of the run. A record that rotted on
+//! Source: liveness after safety (TigerBeetle's two phases). Not asked while a fault lasts to the end of the run, nor in a store without a
+//! line to head office: nothing can ever be booked there, and a search would shrink every failure of it to a store without a line. A record that rotted on
 //! a disk, and was told, is excused ([`told`]); a fault may not be silent.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -19,6 +20,15 @@ pub(super) const CONVERGENCE_1: Invariant = Invariant {
 };
 
 fn check(log: &SeedLog<'_>) -> Finding {
+    let links = log.scenario.links.values();
+    if !links
+        .flat_map(|l| [&l.between.0, &l.between.1])
+        .any(|end| end == "hq")
+    {
+        return Finding::NotAsked {
+            why: "no line leads to head office".into(),
+        };
+    }
     let Some(healed) = orders::healed_at(log) else {
         return Finding::NotAsked {
             why: "a fault lasts to the end of the run".into(),
@@ -119,6 +129,17 @@ mod tests {
             ),
             None
         );
+    }
+
+    #[test]
+    fn it_is_not_asked_without_a_line_to_head_office() {
+        let mut scenario = scenario();
+        scenario.links.clear();
+        let mut log = Log::default().at(2500.0, Event::OrderAccepted { order: 2 });
+        assert!(matches!(
+            check(&log.log(&scenario)),
+            Finding::NotAsked { .. }
+        ));
     }
 
     #[test]
