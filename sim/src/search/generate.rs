@@ -55,6 +55,12 @@ const PROMISES: [&str; 1] = ["collector.buffer.durability"];
 /// TELEMETRY-2's. So small a buffer is a mistake of the file, and no finding.
 const BUFFER_BYTES_MIN: u64 = 256 << 10;
 
+/// At most twice the load: what a case costs stays near what the file costs.
+const LOAD_MOST: f64 = 2.0;
+
+/// One case in so many presses the collector's buffer.
+const PRESSED_ONE_IN: u32 = 3;
+
 /// One change to a scenario.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
@@ -147,6 +153,9 @@ impl Around {
                 changes.push(Change::Set(place.clone(), new));
             }
         }
+        if stream(&["press"]).random_ratio(1, PRESSED_ONE_IN) {
+            self.press(&mut changes, &mut stream(&["press", "how"]));
+        }
         let armed: Vec<&Kind> = FAULTS
             .iter()
             .filter(|kind| self.may_happen(kind) && stream(&["arm", kind.name]).random_bool(0.5))
@@ -162,6 +171,80 @@ impl Around {
             changes.extend(self.fault(kind, id, run, &mut rng).map(Change::Fault));
         }
         changes
+    }
+
+    /// Fills the collector's buffer: little room, nothing compressed, the most telemetry that a case may have, and a line that is away for
+    /// most of the time. Each of them is drawn by itself too, and all of them meet in one case of thousands: what a full buffer does wrong
+    /// would never be seen.
+    fn press(&self, changes: &mut Vec<Change>, rng: &mut ChaCha8Rng) {
+        // It takes the whole time to fill: a shorter case hardly would.
+        let run = self.scenario.duration;
+        let length = place(&["duration"]);
+        changes.retain(|change| !matches!(change, Change::Set(at, _) if *at == length));
+        let of = |name: &str| {
+            let found = self
+                .settings
+                .iter()
+                .find(|(place, _, _)| self.doc.name_of(place) == name);
+            found.map(|(place, value, ty)| (place.clone(), value, *ty))
+        };
+        let times = match rng.random_bool(0.5) {
+            true => 1.0,
+            false => log_uniform(rng, 1.0, 4.0),
+        };
+        let kibibytes = (times * (BUFFER_BYTES_MIN >> 10) as f64).floor();
+        let disk = format!("{kibibytes}KiB");
+        // As the file has it in half of them.
+        let full = match of("collector.buffer.on_full") {
+            Some((_, _, Ty::Choice(words))) if rng.random_bool(0.5) => {
+                Some(words[rng.random_range(0..words.len())].to_owned())
+            }
+            _ => None,
+        };
+        let rate = of("traffic.telemetry.rate")
+            .and_then(|(_, value, _)| scaled(value.text()?, LOAD_MOST, false));
+        let wanted = [
+            ("collector.buffer.disk", Some(disk)),
+            ("collector.buffer.on_full", full),
+            ("collector.compress.codec", Some("none".to_owned())),
+            ("traffic.telemetry.rate", rate),
+        ];
+        for (name, value) in wanted {
+            let (Some((place, _, _)), Some(value)) = (of(name), value) else {
+                continue;
+            };
+            // What was drawn for it before is not needed any more.
+            changes.retain(|change| !matches!(change, Change::Set(at, _) if *at == place));
+            changes.push(Change::Set(place, Value::Text(value)));
+        }
+        let away = match &self.scenario.failover {
+            Some(failover) => Some(&failover.primary),
+            None => {
+                let ends_there = |(a, b): &(String, String)| a == "hq" || b == "hq";
+                let mut links = self.scenario.links.iter();
+                let found = links.find(|(_, link)| ends_there(&link.between));
+                found.map(|(name, _)| name)
+            }
+        };
+        if let Some(link) = away {
+            let run = run.as_secs_f64();
+            let seconds = |share: f64| Value::Text(show_exactly(Duration::from_secs_f64(share)));
+            let tenths = |s: f64| (s * 10.0).round() / 10.0;
+            let at = tenths(rng.random_range(0.02..0.1) * run);
+            let lasts = tenths(rng.random_range(0.6..0.8) * run).max(0.1);
+            let mut fault = Table::new();
+            let mut id = "press".to_owned();
+            while self.doc.ids("fault").contains(&id) {
+                id.push('x');
+            }
+            fault.insert("id".into(), Value::Text(id));
+            fault.insert("kind".into(), Value::Text("link.down".into()));
+            fault.insert("on".into(), Value::Text(link.clone()));
+            let Value::Text(at) = seconds(at) else { return };
+            fault.insert("at".into(), Value::Text(format!("+{at}")));
+            fault.insert("for".into(), seconds(lasts));
+            changes.push(Change::Fault(fault));
+        }
     }
 
     /// The changes of a case without those that do not go together: a document of the rest `is_valid`.
@@ -370,10 +453,9 @@ fn varied(name: &str, value: &Value, ty: Ty, rng: &mut ChaCha8Rng) -> Option<Val
             Some(Value::Float(digits(drawn.clamp(least, most))))
         }
         (Ty::Word(grammar), Value::Text(text)) if grammar.name != "a name" => {
-            // At most twice the load: what a case costs stays near what the file costs.
             let is_load = name.starts_with("traffic.") || last == "scans";
             let (least, most) = match is_load {
-                true => (0.125, 2.0),
+                true => (0.125, LOAD_MOST),
                 false => (1.0 / 64.0, 16.0),
             };
             let factor = log_uniform(rng, least, most);
