@@ -4,6 +4,7 @@
 //! - `syntax`: a file that is not TOML
 //! - `warnings`: what looks wrong before a run
 //! - `annotations`: the same findings for machines
+//! - what no run could play: refused by `check`, at the value
 //! - exit codes of `check` and `explain`
 //! - `schema`: the shipped JSON Schema is the one that the tables of keys make
 
@@ -121,5 +122,111 @@ fn exit_codes_tell_bad_files_from_missing_ones() {
     assert_eq!(explain(&["metrics"]), 0);
     assert_eq!(explain(&["E9999"]), 64);
     assert_eq!(explain(&[&bad]), 65);
+    assert_eq!(explain(&["link.down"]), 0);
+    assert_eq!(explain(&["keys"]), 0);
+    assert_eq!(explain(&["link.dwon"]), 66);
     assert_eq!(explain(&["none.toml"]), 66);
+}
+
+/// A small store whose line is cut once, for one mistake at a time.
+const SMALL: &str = r#"schema = 1
+start = "2025-03-14T11:30:00-05:00"
+duration = "30m"
+[node.kiosk]
+role = "kiosk"
+count = 2
+[node.broker]
+role = "broker"
+[class.order]
+priority = 1
+[link.lan]
+between = ["store/*", "router"]
+up = "100Mbit/s"
+down = "100Mbit/s"
+delay = "1ms"
+[link.uplink]
+between = ["router", "hq"]
+up = "2Mbit/s"
+down = "10Mbit/s"
+delay = "20ms"
+[traffic.orders]
+from = ["kiosk"]
+arrivals = "poisson"
+rate = "60/h"
+flow = [{ msg = "order.placed", to = "broker", bytes = "1KB", class = "order" }]
+[[fault]]
+id = "cut"
+kind = "link.down"
+on = "uplink"
+at = "+5m"
+for = "5m"
+"#;
+
+/// Guarantees: what no run could play is refused by `check`, at the value that is wrong, with a way out.
+#[test]
+fn what_cannot_be_played_is_refused_before_a_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(folder.path().join(name), bytes).expect("it is written");
+    };
+    write("noise", &[0x80, 0xff, 0x00, 0x9c]);
+    write("words", b"1\t2\n2\tabc\n");
+    write("dead", b"1\t0\n2\t0\n");
+    let check = |from: &str, to: &str, expect: &str| {
+        assert!(SMALL.contains(from), "{from}");
+        write("case.toml", SMALL.replacen(from, to, 1).as_bytes());
+        let path = folder.path().join("case.toml");
+        let found = match scenario::load(&path, &[]) {
+            Ok(loaded) => loaded.warnings,
+            Err(report) => report,
+        };
+        let found = found.render(Format::Human, false);
+        let missing: Vec<&str> = expect.split(" | ").filter(|e| !found.contains(e)).collect();
+        assert!(missing.is_empty(), "{to}: no {missing:?} in\n{found}");
+        assert_eq!(expect.is_empty(), found.is_empty(), "{found}");
+    };
+    check("schema = 1", "schema = 1", "");
+    let line = |file: &str, format: &str| {
+        format!("trace = {{ file = \"{file}\", format = \"{format}\" }}\nup = \"2Mbit/s\"")
+    };
+    let up = "up = \"2Mbit/s\"";
+    check(
+        up,
+        &line("noise", "cooked"),
+        "E0115 | `noise` cannot be played | case.toml:18:19 | byte 0 is not text | trace import",
+    );
+    check(
+        up,
+        &line("words", "cooked"),
+        "E0115 | line 2: throughput `abc`",
+    );
+    check(
+        up,
+        &line("words", "mahimahi"),
+        "E0115 | `words` cannot be played",
+    );
+    check(up, &line("dead", "cooked"), "E0115 | every value is zero");
+    check(up, &line("none", "cooked"), "E0112 | none");
+    check(
+        "[\"router\", \"hq\"]",
+        "[\"router\", \"router\"]",
+        "E0107 | a link leads from one place to another | the same end twice",
+    );
+    check(
+        "\"60/h\"",
+        "\"1000000000/s\"",
+        "E0107 | no store has so much traffic | case.toml:24:8 | is the unit right?",
+    );
+    check(up, "up = \"2Mb\"", "E0105 | did you mean `Mbit/s`?");
+    let crash = "kind = \"node.crash\"\non = \"kiosk-7\"";
+    check(
+        "kind = \"link.down\"\non = \"uplink\"",
+        crash,
+        "E0204 | there is no machine `kiosk-7` | `kiosk` has 2: `kiosk-1` to `kiosk-2`",
+    );
+    check(
+        "for = \"5m\"",
+        "for = \"until cut.end\"",
+        "E0207 | case.toml:31:7 | waits for a fault that waits for this one",
+    );
 }

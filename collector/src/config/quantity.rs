@@ -326,6 +326,10 @@ fn factor(unit: Part<'_>, units: &[(&str, f64)], grammar: &Grammar) -> Result<f6
 /// Our name for a unit that people also write in other ways.
 fn usual_name(unit: &str) -> Option<String> {
     let lower = unit.to_lowercase();
+    // A small b is a bit, as in "2Mb".
+    if let Some(prefix) = unit.trim_end_matches("/s").strip_suffix('b') {
+        return Some(format!("{prefix}bit/s"));
+    }
     if let Some(prefix) = lower.strip_suffix("bps") {
         let prefix = match prefix {
             "" | "k" => prefix.to_owned(),
@@ -470,6 +474,8 @@ mod tests {
         check(size("64mb"), "64mb", "E0105", "mb");
         check(size("64MB of"), "64MB of", "E0105", "of");
         let err = bit_rate("2Mbps").expect_err("bits");
+        assert_eq!(err.help.as_deref(), Some("did you mean `Mbit/s`?"));
+        let err = bit_rate("2Mb").expect_err("bits");
         assert_eq!(err.help.as_deref(), Some("did you mean `Mbit/s`?"));
     }
 

@@ -213,8 +213,12 @@ impl Ty {
 }
 
 fn out_of_range(key: &str, node: &Node, min: &str, max: &str, sink: &Sink) {
+    // A bound that is only the end of what a number can hold says nothing to a reader.
+    let label = match max == i64::MAX.to_string() {
+        true => format!("less than {min}"),
+        false => format!("not within {min} and {max}"),
+    };
     sink.push(
-        Diagnostic::error(&codes::E0107, format!("`{key}` is out of range"))
-            .at(node.span, format!("not within {min} and {max}")),
+        Diagnostic::error(&codes::E0107, format!("`{key}` is out of range")).at(node.span, label),
     );
 }

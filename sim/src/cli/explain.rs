@@ -4,6 +4,7 @@
 //! declared figures. Next: `explain/story`, which tells it; `explain/cost`, its last pages.
 
 mod cost;
+mod entry;
 mod story;
 
 use std::{fmt::Write as _, path::PathBuf};
@@ -14,17 +15,18 @@ use clap::Parser;
 use super::check::{print_report, put};
 use crate::{
     fault::table::{FAULTS, Kind, Lasts},
-    metric::catalogue::METRICS,
+    metric::catalogue::{METRICS, Metric},
     scenario::{self, Checked, codes, models},
 };
 
 pub use story::{Prediction, predict, story};
 
-/// Explain a scenario, a code such as E0204, or one of: metrics, faults, models, codes.
+/// Explain a scenario, a code such as E0204, one fault, metric, closed form or table, or one of: metrics, faults, models, codes, keys.
 #[derive(Clone, Debug, Parser)]
 pub struct Args {
-    /// A file, a code, or one of: metrics, faults, models, codes.
-    #[arg(value_name = "FILE|CODE|TOPIC")]
+    /// A file; a code; a name, such as link.down, order.to_kds, fluid_recovery, [node] or link.uplink.loss; or one of: metrics,
+    /// faults, models, codes, keys.
+    #[arg(value_name = "FILE|CODE|NAME|TOPIC")]
     pub what: String,
     /// Override a setting, as for `run`.
     #[arg(long = "set", value_name = "PATH=VALUE")]
@@ -44,6 +46,9 @@ pub fn run(args: &Args) -> u8 {
         "faults" => Some(faults()),
         "models" => Some(closed_forms()),
         "codes" => Some(all_codes()),
+        "keys" => Some(entry::keys()),
+        // A file of this name is meant rather than a name of the language.
+        name if !std::path::Path::new(name).exists() => entry::entry(name),
         _ => None,
     };
     if let Some(text) = topic {
@@ -70,6 +75,13 @@ pub fn run(args: &Args) -> u8 {
 
 fn file(args: &Args) -> u8 {
     let path = PathBuf::from(&args.what);
+    if let Some(meant) = entry::meant(&args.what).filter(|_| !path.exists()) {
+        anstream::eprintln!(
+            "error: there is neither a file nor a name `{}`\n  = help: did you mean `{meant}`?",
+            args.what
+        );
+        return 66;
+    }
     match scenario::check(&path, &args.sets) {
         Err(report) => {
             print_report(&report, Format::Human);
@@ -124,26 +136,30 @@ fn all_codes() -> String {
     out
 }
 
+fn metric_of(metric: &Metric) -> String {
+    let mut out = format!(
+        "{}  ({}, {})\n",
+        metric.name,
+        metric.kind.as_str(),
+        metric.unit.as_str()
+    );
+    let _ = writeln!(out, "{}", wrap(metric.doc, "    ", 80));
+    let span = match metric.stops {
+        "" => format!("when {}", metric.starts),
+        stops => format!("from: {}; to: {stops}", metric.starts),
+    };
+    let _ = writeln!(out, "{}", wrap(&span, "    ", 80));
+    if !metric.dimensions.is_empty() {
+        let _ = writeln!(out, "    dimensions: {}", metric.dimensions.join(", "));
+    }
+    out
+}
+
 /// The table of metrics.
 pub fn metrics() -> String {
     let mut out = String::new();
     for metric in METRICS {
-        let _ = writeln!(
-            out,
-            "{}  ({}, {})",
-            metric.name,
-            metric.kind.as_str(),
-            metric.unit.as_str()
-        );
-        let _ = writeln!(out, "{}", wrap(metric.doc, "    ", 80));
-        let span = match metric.stops {
-            "" => format!("when {}", metric.starts),
-            stops => format!("from: {}; to: {stops}", metric.starts),
-        };
-        let _ = writeln!(out, "{}", wrap(&span, "    ", 80));
-        if !metric.dimensions.is_empty() {
-            let _ = writeln!(out, "    dimensions: {}", metric.dimensions.join(", "));
-        }
+        out.push_str(&metric_of(metric));
         out.push('\n');
     }
     out.push_str(
@@ -198,20 +214,20 @@ fn setting(key: &backroom_collector::config::shape::Key, out: &mut String) {
     let _ = writeln!(out, "{}", wrap(key.doc, "        ", 80));
 }
 
+fn closed_form(model: &models::Model) -> String {
+    let mark = match model.runs {
+        true => "",
+        false => "  [not in this version]",
+    };
+    let text = wrap(model.doc, "    ", 80);
+    format!("{}{mark}\n{text}\n", model.name)
+}
+
 fn closed_forms() -> String {
     let mut out = String::new();
     for model in models::MODELS {
-        let mark = if model.runs {
-            ""
-        } else {
-            "  [not in this version]"
-        };
-        let _ = writeln!(
-            out,
-            "{}{mark}\n{}\n",
-            model.name,
-            wrap(model.doc, "    ", 80)
-        );
+        out.push_str(&closed_form(model));
+        out.push('\n');
     }
     out
 }

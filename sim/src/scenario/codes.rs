@@ -18,6 +18,9 @@ finding_codes! {
          time zone: 2025-03-14T11:30:00-05:00[America/Chicago]."
     E0114 "template instead of scenario"
         "A template describes a store and has no start, no end and nothing to judge. Name a scenario that uses it."
+    E0115 "unusable recording"
+        "A recording of a line is not in the format that the scenario says, or nothing of it can be played: cooked files have \
+         lines of seconds and throughput, mahimahi files one number of milliseconds a line. At most 64 MiB are read."
     E0201 "unknown fault kind"
         "No fault is called that. `backroom explain faults` lists the kinds and their settings."
     E0202 "unknown fault setting"

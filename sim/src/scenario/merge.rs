@@ -132,7 +132,8 @@ fn with_templates(
         if stack.contains(&template) {
             sink.push(
                 Diagnostic::error(&E0003, format!("`{name}` uses itself"))
-                    .at(whole, "already being read"),
+                    .at(whole, "already being read")
+                    .help(String::from("take one of the files out of the circle")),
             );
             continue;
         }

@@ -218,7 +218,7 @@ pub fn dist(text: &str, value: impl Fn(&str) -> Result<f64, TextError>) -> Resul
         TextError::new(
             &E0107,
             part.range(),
-            format!("`{}` cannot be", call.name.text),
+            format!("`{}` does not exist with these figures", call.name.text),
             why,
         )
     };
@@ -350,7 +350,7 @@ fn quantiles_of(
                 return Err(TextError::new(
                     &E0107,
                     at.range(),
-                    format!("`{}` cannot be", call.name.text),
+                    format!("`{}` does not exist with these figures", call.name.text),
                     "less than a lower percentile",
                 ));
             }
@@ -388,7 +388,7 @@ fn two_quantiles(
         return Err(TextError::new(
             &E0107,
             call.args[0].1.range(),
-            format!("`{}` cannot be", call.name.text),
+            format!("`{}` does not exist with these figures", call.name.text),
             "must be more than zero",
         ));
     }

@@ -455,7 +455,12 @@ impl Cx<'_> {
             State::Known(window) => return window,
             State::Visiting => {
                 let draft = &drafts[i];
-                let span = draft.at.as_ref().map_or(draft.span, |(_, node)| node.span);
+                // What refers to another fault is to blame: its beginning, else its end.
+                let at = draft.at.as_ref();
+                let at = at.filter(|(at, _)| matches!(at, At::After(..)));
+                let end = draft.lasts.as_ref().map(|(_, node)| node.span);
+                let span = at.map(|(_, node)| node.span).or(end);
+                let span = span.unwrap_or(draft.span);
                 self.sink.push(
                     Diagnostic::error(
                         &codes::E0207,

@@ -259,8 +259,29 @@ impl Cx<'_> {
         if self.is_one_of_a_group(name) {
             return true;
         }
+        if let Some((group, count)) = self.group_of(name) {
+            let help = match count {
+                1 => format!("`{group}` is one machine, called `{group}`"),
+                n => format!("`{group}` has {n}: `{group}-1` to `{group}-{n}`"),
+            };
+            self.sink.push(
+                Diagnostic::error(&codes::E0204, format!("there is no machine `{name}`"))
+                    .at(node.within(0..name.len()), "not declared")
+                    .help(help),
+            );
+            return false;
+        }
         let known = self.groups.iter().map(|(g, _)| g.as_str());
         self.declared("machine", name, node, known.chain(also.iter().copied()))
+    }
+
+    /// The group that a name such as `pos-9` is of, and how many machines that has; `None` where a group itself is called so.
+    fn group_of(&self, name: &str) -> Option<&(String, u32)> {
+        let (group, number) = name.rsplit_once('-')?;
+        number.parse::<u32>().ok()?;
+        let is_a_group = self.groups.iter().any(|(g, _)| g == name);
+        let mut groups = self.groups.iter().filter(|_| !is_a_group);
+        groups.find(|(g, _)| g == group)
     }
 
     /// Whether a name is that of one machine of a group: `pos-2`.

@@ -26,6 +26,12 @@ use crate::{
     world::MACHINES_MAX,
 };
 
+/// Orders of a store in a second: far above any, and what the engine gets through in bearable time.
+const ORDERS_PER_SECOND_MAX: f64 = 10_000.0;
+
+/// Bytes of telemetry of a store in a second.
+const TELEMETRY_PER_SECOND_MAX: f64 = 1e9;
+
 /// What the three kinds of traffic resolve to.
 #[derive(Default)]
 pub(super) struct Traffic {
@@ -212,6 +218,16 @@ impl Cx<'_> {
             self.machine(name, node, &["store/*", "router", "hq"]);
         }
         match ends.as_slice() {
+            [(a, _), (b, node)] if a == b => {
+                self.sink.push(
+                    Diagnostic::error(&E0107, "a link leads from one place to another")
+                        .at(node.span, "the same end twice")
+                        .help(String::from(
+                            "write between = [\"router\", \"hq\"], or [\"store/*\", \"router\"] inside the store",
+                        )),
+                );
+                Default::default()
+            }
             [(a, _), (b, _)] => (a.clone(), b.clone()),
             _ => {
                 if let Some(node) = f.node("between") {
@@ -231,19 +247,33 @@ impl Cx<'_> {
         let node = f.node("file")?;
         let name = f.string("file")?;
         let file = self.recording(node, &name)?;
-        if f.has("pick") || name.contains(['*', '?']) {
+        let is_one_of_several = f.has("pick") || name.contains(['*', '?']);
+        if is_one_of_several {
             self.refuse(node.span, "picks one of several recordings");
         }
         let formats = [
             ("cooked", TraceFormat::Cooked),
             ("mahimahi", TraceFormat::Mahimahi),
         ];
-        Some(TraceSpec {
+        let spec = TraceSpec {
             file,
             format: f.choice("format", &formats).unwrap_or(TraceFormat::Cooked),
             unit_bits_per_second: f.choice("unit", crate::link::units()).unwrap_or(1e6),
             repeat: f.bool("loop").unwrap_or(true),
-        })
+        };
+        // What `check` accepts must start: a recording is read here, as it will be when a link plays it.
+        if let (false, Err(err)) = (is_one_of_several, crate::link::load(&spec)) {
+            let line = err.line.map_or(String::new(), |n| format!("line {n}: "));
+            self.sink.push(
+                Diagnostic::error(&codes::E0115, format!("`{name}` cannot be played"))
+                    .at(node.within(0..name.len()), format!("{line}{}", err.message))
+                    .help(String::from(
+                        "`format` says how to read it; `backroom trace import` reads other shapes and writes one that fits",
+                    )),
+            );
+            return None;
+        }
+        Some(spec)
     }
 
     /// Where a recording is; reports one that is not there. Patterns are looked up when they are needed.
@@ -498,6 +528,20 @@ impl Cx<'_> {
         }
     }
 
+    /// Reports a rate of traffic that no store has and no run would ever get through: a slip of its unit, as a rule.
+    fn at_most(&self, f: &Fields<'_>, rate: Option<f64>, most: f64, label: &str) {
+        let Some(node) = f.node("rate").filter(|_| rate.is_some_and(|r| r > most)) else {
+            return;
+        };
+        self.sink.push(
+            Diagnostic::error(&E0107, "no store has so much traffic")
+                .at(node.span, label)
+                .help(String::from(
+                    "a busy restaurant has 180/h orders and 48KB/s of telemetry; is the unit right?",
+                )),
+        );
+    }
+
     fn orders(
         &self,
         f: &Fields<'_>,
@@ -517,6 +561,12 @@ impl Cx<'_> {
             };
             flow.extend(self.flow_step(&step));
         }
+        self.at_most(
+            f,
+            peak,
+            ORDERS_PER_SECOND_MAX,
+            "more than 10000 customers a second",
+        );
         let arrivals = self.order_arrivals(f, arrivals?)?;
         let peak = match arrivals {
             OrderArrivals::At(_) => 0.0,
@@ -679,6 +729,7 @@ impl Cx<'_> {
                     .map(BitRate::bytes_per_second)
             },
         );
+        self.at_most(f, rate, TELEMETRY_PER_SECOND_MAX, "more than 1 GB/s");
         let every = f
             .text("every", quantity::duration)
             .unwrap_or(Duration::from_secs(5));
