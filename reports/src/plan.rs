@@ -69,6 +69,14 @@ fn show(unit: Unit, value: f64) -> String {
     }
 }
 
+/// A margin as a percentage; from ten times of what is needed as a multiple of it, because `+469,830%` says no more.
+fn margin(value: f64) -> String {
+    match value {
+        v if v >= 9.0 => format!("{}x", human::count((v + 1.0).round())),
+        v => human::deviation(v),
+    }
+}
+
 /// One page for a terminal, plain text, a newline at its end.
 pub fn render(plan: &Plan) -> String {
     let mut out = format!("{}: {}\n\n", plan.store, plan.description);
@@ -80,7 +88,7 @@ pub fn render(plan: &Plan) -> String {
                 a.title.clone(),
                 a.value.map_or("–".into(), |v| show(a.unit, v)),
                 a.simulated.map_or("–".into(), |v| show(a.unit, v)),
-                a.margin.map_or("–".into(), human::deviation),
+                a.margin.map_or("–".into(), margin),
             ]
         })
         .collect();
@@ -102,14 +110,19 @@ pub fn render(plan: &Plan) -> String {
     for row in &cells {
         line([&row[0], &row[1], &row[2], &row[3]]);
     }
-    out.push_str("\n  margin: what there is over what is needed, by the worse of both\n\n");
+    out.push_str("\n  margin: what there is over what is needed, by the worse of both; 12x is twelve times of it\n\n");
     for answer in &plan.answers {
         let _ = writeln!(out, "  {}: {}", answer.title, answer.form);
         if !answer.note.is_empty() {
             let _ = writeln!(out, "      no answer: {}", answer.note);
         }
         if !answer.simulated_how.is_empty() {
-            let _ = writeln!(out, "      simulated: {}", answer.simulated_how);
+            let label = match answer.simulated {
+                Some(_) => "simulated: ",
+                // It says why not.
+                None => "",
+            };
+            let _ = writeln!(out, "      {label}{}", answer.simulated_how);
         }
     }
     out.push('\n');

@@ -56,6 +56,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "TIME", value_parser = time)]
     mttr: Option<Duration>,
 
+    /// Data that the backup line may carry in 30 days.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    allowance: Option<ByteSize>,
+
+    /// Share of telemetry that may be lost over the years; 0.01% unless told otherwise.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    target_loss: Option<f64>,
+
     /// Closed forms only.
     #[arg(long)]
     no_simulate: bool,
@@ -133,6 +141,7 @@ pub(super) fn run(args: &Args) -> i32 {
     store.compression_ratio = args.ratio.unwrap_or(store.compression_ratio);
     store.mtbf_seconds = args.mtbf.map_or(store.mtbf_seconds, seconds);
     store.mttr_seconds = args.mttr.map_or(store.mttr_seconds, seconds);
+    store.allowance_bytes = args.allowance.map_or(store.allowance_bytes, |a| a.0 as f64);
     let question = Question {
         store,
         outage: args.outage.map(seconds),
@@ -140,6 +149,7 @@ pub(super) fn run(args: &Args) -> i32 {
         share: args.share,
         target: args.target_recovery.map(seconds),
         disk: args.disk.map(|d| d.0 as f64),
+        loss_target: args.target_loss.unwrap_or(plan::LOSS_TARGET),
     };
     let mut plan = plan::answer(&question);
     let mut code = exit::OK;

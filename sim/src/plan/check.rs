@@ -2,18 +2,19 @@
 //!
 //! Two small simulations. The line's outages over centuries, event by event, for what a buffer loses. And one store at packet
 //! fidelity through one short outage: recovery is linear in the length of the outage, so ten minutes tell of two weeks; what it
-//! measures is what the forms take for granted: the ratio of the real compression, overhead on the wire, `t0`, and how far the form is off.
+//! measures is what the forms take for granted: the ratio of the real compression, overhead on the wire, `t0`, what a sale weighs on the
+//! backup line, and how far the form is off.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use backroom_reports::{Oracle, Plan, RunResult, human};
+use backroom_reports::{Plan, RunResult, Verdict, human};
 
-use super::Question;
+use super::{DAY, MONTH, Question, over};
 use crate::{
-    oracle::{numeric, outages::OnOff},
+    oracle::{fluid::overflow, numeric, outages::OnOff},
     run::{
         merge::{self, Asked},
         one::Options,
@@ -31,6 +32,12 @@ const OUTAGE_MAX: f64 = 600.0;
 
 /// 45 min of simulated recovery: a few seconds of a processor.
 const RECOVERY_MAX: f64 = 2700.0;
+
+/// Ten minutes of outage and five after it, seconds: where no recovery ends soon enough, arrivals, overhead and `t0` are measured all the same.
+const WITHOUT_END: (f64, f64) = (OUTAGE_MAX, 300.0);
+
+/// 8 sales: of fewer the bytes of a mean sale are not told.
+const SALES_MIN: f64 = 8.0;
 
 /// 2,000,000 cycles: a second.
 const CYCLES_MAX: f64 = 2e6;
@@ -88,15 +95,13 @@ fn loss(plan: &mut Plan, q: &Question) {
 
 /// One store through one short outage; what it measured, put into the forms.
 fn packets(plan: &mut Plan, q: &Question) -> Result<(), String> {
-    let (outage, seconds) = match shorter(q) {
-        Some(fits) => fits,
-        None => {
-            plan.notes.push(
-                "no store was simulated: with this line no recovery ends within 45 min".into(),
-            );
-            return Ok(());
-        }
-    };
+    if q.drain() <= q.wire() {
+        plan.notes.push(
+            "no store was simulated: the line carries less than what arrives, so nothing is measured after an outage".into(),
+        );
+        return Ok(());
+    }
+    let (outage, seconds) = shorter(q).unwrap_or(WITHOUT_END);
     let folder = Folder::new()?;
     let file = folder.0.join("plan.toml");
     let write = |name: &Path, text: &str| {
@@ -105,11 +110,12 @@ fn packets(plan: &mut Plan, q: &Question) -> Result<(), String> {
     write(&folder.0.join("store.toml"), TEMPLATE)?;
     write(&file, &text(q, outage, seconds))?;
     let result = run(&file)?;
-    let oracle = result
-        .oracles
-        .first()
-        .ok_or("the simulated store has no oracle")?;
-    use_figures(plan, q, oracle, outage)
+    match Measured::of(&result, outage) {
+        Ok(measured) => use_figures(plan, q, &measured),
+        // Such as telemetry that compresses so badly that the line never drains it: an answer, not a failure of ours.
+        Err(why) => plan.notes.push(why),
+    }
+    Ok(())
 }
 
 /// An outage whose recovery is short enough, with the simulated seconds after it.
@@ -145,6 +151,8 @@ fn text(q: &Question, outage: f64, after: f64) -> String {
          [[fault]]\nid = \"outage\"\nkind = \"link.down\"\non = \"uplink\"\nat = \"+10m\"\nfor = \"{outage:.0}s\"\n\
          [[oracle]]\nid = \"fluid\"\nmodel = \"fluid_recovery\"\nfault = \"outage\"\n\
          observe = \"recovery(telemetry.backlog, below=256KiB)\"\ntolerance = \"8%\"\n\
+         [[expect]]\nid = \"sales\"\nthat = \"count(order.booked) >= 0\"\nwindow = \"during outage\"\n\
+         [[expect]]\nid = \"backup\"\nthat = \"sum(link.lte.bytes) >= 0B\"\nwindow = \"during outage\"\n\
          [link.uplink]\nup = \"{:.0}bit/s\"\n[traffic.telemetry]\nrate = \"{:.0}B/s\"\n\
          [collector]\nsend = {{ max_rate = \"{:.0}bit/s\" }}\n",
         600.0 + outage + after,
@@ -197,64 +205,160 @@ fn run(file: &Path) -> Result<RunResult, String> {
     Ok(merge::merge(&loaded.scenario, &asked, &[outcome], &[], &[]))
 }
 
-/// What the run measured, in the place of what was assumed.
-fn use_figures(plan: &mut Plan, q: &Question, oracle: &Oracle, outage: f64) -> Result<(), String> {
-    let input = |name: &str| {
-        oracle
-            .inputs
-            .iter()
-            .find(|i| i.name == name)
-            .map(|i| i.value)
-    };
-    let (Some(a), Some(overhead), Some(t0), Some(deviation)) = (
-        input("a"),
-        input("wire over body"),
-        input("t0"),
-        oracle.deviation,
-    ) else {
-        return Err(format!(
-            "the simulated store gave no answer: {}",
-            oracle.notes.join("; ")
-        ));
-    };
-    let (d, c) = (q.duration(), q.drain());
-    let how = format!(
-        "1 store, {} of outage: a = {}/s stored, {} from the form",
-        human::span(outage),
-        human::bytes(a / overhead),
-        human::deviation(deviation)
-    );
-    for answer in &mut plan.answers {
-        let simulated = match answer.id.as_str() {
-            "buffer-disk" => Some(a / overhead * (d + t0)),
-            "outage-survived" => q.disk.map(|disk| (disk / (a / overhead) - t0).max(0.0)),
-            "line-share" => q
-                .target
-                .filter(|target| *target > t0)
-                .map(|target| (a + a * (d + t0) / (target - t0)) / q.line),
-            "recovery" if c > a => Some((t0 + a * (d + t0) / (c - a)) * (1.0 + deviation)),
-            _ => None,
+/// What one short outage tells.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    /// Seconds of that outage.
+    outage: f64,
+    /// Bytes per second on the wire.
+    a: f64,
+    /// Wire bytes over stored bytes.
+    overhead: f64,
+    /// Seconds until the line is used again.
+    t0: f64,
+    /// How far recovery is from the form, as a share of it; `None` if the run ended before it.
+    deviation: Option<f64>,
+    /// Sales that head office booked over the backup line.
+    sales: f64,
+    /// Bytes that the backup line carried meanwhile, both directions.
+    backup_bytes: f64,
+}
+
+impl Measured {
+    fn of(result: &RunResult, outage: f64) -> Result<Self, String> {
+        let oracle = result
+            .oracles
+            .first()
+            .ok_or("the simulated store has no oracle")?;
+        let input = |name: &str| {
+            let found = oracle.inputs.iter().find(|i| i.name == name);
+            found.map(|i| i.value).ok_or_else(|| {
+                format!(
+                    "the simulated store gave no answer: {}",
+                    oracle.notes.join("; ")
+                )
+            })
         };
+        let seen = |id: &str| {
+            let found = result.expectations.iter().find(|e| e.id == id);
+            found.and_then(|e| e.value).unwrap_or(0.0)
+        };
+        let is_over = oracle.verdict != Verdict::Inconclusive;
+        Ok(Self {
+            outage,
+            a: input("a")?,
+            overhead: input("wire over body")?,
+            t0: input("t0")?,
+            deviation: oracle.deviation.filter(|_| is_over),
+            sales: seen("sales"),
+            backup_bytes: seen("backup"),
+        })
+    }
+
+    /// `a` on disk, bytes per second.
+    fn stored(&self) -> f64 {
+        self.a / self.overhead
+    }
+
+    /// Bytes of a sale over the backup line; `None` of too few sales.
+    fn sale(&self) -> Option<f64> {
+        (self.sales >= SALES_MIN).then(|| self.backup_bytes / self.sales)
+    }
+}
+
+/// What the run measured, in the place of what was assumed.
+fn use_figures(plan: &mut Plan, q: &Question, m: &Measured) {
+    let (d, c) = (q.duration(), q.drain());
+    let (a, stored, t0) = (m.a, m.stored(), m.t0);
+    let short = human::span(m.outage);
+    let telemetry = match m.deviation {
+        Some(deviation) => format!(
+            "1 store, {short} of outage: a = {}/s stored, {} from the form",
+            human::bytes(stored),
+            human::deviation(deviation)
+        ),
+        None => format!(
+            "1 store, {short} of outage: a = {}/s stored; the run ended before the recovery",
+            human::bytes(stored)
+        ),
+    };
+    let backup = match m.sale() {
+        Some(sale) => format!(
+            "{} sales over the backup line in {short} of outage, {} each",
+            human::count(m.sales),
+            human::bytes(sale)
+        ),
+        None => format!(
+            "not simulated: {} sales in {short} of outage are too few to tell",
+            human::count(m.sales)
+        ),
+    };
+    let a_day = m.sale().map(|sale| q.backup_per_day(sale));
+    let line = q.share.unwrap_or(1.0) * q.line;
+    for answer in &mut plan.answers {
+        let (simulated, margin, how): (Option<f64>, fn(&Question, f64) -> Option<f64>, &str) =
+            match answer.id.as_str() {
+                "buffer-disk" => (
+                    Some(stored * (d + t0)),
+                    |q, v| over(q.buffer(), v),
+                    &telemetry,
+                ),
+                "lost-in-this-outage" => (
+                    q.disk.map(|disk| overflow(stored, d + t0, disk)),
+                    |_, _| None,
+                    &telemetry,
+                ),
+                "outage-survived" => (
+                    q.disk.map(|disk| (disk / stored - t0).max(0.0)),
+                    |q, v| over(v, q.outage?),
+                    &telemetry,
+                ),
+                "outage-caught-up" => (
+                    q.target
+                        .filter(|_| line > a)
+                        .map(|target| ((target - t0).max(0.0) * (line - a) / a - t0).max(0.0)),
+                    |_, _| None,
+                    &telemetry,
+                ),
+                "line-share" => (
+                    q.target
+                        .filter(|target| *target > t0)
+                        .map(|target| (a + a * (d + t0) / (target - t0)) / q.line),
+                    |_, v| over(1.0, v),
+                    &telemetry,
+                ),
+                "recovery" => (
+                    m.deviation
+                        .filter(|_| c > a)
+                        .map(|off| (t0 + a * (d + t0) / (c - a)) * (1.0 + off)),
+                    |q, v| q.target.map(|target| (target - v) / target),
+                    &telemetry,
+                ),
+                "backup-in-this-outage" => (
+                    a_day.map(|bytes| bytes * d / DAY),
+                    |q, v| over(q.allowance(q.duration()), v),
+                    &backup,
+                ),
+                "backup-per-month" => (
+                    a_day.map(|bytes| bytes * MONTH / DAY * q.line_outages().unavailability()),
+                    |q, v| over(q.allowance(MONTH), v),
+                    &backup,
+                ),
+                _ => continue,
+            };
+        how.clone_into(&mut answer.simulated_how);
         let Some(value) = simulated else { continue };
         answer.simulated = Some(value);
-        answer.simulated_how.clone_from(&how);
         // Against the worse of the two: a plan that holds on paper alone is none.
-        let margin = match answer.id.as_str() {
-            "buffer-disk" => Some(q.buffer() / value - 1.0),
-            "line-share" => Some(1.0 / value - 1.0),
-            "recovery" => q.target.map(|target| (target - value) / target),
-            _ => None,
-        };
-        if let (Some(on_paper), Some(simulated)) = (answer.margin, margin) {
+        if let (Some(on_paper), Some(simulated)) = (answer.margin, margin(q, value)) {
             answer.margin = Some(on_paper.min(simulated));
         }
     }
     plan.notes.push(format!(
         "the simulated store compresses {0:.1} times, {1} are assumed; `--ratio {0:.1}` plans with what was simulated",
-        q.store.telemetry_bytes_per_second / (a / overhead),
+        q.store.telemetry_bytes_per_second / stored,
         human::count(q.store.compression_ratio)
     ));
-    Ok(())
 }
 
 /// A folder for the time of a run.

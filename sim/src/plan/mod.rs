@@ -28,8 +28,13 @@ pub const OVERHEAD: f64 = 1.05;
 /// A quarter on top of what the form says: compression differs from store to store by more than a tenth.
 pub const HEADROOM: f64 = 1.25;
 
+const DAY: f64 = 86_400.0;
+
 /// A month of 30 days.
-const MONTH: f64 = 30.0 * 86_400.0;
+const MONTH: f64 = 30.0 * DAY;
+
+/// 1 in 10,000: what `scenarios/buffer-sizing.toml` asks of a buffer.
+pub const LOSS_TARGET: f64 = 1e-4;
 
 /// What is asked. Seconds, bytes, bytes per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,6 +51,8 @@ pub struct Question {
     pub target: Option<f64>,
     /// Bytes of the buffer.
     pub disk: Option<f64>,
+    /// The share of telemetry that may be lost over the years.
+    pub loss_target: f64,
 }
 
 impl Question {
@@ -63,7 +70,7 @@ impl Question {
     pub fn duration(&self) -> f64 {
         match (self.outage, self.disk) {
             (Some(outage), _) => outage,
-            (None, Some(disk)) => (time_to_full(self.stored(), disk) - T0).max(0.0),
+            (None, Some(_)) => self.survived().unwrap_or_default(),
             (None, None) => self.store.mttr_seconds,
         }
     }
@@ -97,6 +104,31 @@ impl Question {
         self.disk.unwrap_or(needed * HEADROOM)
     }
 
+    /// The longest outage that the buffer holds, seconds; `None` without a buffer that was given.
+    pub fn survived(&self) -> Option<f64> {
+        let disk = self.disk?;
+        Some((time_to_full(self.stored(), disk) - T0).max(0.0))
+    }
+
+    /// The longest outage that is caught up with in the target, seconds: `(T - t0) (c - a) / a - t0`, with the share of the line that was
+    /// given, or all of it. `None` without a target.
+    pub fn caught_up(&self) -> Option<Result<f64, Refusal>> {
+        let (target, a) = (self.target?, self.wire());
+        let c = self.share.unwrap_or(1.0) * self.line;
+        let never = || "the line carries less than what arrives: a backlog never drains".into();
+        Some(assume(c > a, never).map(|()| ((target - T0).max(0.0) * (c - a) / a - T0).max(0.0)))
+    }
+
+    /// Bytes of the backup line's allowance in the months that a time takes, one at least.
+    pub fn allowance(&self, seconds: f64) -> f64 {
+        self.store.allowance_bytes * (seconds / MONTH).ceil().max(1.0)
+    }
+
+    /// Bytes over the backup line in a mean day, with sales of so many bytes.
+    pub fn backup_per_day(&self, sale_bytes: f64) -> f64 {
+        self.store.sales_per_day * sale_bytes
+    }
+
     /// Seconds until the backlog of the outage is gone.
     ///
     /// # Errors
@@ -121,10 +153,11 @@ impl Question {
             mttr: self.store.mttr_seconds,
         }
     }
+}
 
-    fn sales_per_second(&self) -> f64 {
-        self.store.sales_per_day / 86_400.0 * self.store.sale_bytes
-    }
+/// How much more there is than is needed, as a share of it; `None` where nothing is needed.
+pub(super) fn over(have: f64, needed: f64) -> Option<f64> {
+    (needed > 0.0).then(|| have / needed - 1.0)
 }
 
 /// All answers, without the simulated side.
@@ -154,23 +187,8 @@ pub fn answer(question: &Question) -> Plan {
         human::bit_rate(bytes * 8.0)
     });
 
-    if let (None, Some(disk)) = (q.outage, q.disk) {
-        put(
-            "outage-survived",
-            "Longest outage that the buffer holds",
-            Unit::Seconds,
-            Ok(d),
-            format!(
-                "B/a - t0 = {} / {}/s - {}",
-                size(disk),
-                size(stored),
-                span(T0)
-            ),
-            None,
-        );
-    } else {
+    if q.outage.is_some() || q.disk.is_none() {
         let needed = stored * (d + T0);
-        let margin = q.disk.map(|disk| disk / needed - 1.0);
         put(
             "buffer-disk",
             "Disk for the buffer",
@@ -182,7 +200,7 @@ pub fn answer(question: &Question) -> Plan {
                 span(d),
                 span(T0)
             ),
-            margin.or(Some(q.buffer() / needed - 1.0)),
+            over(q.buffer(), needed),
         );
         if let Some(disk) = q.disk {
             put(
@@ -194,6 +212,36 @@ pub fn answer(question: &Question) -> Plan {
                 None,
             );
         }
+    }
+    if let (Some(survived), Some(disk)) = (q.survived(), q.disk) {
+        put(
+            "outage-survived",
+            "Longest outage that the buffer holds",
+            Unit::Seconds,
+            Ok(survived),
+            format!(
+                "B/a - t0 = {} / {}/s - {}",
+                size(disk),
+                size(stored),
+                span(T0)
+            ),
+            q.outage.and_then(|outage| over(survived, outage)),
+        );
+    }
+    if let (None, Some(caught_up), Some(target)) = (q.outage, q.caught_up(), q.target) {
+        put(
+            "outage-caught-up",
+            "Longest outage that is caught up with in time",
+            Unit::Seconds,
+            caught_up,
+            format!(
+                "(T - t0) (c - a) / a - t0, T = {}, a = {}, c = {}",
+                span(target),
+                rate(q.wire()),
+                rate(q.share.unwrap_or(1.0) * q.line)
+            ),
+            None,
+        );
     }
     if let Some(needed) = q.needed() {
         let target = q.target.unwrap_or_default();
@@ -242,43 +290,48 @@ pub fn answer(question: &Question) -> Plan {
         margin,
     );
     let down = q.line_outages().unavailability();
+    let a_day = q.backup_per_day(q.store.sale_bytes);
+    let (in_outage, in_month) = (a_day * d / DAY, a_day * MONTH / DAY * down);
     put(
         "backup-in-this-outage",
         "Backup line's data in this outage",
         Unit::Bytes,
-        Ok(q.sales_per_second() * d),
+        Ok(in_outage),
         format!(
             "{} sales a day x {} x {}; telemetry waits",
             human::count(q.store.sales_per_day),
             size(q.store.sale_bytes),
             span(d)
         ),
-        None,
+        over(q.allowance(d), in_outage),
     );
     put(
         "backup-per-month",
         "Backup line's data in a mean month",
         Unit::Bytes,
-        Ok(q.sales_per_second() * MONTH * down),
+        Ok(in_month),
         format!(
             "sales of 30 days x {}, the share of time without the line (MTTR / (MTBF + MTTR))",
             human::fraction(down)
         ),
-        None,
+        over(q.allowance(MONTH), in_month),
     );
     let buffer = q.buffer();
+    let loss = q.line_outages().loss(buffer);
+    let margin = loss.as_ref().ok();
+    let margin = margin.map(|loss| (q.loss_target - loss) / q.loss_target);
     put(
         "loss",
         "Share of telemetry lost over the years",
         Unit::Fraction,
-        q.line_outages().loss(buffer),
+        loss,
         format!(
             "finite buffer behind an on/off line (T3b), B = {}, MTBF {}, MTTR {}",
             size(buffer),
             span(q.store.mtbf_seconds),
             span(q.store.mttr_seconds)
         ),
-        None,
+        margin,
     );
     Plan {
         schema_version: backroom_reports::SCHEMA_VERSION,
@@ -297,23 +350,29 @@ fn inputs(q: &Question) -> Vec<PlanInput> {
         unit,
         origin: origin.into(),
     };
-    let source = |of: &str| {
+    let kind = stores::find(q.store.name);
+    // A figure that differs from its kind's came from the command line.
+    let source = |of: &str, figure: fn(&Store) -> f64| {
+        let given = kind.is_none_or(|kind| figure(kind) != figure(&q.store));
         let names = |(name, _): &&(&str, &str)| name.split(", ").any(|n| n == of);
         let found = q.store.sources.iter().find(names);
-        found.map_or("command line", |(_, source)| *source)
+        match (given, found) {
+            (false, Some((_, source))) => *source,
+            _ => "command line",
+        }
     };
     let mut out = vec![
         input(
             "telemetry, raw",
             q.store.telemetry_bytes_per_second,
             Unit::BytesPerSecond,
-            source("telemetry"),
+            source("telemetry", |s| s.telemetry_bytes_per_second),
         ),
         input(
             "compression ratio",
             q.store.compression_ratio,
             Unit::Count,
-            source("compression ratio"),
+            source("compression ratio", |s| s.compression_ratio),
         ),
         input(
             "line, upstream",
@@ -325,16 +384,41 @@ fn inputs(q: &Question) -> Vec<PlanInput> {
             "sales a day",
             q.store.sales_per_day,
             Unit::Count,
-            source("sales"),
+            source("sales", |s| s.sales_per_day),
         ),
         input(
             "bytes of a sale",
             q.store.sale_bytes,
             Unit::Bytes,
-            source("sale"),
+            source("sale", |s| s.sale_bytes),
         ),
-        input("MTBF", q.store.mtbf_seconds, Unit::Seconds, source("mtbf")),
-        input("MTTR", q.store.mttr_seconds, Unit::Seconds, source("mtbf")),
+        input(
+            "allowance of the backup line, 30 days",
+            q.store.allowance_bytes,
+            Unit::Bytes,
+            source("allowance", |s| s.allowance_bytes),
+        ),
+        input(
+            "loss that is tolerated",
+            q.loss_target,
+            Unit::Fraction,
+            match q.loss_target == LOSS_TARGET {
+                true => "1 in 10,000, as scenarios/buffer-sizing.toml asks",
+                false => "command line",
+            },
+        ),
+        input(
+            "MTBF",
+            q.store.mtbf_seconds,
+            Unit::Seconds,
+            source("mtbf", |s| s.mtbf_seconds),
+        ),
+        input(
+            "MTTR",
+            q.store.mttr_seconds,
+            Unit::Seconds,
+            source("mttr", |s| s.mttr_seconds),
+        ),
         input("t0", T0, Unit::Seconds, "measured in lunch-uplink-cut"),
         input(
             "wire over stored",
@@ -359,8 +443,6 @@ mod tests {
     use super::*;
     use crate::oracle::near;
 
-    const DAY: f64 = 86_400.0;
-
     fn question() -> Question {
         Question {
             store: *stores::find("quick-service").expect("it is there"),
@@ -369,6 +451,7 @@ mod tests {
             share: None,
             target: Some(8.0 * 3600.0),
             disk: None,
+            loss_target: LOSS_TARGET,
         }
     }
 
@@ -429,6 +512,63 @@ mod tests {
         near(q.drain(), 125_000.0, 1e-12);
         let t = 75.0 + 6300.0 * (14.0 * DAY + 75.0) / (125_000.0 - 6300.0);
         near(value(&plan, "recovery").expect("drains"), t, 1e-12);
+    }
+
+    /// Guarantees: what the forms answer in one direction, they take back in the other; margins are zero where the answer itself is given.
+    #[test]
+    fn margins_are_zero_at_the_edge() {
+        let of = |plan: &Plan, id: &str| {
+            let found = plan.answers.iter().find(|a| a.id == id);
+            found.and_then(|a| a.margin).expect(id)
+        };
+        let q = question();
+        let needed = value(&answer(&q), "buffer-disk").expect("a size");
+        let exact = answer(&Question {
+            disk: Some(needed),
+            ..q
+        });
+        near(1.0 + of(&exact, "buffer-disk"), 1.0, 1e-12);
+        near(1.0 + of(&exact, "outage-survived"), 1.0, 1e-12);
+        assert_eq!(value(&exact, "lost-in-this-outage"), Some(0.0));
+        // The outage that is caught up with in eight hours takes eight hours to catch up with.
+        let back = Question {
+            outage: None,
+            disk: Some(1e12),
+            ..q
+        };
+        let d = value(&answer(&back), "outage-caught-up").expect("it drains");
+        let again = Question {
+            outage: Some(d),
+            share: Some(1.0),
+            ..q
+        };
+        near(
+            value(&answer(&again), "recovery").expect("drains"),
+            28_800.0,
+            1e-9,
+        );
+        // 1,250 sales of 4.4 kB a day are 5.5 MB; 2 GiB are 390 days of them, and a month is the period.
+        let month = answer(&q);
+        near(
+            of(&month, "backup-in-this-outage"),
+            2_147_483_648.0 / (5.5e6 * 14.0) - 1.0,
+            1e-12,
+        );
+        assert!(of(&month, "loss") > 0.99, "{month:?}");
+    }
+
+    #[test]
+    fn what_was_changed_on_the_command_line_says_so() {
+        let mut q = question();
+        q.store.compression_ratio = 5.0;
+        let plan = answer(&q);
+        let origin = |name: &str| {
+            let found = plan.inputs.iter().find(|i| i.name == name);
+            found.map(|i| i.origin.as_str()).expect(name)
+        };
+        assert_eq!(origin("compression ratio"), "command line");
+        assert_eq!(origin("telemetry, raw"), "scenarios/stores/qsr-18.toml");
+        assert!(origin("MTTR").starts_with("assumption: "), "{plan:?}");
     }
 
     /// The golden figure of the theory page: 138 MiB for one in ten thousand.
