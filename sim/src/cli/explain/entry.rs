@@ -87,7 +87,7 @@ fn key_at(path: &str) -> Option<String> {
             && shape.key(next).is_none()
         {
             // A name with nothing below it is none of the language: it may be a slip of `link.down`.
-            parts.next();
+            parts.next().filter(|name| !name.is_empty())?;
             parts.peek()?;
         }
     }
