@@ -266,6 +266,9 @@ impl Measured {
     }
 }
 
+/// The margin of an answer with this simulated value; `None` where it is compared with nothing.
+type Margin = fn(&Question, f64) -> Option<f64>;
+
 /// What the run measured, in the place of what was assumed.
 fn use_figures(plan: &mut Plan, q: &Question, m: &Measured) {
     let (d, c) = (q.duration(), q.drain());
@@ -296,56 +299,55 @@ fn use_figures(plan: &mut Plan, q: &Question, m: &Measured) {
     let a_day = m.sale().map(|sale| q.backup_per_day(sale));
     let line = q.share.unwrap_or(1.0) * q.line;
     for answer in &mut plan.answers {
-        let (simulated, margin, how): (Option<f64>, fn(&Question, f64) -> Option<f64>, &str) =
-            match answer.id.as_str() {
-                "buffer-disk" => (
-                    Some(stored * (d + t0)),
-                    |q, v| over(q.buffer(), v),
-                    &telemetry,
-                ),
-                "lost-in-this-outage" => (
-                    q.disk.map(|disk| overflow(stored, d + t0, disk)),
-                    |_, _| None,
-                    &telemetry,
-                ),
-                "outage-survived" => (
-                    q.disk.map(|disk| (disk / stored - t0).max(0.0)),
-                    |q, v| over(v, q.outage?),
-                    &telemetry,
-                ),
-                "outage-caught-up" => (
-                    q.target
-                        .filter(|_| line > a)
-                        .map(|target| ((target - t0).max(0.0) * (line - a) / a - t0).max(0.0)),
-                    |_, _| None,
-                    &telemetry,
-                ),
-                "line-share" => (
-                    q.target
-                        .filter(|target| *target > t0)
-                        .map(|target| (a + a * (d + t0) / (target - t0)) / q.line),
-                    |_, v| over(1.0, v),
-                    &telemetry,
-                ),
-                "recovery" => (
-                    m.deviation
-                        .filter(|_| c > a)
-                        .map(|off| (t0 + a * (d + t0) / (c - a)) * (1.0 + off)),
-                    |q, v| q.target.map(|target| (target - v) / target),
-                    &telemetry,
-                ),
-                "backup-in-this-outage" => (
-                    a_day.map(|bytes| bytes * d / DAY),
-                    |q, v| over(q.allowance(q.duration()), v),
-                    &backup,
-                ),
-                "backup-per-month" => (
-                    a_day.map(|bytes| bytes * MONTH / DAY * q.line_outages().unavailability()),
-                    |q, v| over(q.allowance(MONTH), v),
-                    &backup,
-                ),
-                _ => continue,
-            };
+        let (simulated, margin, how): (Option<f64>, Margin, &str) = match answer.id.as_str() {
+            "buffer-disk" => (
+                Some(stored * (d + t0)),
+                |q, v| over(q.buffer(), v),
+                &telemetry,
+            ),
+            "lost-in-this-outage" => (
+                q.disk.map(|disk| overflow(stored, d + t0, disk)),
+                |_, _| None,
+                &telemetry,
+            ),
+            "outage-survived" => (
+                q.disk.map(|disk| (disk / stored - t0).max(0.0)),
+                |q, v| over(v, q.outage?),
+                &telemetry,
+            ),
+            "outage-caught-up" => (
+                q.target
+                    .filter(|_| line > a)
+                    .map(|target| ((target - t0).max(0.0) * (line - a) / a - t0).max(0.0)),
+                |_, _| None,
+                &telemetry,
+            ),
+            "line-share" => (
+                q.target
+                    .filter(|target| *target > t0)
+                    .map(|target| (a + a * (d + t0) / (target - t0)) / q.line),
+                |_, v| over(1.0, v),
+                &telemetry,
+            ),
+            "recovery" => (
+                m.deviation
+                    .filter(|_| c > a)
+                    .map(|off| (t0 + a * (d + t0) / (c - a)) * (1.0 + off)),
+                |q, v| q.target.map(|target| (target - v) / target),
+                &telemetry,
+            ),
+            "backup-in-this-outage" => (
+                a_day.map(|bytes| bytes * d / DAY),
+                |q, v| over(q.allowance(q.duration()), v),
+                &backup,
+            ),
+            "backup-per-month" => (
+                a_day.map(|bytes| bytes * MONTH / DAY * q.line_outages().unavailability()),
+                |q, v| over(q.allowance(MONTH), v),
+                &backup,
+            ),
+            _ => continue,
+        };
         how.clone_into(&mut answer.simulated_how);
         let Some(value) = simulated else { continue };
         answer.simulated = Some(value);
