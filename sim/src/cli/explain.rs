@@ -24,7 +24,7 @@ pub use story::{Prediction, predict, story};
 /// Explain a scenario, a code such as E0204, one fault, metric, closed form or table, or one of: metrics, faults, models, codes, keys.
 #[derive(Clone, Debug, Parser)]
 pub struct Args {
-    /// A file; a code; a name, such as link.down, order.to_kds, fluid_recovery, [node] or link.uplink.loss; or one of: metrics,
+    /// A file; a code; a name, such as link.down, order.to_kds, fluid_recovery, node or link.uplink.loss; or one of: metrics,
     /// faults, models, codes, keys.
     #[arg(value_name = "FILE|CODE|NAME|TOPIC")]
     pub what: String,
