@@ -99,13 +99,13 @@ pub fn tables(effort: &Effort) -> String {
             "| {name} | {:.2} | {} | {} |\n",
             seconds * 1e3,
             backroom_reports::human::count((simulated / seconds).round()),
-            backroom_reports::human::count((ours_seconds / seconds * 1e4).round() / 1e4),
+            backroom_reports::human::count((seconds / ours_seconds).round()),
         )
     };
     let _ = write!(
         out,
         "\n## Beside classic turmoil\n\nTwelve machines, a request each every ten seconds, for {simulated} simulated seconds. *Worlds a core* is how many such stores one core carries in real time.\n\n\
-         | engine | processor, ms | worlds a core | speed |\n|---|---|---|---|\n{}{}",
+         | engine | processor, ms | worlds a core | times the processor |\n|---|---|---|---|\n{}{}",
         row("backroom", ours_seconds),
         row("turmoil 0.7, ticks of 1 ms", classic)
     );
