@@ -23,16 +23,21 @@ use common::{Client, Process, Sink, env, span_ids};
 struct SmallDisk {
     holder: Child,
     dir: PathBuf,
+    /// The folder that it lies in goes last.
+    _keep: tempfile::TempDir,
 }
 
 impl SmallDisk {
-    /// Mounts it on `dir`; `None`, with a message, where that is not permitted.
-    fn mount(dir: &Path) -> Option<Self> {
+    /// Mounts it on a folder of its own; `None`, with a message, where that is not permitted.
+    fn mount() -> Option<Self> {
+        let keep = tempfile::tempdir().unwrap();
+        let dir = keep.path().join("small");
+        std::fs::create_dir(&dir).unwrap();
         let script = "mount -t tmpfs -o size=2m backroom \"$0\" && echo mounted && exec cat";
         let holder = Command::new("unshare")
             .args(["--user", "--map-root-user", "--mount", "--", "sh", "-c"])
             .arg(script)
-            .arg(dir)
+            .arg(&dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -50,7 +55,8 @@ impl SmallDisk {
         let mounted = line == "mounted\n";
         let disk = Self {
             holder,
-            dir: dir.to_owned(),
+            dir,
+            _keep: keep,
         };
         if !mounted {
             eprintln!("skipped: this user may not mount a tmpfs in a namespace");
@@ -147,9 +153,8 @@ fn taken(dir: &Path) -> u64 {
 #[tokio::test]
 async fn files_are_counted_as_they_are_on_disk() {
     let keep = tempfile::tempdir().unwrap();
-    let (plain, small) = (keep.path().join("plain"), keep.path().join("small"));
+    let plain = keep.path().join("plain");
     std::fs::create_dir(&plain).unwrap();
-    std::fs::create_dir(&small).unwrap();
     let sink = Sink::closed(&env()).await;
     std::fs::create_dir(plain.join("buffer")).unwrap();
     std::fs::write(plain.join("buffer/stranger"), [7; 4097]).unwrap();
@@ -159,7 +164,7 @@ async fn files_are_counted_as_they_are_on_disk() {
         Process::start_by(binary, &plain.join("buffer"), &config, &sink.url(), "")
     };
     counted(&mut command, &plain.join("buffer")).await;
-    let Some(disk) = SmallDisk::mount(&small) else {
+    let Some(disk) = SmallDisk::mount() else {
         return;
     };
     counted(
@@ -215,10 +220,7 @@ async fn counted(start: &mut impl FnMut() -> Process, dir: &Path) {
 /// disk; what is stored is delivered and deleted on a full disk; no acknowledged span is lost (C1, C2, C4).
 #[tokio::test]
 async fn a_full_file_system_loses_nothing() {
-    let keep = tempfile::tempdir().unwrap();
-    let dir = keep.path().join("small");
-    std::fs::create_dir(&dir).unwrap();
-    let Some(disk) = SmallDisk::mount(&dir) else {
+    let Some(disk) = SmallDisk::mount() else {
         return;
     };
     let env = env();
@@ -307,10 +309,7 @@ async fn metric(address: SocketAddr, name: &str, label: &str) -> f64 {
 #[tokio::test]
 async fn a_full_file_system_is_a_full_buffer() {
     for policy in ["refuse", "drop-newest", "drop-oldest"] {
-        let keep = tempfile::tempdir().unwrap();
-        let dir = keep.path().join("small");
-        std::fs::create_dir(&dir).unwrap();
-        let Some(disk) = SmallDisk::mount(&dir) else {
+        let Some(disk) = SmallDisk::mount() else {
             return;
         };
         let sink = Sink::closed(&env()).await;
@@ -381,10 +380,7 @@ async fn a_full_file_system_is_a_full_buffer() {
 #[tokio::test]
 async fn drop_oldest_on_a_full_file_system_refuses_nothing() {
     for fillings in [5, 10, 40, 150] {
-        let keep = tempfile::tempdir().unwrap();
-        let dir = keep.path().join("small");
-        std::fs::create_dir(&dir).unwrap();
-        let Some(disk) = SmallDisk::mount(&dir) else {
+        let Some(disk) = SmallDisk::mount() else {
             return;
         };
         let sink = Sink::closed(&env()).await;
@@ -424,10 +420,7 @@ async fn drop_oldest_on_a_full_file_system_refuses_nothing() {
 /// again, and what was delivered is counted. It is taken again when there is room (C2, C4).
 #[tokio::test]
 async fn notes_are_written_on_a_full_file_system() {
-    let keep = tempfile::tempdir().unwrap();
-    let dir = keep.path().join("small");
-    std::fs::create_dir(&dir).unwrap();
-    let Some(disk) = SmallDisk::mount(&dir) else {
+    let Some(disk) = SmallDisk::mount() else {
         return;
     };
     let sink = Sink::closed(&env()).await;
