@@ -277,22 +277,23 @@ impl Cx<'_> {
 
     /// The group that a name such as `pos-9` is of, and how many machines that has; `None` where a group itself is called so.
     fn group_of(&self, name: &str) -> Option<&(String, u32)> {
-        let (group, number) = name.rsplit_once('-')?;
-        number.parse::<u32>().ok()?;
         let is_a_group = self.groups.iter().any(|(g, _)| g == name);
-        let mut groups = self.groups.iter().filter(|_| !is_a_group);
-        groups.find(|(g, _)| g == group)
+        let numbered = self.numbered(name).filter(|_| !is_a_group);
+        numbered.map(|(group, _)| group)
     }
 
     /// Whether a name is that of one machine of a group: `pos-2`.
     fn is_one_of_a_group(&self, name: &str) -> bool {
-        name.rsplit_once('-').is_some_and(|(group, number)| {
-            number.parse::<u32>().is_ok_and(|n| {
-                self.groups
-                    .iter()
-                    .any(|(g, count)| g == group && *count > 1 && (1..=*count).contains(&n))
-            })
-        })
+        let numbered = self.numbered(name);
+        numbered.is_some_and(|((_, count), n)| *count > 1 && (1..=*count).contains(&n))
+    }
+
+    /// A group and the number that stands behind its name, whether there are so many or not.
+    fn numbered(&self, name: &str) -> Option<(&(String, u32), u32)> {
+        let (group, number) = name.rsplit_once('-')?;
+        let number = number.parse().ok()?;
+        let found = self.groups.iter().find(|(g, _)| g == group)?;
+        Some((found, number))
     }
 
     fn seeds(&self) -> Vec<u64> {
