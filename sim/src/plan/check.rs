@@ -12,7 +12,7 @@ use std::{
 
 use backroom_reports::{Plan, RunResult, Verdict, human};
 
-use super::{DAY, MONTH, Question, over};
+use super::{DAY, MONTH, Question, caught_up_with, held, over};
 use crate::{
     oracle::{fluid::overflow, numeric, outages::OnOff},
     run::{
@@ -297,7 +297,7 @@ fn use_figures(plan: &mut Plan, q: &Question, m: &Measured) {
         ),
     };
     let a_day = m.sale().map(|sale| q.backup_per_day(sale));
-    let line = q.share.unwrap_or(1.0) * q.line;
+    let line = q.most();
     for answer in &mut plan.answers {
         let (simulated, margin, how): (Option<f64>, Margin, &str) = match answer.id.as_str() {
             "buffer-disk" => (
@@ -311,14 +311,14 @@ fn use_figures(plan: &mut Plan, q: &Question, m: &Measured) {
                 &telemetry,
             ),
             "outage-survived" => (
-                q.disk.map(|disk| (disk / stored - t0).max(0.0)),
+                q.disk.map(|disk| held(disk, stored, t0)),
                 |q, v| over(v, q.outage?),
                 &telemetry,
             ),
             "outage-caught-up" => (
                 q.target
                     .filter(|_| line > a)
-                    .map(|target| ((target - t0).max(0.0) * (line - a) / a - t0).max(0.0)),
+                    .map(|target| caught_up_with(target, a, line, t0)),
                 |_, _| None,
                 &telemetry,
             ),

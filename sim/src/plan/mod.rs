@@ -107,16 +107,20 @@ impl Question {
     /// The longest outage that the buffer holds, seconds; `None` without a buffer that was given.
     pub fn survived(&self) -> Option<f64> {
         let disk = self.disk?;
-        Some((time_to_full(self.stored(), disk) - T0).max(0.0))
+        Some(held(disk, self.stored(), T0))
     }
 
     /// The longest outage that is caught up with in the target, seconds: `(T - t0) (c - a) / a - t0`, with the share of the line that was
     /// given, or all of it. `None` without a target.
     pub fn caught_up(&self) -> Option<Result<f64, Refusal>> {
-        let (target, a) = (self.target?, self.wire());
-        let c = self.share.unwrap_or(1.0) * self.line;
+        let (target, a, c) = (self.target?, self.wire(), self.most());
         let never = || "the line carries less than what arrives: a backlog never drains".into();
-        Some(assume(c > a, never).map(|()| ((target - T0).max(0.0) * (c - a) / a - T0).max(0.0)))
+        Some(assume(c > a, never).map(|()| caught_up_with(target, a, c, T0)))
+    }
+
+    /// What the catch-up may take of the line at most, bytes per second: the share that was given, or all of it.
+    pub fn most(&self) -> f64 {
+        self.share.unwrap_or(1.0) * self.line
     }
 
     /// Bytes of the backup line's allowance in the months that a time takes, one at least.
@@ -153,6 +157,16 @@ impl Question {
             mttr: self.store.mttr_seconds,
         }
     }
+}
+
+/// `B/a - t0`: how long a buffer of `disk` bytes holds `stored` bytes per second, seconds of outage.
+pub(super) fn held(disk: f64, stored: f64, t0: f64) -> f64 {
+    (time_to_full(stored, disk) - t0).max(0.0)
+}
+
+/// `(T - t0) (c - a) / a - t0`: the outage that a line of `c`, more than `a`, catches up with in `target` seconds.
+pub(super) fn caught_up_with(target: f64, a: f64, c: f64, t0: f64) -> f64 {
+    ((target - t0).max(0.0) * (c - a) / a - t0).max(0.0)
 }
 
 /// How much more there is than is needed, as a share of it; `None` where nothing is needed.
@@ -238,7 +252,7 @@ pub fn answer(question: &Question) -> Plan {
                 "(T - t0) (c - a) / a - t0, T = {}, a = {}, c = {}",
                 span(target),
                 rate(q.wire()),
-                rate(q.share.unwrap_or(1.0) * q.line)
+                rate(q.most())
             ),
             None,
         );
