@@ -8,7 +8,10 @@ use serde::de::DeserializeOwned;
 
 use super::run_dir::crc_of;
 use crate::{
-    run::outcome_log::{self, Header, Part},
+    run::{
+        ndjson::LogError,
+        outcome_log::{self, Header, Part},
+    },
     scenario::{self, Loaded},
 };
 
@@ -20,13 +23,18 @@ pub(super) type Wrong = (String, i32);
 
 /// The log of outcomes of a run.
 pub(super) fn part(folder: &Path) -> Result<Part, Wrong> {
-    outcome_log::read(folder).map_err(|error| {
+    Ok(outcome_log::read(folder)?)
+}
+
+/// No log is a missing input (66), a damaged one a bad one (65).
+impl From<LogError> for Wrong {
+    fn from(error: LogError) -> Self {
         let code = match error.is_missing() {
             true => exit::NO_INPUT,
             false => exit::BAD_SCENARIO,
         };
         (error.to_string(), code)
-    })
+    }
 }
 
 /// The scenario that was run, out of its lock file, with the places of the original.

@@ -61,13 +61,7 @@ pub(super) enum Line {
 /// If it is not there (66), or is no log of a search (65).
 pub(super) fn read(folder: &Path) -> Result<(Header, Vec<Case>), Wrong> {
     let path = folder.join(FILE);
-    let read = ndjson::read::<Line>(&path).map_err(|error| {
-        let code = match error.is_missing() {
-            true => exit::NO_INPUT,
-            false => exit::BAD_SCENARIO,
-        };
-        (error.to_string(), code)
-    })?;
+    let read = ndjson::read::<Line>(&path)?;
     let bad = |why: &str| (format!("{} {why}", path.display()), exit::BAD_SCENARIO);
     if read.torn {
         eprintln!(

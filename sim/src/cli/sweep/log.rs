@@ -58,14 +58,7 @@ pub(super) fn begin(
 /// The points of a folder, and its log as it was read.
 pub(super) fn read(dir: &Path, header: &Header) -> Result<(Vec<Point>, ndjson::Lines<()>), Wrong> {
     let path = dir.join(FILE);
-    let lines = ndjson::read::<Line>(&path).map_err(|error| {
-        let code = if error.is_missing() {
-            exit::NO_INPUT
-        } else {
-            exit::BAD_SCENARIO
-        };
-        (error.to_string(), code)
-    })?;
+    let lines = ndjson::read::<Line>(&path)?;
     let whole = ndjson::Lines {
         lines: Vec::new(),
         bytes: lines.bytes,
