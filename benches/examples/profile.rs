@@ -12,7 +12,10 @@ use backroom_benches::cpu;
 use backroom_collector::env::{Env as _, Listener as _};
 use backroom_sim::{
     event::Recorder,
-    run::one::{self, Options},
+    run::{
+        cost,
+        one::{self, Options},
+    },
     scenario::{self, Role, Scenario},
     store::{self, Context, Directory},
     world::{self, MachineSpec, WorldReport, WorldSpec, Zone, env::SimEnv},
@@ -58,7 +61,7 @@ fn main() -> ExitCode {
         mtu: args.mtu,
         ..Options::default()
     };
-    let before = peak_bytes();
+    let before = cost::peak_bytes(None);
     let ((events, spilled, report), took) = cpu::of(|| match args.without_collector {
         true => {
             let (events, report) = without_collector(&scenario, args.seed, options);
@@ -87,7 +90,7 @@ fn main() -> ExitCode {
         events as f64 / packets,
     );
     let days = virtual_s / 86_400.0;
-    if let (Some(before), Some(after)) = (before, peak_bytes()) {
+    if let (Some(before), Some(after)) = (before, cost::peak_bytes(None)) {
         println!(
             "memory: {:.1} MB at most, {:.1} MB of it before the run; {:.2} MB for each of {days:.2} simulated days",
             after as f64 / 1e6,
@@ -101,14 +104,6 @@ fn main() -> ExitCode {
         spilled as f64 / 1e6 / days,
     );
     ExitCode::SUCCESS
-}
-
-/// Largest resident set of this process so far; `None` where the kernel does not tell.
-fn peak_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
-    Some(kib * 1024)
 }
 
 fn without_collector(

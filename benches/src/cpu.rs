@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-/// CPU time of the calling thread so far, to the nanosecond: a run of some microseconds can be told from none.
-pub fn of_this_thread() -> Duration {
-    let at = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(at.tv_sec.unsigned_abs(), at.tv_nsec.unsigned_abs() as u32)
-}
+use backroom_sim::run::cost::thread_cpu;
 
 /// Runs `work` on a fresh thread and gives the CPU time that it took.
 ///
@@ -14,9 +10,9 @@ pub fn of_this_thread() -> Duration {
 /// If `work` does.
 pub fn of<T: Send>(work: impl FnOnce() -> T + Send) -> (T, Duration) {
     on_a_fresh_thread(|| {
-        let before = of_this_thread();
+        let before = thread_cpu();
         let out = work();
-        (out, of_this_thread() - before)
+        (out, thread_cpu() - before)
     })
 }
 

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use backroom_sim::run::cost;
 use tokio::time::{Instant, sleep};
 
 use super::peer::{Peer, Place};
@@ -68,8 +69,7 @@ impl Running {
 
     /// The most memory that it has had resident.
     pub fn peak_bytes(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        peak(&status)
+        cost::peak_bytes(Some(self.child.id()))
     }
 
     /// `kill -9`.
@@ -106,12 +106,6 @@ fn ticks(stat: &str) -> Option<u64> {
     Some(field(11)? + field(12)?)
 }
 
-fn peak(status: &str) -> Option<u64> {
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kilobytes * 1024)
-}
-
 /// Bytes that a folder takes on the disk: blocks of its files, however deep.
 ///
 /// # Errors
@@ -145,8 +139,6 @@ mod tests {
         assert_eq!(ticks(stat), Some(150));
         assert_eq!(ticks("7 (cat) S 1"), None);
         assert_eq!(ticks(""), None);
-        assert_eq!(peak("VmPeak:\t9 kB\nVmHWM:\t  2048 kB\n"), Some(2 << 20));
-        assert_eq!(peak("VmHWM:\n"), None);
     }
 
     #[test]

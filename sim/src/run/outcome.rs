@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::one::SeedRun;
+use super::{cost, one::SeedRun};
 use crate::{
     event::Event,
     invariant::{self, Finding},
@@ -110,8 +110,8 @@ impl SeedOutcome {
             pending: run.pending.clone(),
             idle_faults: idle_faults(scenario, run),
             cost: Cost {
-                cpu_seconds: thread_cpu_seconds(),
-                memory_bytes_peak: memory_bytes_peak(),
+                cpu_seconds: cost::thread_cpu().as_secs_f64(),
+                memory_bytes_peak: cost::peak_bytes(None).unwrap_or(0),
                 packets: run.world.packets,
                 virtual_seconds: run.ended_at.as_secs_f64(),
             },
@@ -145,21 +145,4 @@ fn idle_faults(scenario: &Scenario, run: &SeedRun) -> Vec<String> {
             _ => None,
         })
         .collect()
-}
-
-/// CPU time of this thread.
-fn thread_cpu_seconds() -> f64 {
-    let at = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    at.tv_sec as f64 + at.tv_nsec as f64 / 1e9
-}
-
-/// Largest resident set of this process; 0 where the kernel does not tell.
-fn memory_bytes_peak() -> u64 {
-    let read = || -> Option<u64> {
-        let status = std::fs::read_to_string("/proc/self/status").ok()?;
-        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
-        Some(kib * 1024)
-    };
-    read().unwrap_or(0)
 }

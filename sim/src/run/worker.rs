@@ -17,7 +17,7 @@ use backroom_collector::config::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    keep,
+    cost, keep,
     one::{self, Options, RunError},
     outcome::SeedOutcome,
 };
@@ -143,13 +143,7 @@ impl Handle {
 
     /// What it holds of the machine's memory, in bytes; `None` where the system does not tell (Linux does), or it has ended.
     pub(super) fn resident_bytes(&self) -> Option<u64> {
-        let status = format!("/proc/{}/status", self.child().id());
-        let status = std::fs::read_to_string(status).ok()?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-        Some(kib * 1024)
+        cost::resident_bytes(Some(self.child().id()))
     }
 
     /// Ends it at once; one that has ended stays as it is.
