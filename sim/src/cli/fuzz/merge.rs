@@ -3,15 +3,21 @@
 //! Runs nothing. The log becomes the very bytes that a search of all cases on one machine writes; findings are counted anew in the order of the
 //! cases, and each keeps the smallest form that its part has made of it. Next: `log`, what a part is.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use backroom_reports::exit;
 use backroom_reports::fuzz::{FuzzFinding, FuzzResult};
 
 use super::log::{self, Case, Header};
-use crate::cli::{
-    kept::Wrong,
-    merge::{DEPTH_MAX, find},
+use crate::{
+    cli::{
+        kept::Wrong,
+        merge::{DEPTH_MAX, find},
+    },
+    run::shard::Shard,
 };
 
 /// A part.
@@ -153,17 +159,44 @@ impl Merged {
         }
         let ends = self.parts.iter().filter_map(|part| part.result.as_ref());
         result.wall_seconds = ends.clone().map(|end| end.wall_seconds).sum();
-        let mut stopped: Vec<&str> = ends.map(|end| end.stopped.as_str()).collect();
+        let mut stopped: Vec<String> = ends.map(|end| end.stopped.clone()).collect();
         stopped.retain(|why| !why.is_empty());
         stopped.dedup();
-        result.stopped = stopped.join("; ");
-        if result.cases_planned.is_some_and(|all| result.cases < all) {
+        let is_short = result.cases_planned.is_some_and(|all| result.cases < all);
+        let unknown = || (is_short && stopped.is_empty()).then(|| "parts are missing".to_owned());
+        let why = self.incomplete().or_else(unknown);
+        if is_short || why.is_some() {
             codes.push(exit::UNFINISHED);
-            if result.stopped.is_empty() {
-                result.stopped = "parts are missing".into();
-            }
         }
+        stopped.splice(0..0, why);
+        result.stopped = stopped.join("; ");
         (files, codes)
+    }
+
+    /// Why this is not all of the search: parts are not there or, of a search that does not say how many cases it has, did not come to their
+    /// end. Half of it would pass for all of it.
+    fn incomplete(&self) -> Option<String> {
+        // A part that is all of the cases is the first of one.
+        let shard = |part: &Part| part.header.shard.unwrap_or(Shard { index: 1, count: 1 });
+        let here: BTreeSet<u32> = self.parts.iter().map(|part| shard(part).index).collect();
+        let count = shard(&self.parts[0]).count;
+        let mut missing = (1..=count).filter(|index| !here.contains(index));
+        if let Some(first) = missing.next() {
+            let n = 1 + missing.count();
+            return Some(format!(
+                "parts are missing: {n} of {count}, the first is {first}/{count}"
+            ));
+        }
+        if self.header.cases.is_some() {
+            return None;
+        }
+        let is_cut = |part: &&Part| {
+            let end = part.result.as_ref();
+            end.is_none_or(|end| end.exit_code == exit::INTERRUPTED)
+        };
+        let cut = self.parts.iter().find(is_cut)?;
+        let folder = cut.folder.display();
+        Some(format!("{folder} was stopped before its end"))
     }
 
     /// What the part has made of the first case that fails by a check, or another part of another case; and where its file is.
@@ -218,4 +251,83 @@ fn beside(folder: &Path, file: &str) -> Option<PathBuf> {
     let name = Path::new(file).file_name()?;
     let there = [folder.join(name), PathBuf::from(file)];
     there.into_iter().find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Parts of a search that only a budget ends, each with its number of how many and its exit code; `None` was killed. What a merge says.
+    fn check(parts: &[(u32, u32, Option<i32>)], expect: &str) {
+        let header = |shard| Header {
+            tool_version: "1".into(),
+            scenario: "shop".into(),
+            lock_crc32c: "0".into(),
+            sets: Vec::new(),
+            seed: 1,
+            expect: false,
+            cases: None,
+            plant: None,
+            shard,
+        };
+        let result = |exit_code| FuzzResult {
+            schema_version: backroom_reports::SCHEMA_VERSION,
+            scenario: "shop".into(),
+            file: "shop.toml".into(),
+            seed: 1,
+            shard: None,
+            cases: 0,
+            cases_planned: None,
+            cases_failed: 0,
+            cases_timed_out: 0,
+            found: Vec::new(),
+            stopped: String::new(),
+            exit_code,
+            wall_seconds: 0.0,
+        };
+        let part = |&(index, count, code): &(u32, u32, Option<i32>)| Part {
+            folder: PathBuf::from(format!("part-{index}")),
+            header: header((count > 1).then_some(Shard { index, count })),
+            cases: Vec::new(),
+            result: code.map(result),
+        };
+        let merged = Merged {
+            header: header(None),
+            cases: Vec::new(),
+            parts: parts.iter().map(part).collect(),
+        };
+        let mut told = result(exit::OK);
+        let (_, codes) = merged.count(&mut told, &|_| String::new());
+        assert_eq!(told.stopped, expect, "{parts:?}");
+        let code = if expect.is_empty() {
+            exit::OK
+        } else {
+            exit::UNFINISHED
+        };
+        assert_eq!(exit::first(codes), code, "{parts:?}");
+    }
+
+    #[test]
+    fn half_of_a_search_is_not_all_of_it() {
+        let ended = Some(exit::OK);
+        check(&[(1, 1, ended)], "");
+        check(&[(2, 2, ended), (1, 2, ended)], "");
+        check(
+            &[(2, 2, ended)],
+            "parts are missing: 1 of 2, the first is 1/2",
+        );
+        check(
+            &[(1, 4, ended), (3, 4, None)],
+            "parts are missing: 2 of 4, the first is 2/4",
+        );
+        check(
+            &[(1, 2, ended), (2, 2, None)],
+            "part-2 was stopped before its end",
+        );
+        let interrupted = Some(exit::INTERRUPTED);
+        check(
+            &[(1, 2, interrupted), (2, 2, ended)],
+            "part-1 was stopped before its end",
+        );
+    }
 }
