@@ -138,6 +138,28 @@ async fn garbage_hurts_nobody_else() {
     running.stop().await;
 }
 
+/// Who shuts down its own direction after a request is told what became of it.
+#[tokio::test]
+async fn a_sender_that_has_said_all_is_answered() {
+    let env = env();
+    let (_keep, dir) = buffer();
+    let running = Running::start(&env, config(&dir, None)).await;
+    let body = spans(0..10);
+    let head = format!(
+        "POST /v1/traces HTTP/1.1\r\nhost: store\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut client = running.client().await;
+    client
+        .write(&[head.as_bytes(), &body].concat())
+        .await
+        .unwrap();
+    client.end().await;
+    assert_eq!(client.answer().await.expect("an answer").status, 200);
+    assert_eq!(running.told.stored(), 10);
+    running.stop().await;
+}
+
 /// Many connections at once share fsyncs, and each request is stored once.
 #[tokio::test]
 async fn many_senders_at_once() {

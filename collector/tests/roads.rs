@@ -370,6 +370,24 @@ async fn profiles_are_not_swallowed() {
         let words = answer.message();
         assert!(words.contains("profiles are not implemented"), "{words}");
     }
+    // All is read before the connection ends: a reset that overtakes the answer would be tried again.
+    let many = vec![0; 8 << 20];
+    for (path, content_type, status) in [
+        ("/v1development/profiles", PROTOBUF.1, 404),
+        ("/v2/traces", PROTOBUF.1, 404),
+        ("/v1/traces", "application/grpc", 200),
+        ("/v1/traces", "text/plain", 415),
+    ] {
+        let mut client = running.client().await;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: store\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            many.len()
+        );
+        client.write(head.as_bytes()).await.unwrap();
+        client.write(&many).await.expect("it is read");
+        let answer = client.answer().await.unwrap();
+        assert_eq!(answer.status, status, "{path}, {content_type}");
+    }
     running.stop().await;
 }
 

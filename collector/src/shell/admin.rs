@@ -11,8 +11,9 @@
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    Method, Request, Response, StatusCode,
+    Method, Response, StatusCode,
     header::{self, HeaderValue},
+    http::request,
 };
 
 use super::{health, metrics, shared::Shared, stores};
@@ -22,15 +23,15 @@ use crate::{
 };
 
 /// Answers an operator's path; `None` if it is none.
-pub(super) async fn answer<E: Env, B>(
+pub(super) async fn answer<E: Env>(
     shared: &Shared<E>,
-    request: &Request<B>,
+    head: &request::Parts,
 ) -> Option<Response<Full<Bytes>>> {
-    if request.method() != Method::GET && request.method() != Method::HEAD {
+    if head.method != Method::GET && head.method != Method::HEAD {
         return None;
     }
     let plain = "text/plain; charset=utf-8";
-    let (status, content_type, text) = match request.uri().path() {
+    let (status, content_type, text) = match head.uri.path() {
         "/healthz" => {
             let trouble = health::disk_trouble(&shared.lock(), shared.now());
             let (status, text) = verdict(trouble);
@@ -49,7 +50,7 @@ pub(super) async fn answer<E: Env, B>(
             (status, plain, text)
         }
         "/metrics" => {
-            let accept = request.headers().get(header::ACCEPT);
+            let accept = head.headers.get(header::ACCEPT);
             let format = Format::accepted(accept.and_then(|value| value.to_str().ok()));
             let page = text::page(&metrics::collect(shared).await, format);
             (StatusCode::OK, format.content_type(), page)

@@ -151,6 +151,11 @@ impl Client {
         self.0.write_all(data).await
     }
 
+    /// Says that nothing more comes.
+    pub async fn end(&mut self) {
+        self.0.shutdown().await.expect("it is open");
+    }
+
     /// Sends a request and reads the answer; `None` if the connection ends first.
     pub async fn request(
         &mut self,

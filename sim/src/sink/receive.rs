@@ -80,22 +80,12 @@ pub(super) async fn receive(sink: &Arc<Sink>, request: Request<Incoming>) -> Out
         media if media.eq_ignore_ascii_case(JSON) => Shape::Json,
         _ => Shape::Protobuf,
     };
-    let known = match shape {
+    let is_known = match shape {
         Shape::Protobuf => kind.to_ascii_lowercase().starts_with(PROTOBUF),
         _ => true,
     };
     let treatment = sink.treat();
-    let outcome = match known {
-        false => {
-            sink.malformed();
-            No::of(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "content type is neither application/x-protobuf nor application/json",
-            )
-            .into()
-        }
-        true => take(sink, shape, &treatment, request).await,
-    };
+    let outcome = take(sink, shape, is_known, &treatment, request).await;
     if !treatment.delay.is_zero() {
         sleep(treatment.delay).await;
     }
@@ -110,16 +100,13 @@ pub(super) async fn receive(sink: &Arc<Sink>, request: Request<Incoming>) -> Out
     }
 }
 
-impl From<No> for Result<(), Option<No>> {
-    fn from(no: No) -> Self {
-        Err(Some(no))
-    }
-}
-
 /// Takes a request in, unless the schedule says otherwise; `Err(None)` is a cut.
+///
+/// Its body is read whatever it is: a connection that is closed with unread data is reset, and the reset overtakes the answer.
 async fn take(
     sink: &Arc<Sink>,
     shape: Shape,
+    is_known: bool,
     treatment: &Treatment,
     request: Request<Incoming>,
 ) -> Result<(), Option<No>> {
@@ -171,6 +158,12 @@ async fn take(
         Err(Some(No::of(status, why)))
     };
     let signal = match signal {
+        _ if !is_known => {
+            return malformed(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "content type is neither application/x-protobuf nor application/json",
+            );
+        }
         Some(signal) if is_post => signal,
         Some(_) => return malformed(StatusCode::METHOD_NOT_ALLOWED, "only POST"),
         None => return malformed(StatusCode::NOT_FOUND, "not a path of OTLP"),

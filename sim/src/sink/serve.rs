@@ -360,6 +360,8 @@ impl Sink {
             match road {
                 Road::Http1 => drop(
                     hyper::server::conn::http1::Builder::new()
+                        // Who shuts down its own direction still waits for the answer, and would send what was taken once more.
+                        .half_close(true)
                         .timer(TokioTimer::new())
                         .serve_connection(stream, service)
                         .await,

@@ -6,6 +6,7 @@ use hyper::{
     Method, Request, Response, Version,
     body::Incoming,
     header::{self, HeaderMap, HeaderName, HeaderValue},
+    http::request,
 };
 
 use super::{
@@ -34,25 +35,39 @@ pub(super) async fn answer<E: Env>(
     doors: &Doors,
     request: Request<Incoming>,
 ) -> Answer {
-    let path = request.uri().path();
-    let content_type = text(request.headers(), header::CONTENT_TYPE);
+    let (head, mut body) = request.into_parts();
+    let (answer, cause) = take(shared, doors, &head, &mut body).await;
+    // Over HTTP/2 a stream is reset alone, after its answer. Who was too slow is not waited for once more.
+    if cause.is_some_and(|cause| cause != Cause::TooSlow) && head.version != Version::HTTP_2 {
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, body::drain(&mut body)).await;
+    }
+    answer
+}
+
+/// The answer to a request and, unless it was taken, why not.
+async fn take<E: Env>(
+    shared: &Shared<E>,
+    doors: &Doors,
+    head: &request::Parts,
+    body: &mut Incoming,
+) -> (Answer, Option<Cause>) {
+    let path = head.uri.path();
+    let content_type = text(&head.headers, header::CONTENT_TYPE);
     if otlp::grpc::is_grpc(content_type) {
-        return grpc::refuse(&Refusal::new(
-            Cause::NoSuchPath,
-            elsewhere("gRPC", doors.grpc),
-        ));
+        let refusal = Refusal::new(Cause::NoSuchPath, elsewhere("gRPC", doors.grpc));
+        return (grpc::refuse(&refusal), Some(refusal.cause));
     }
     let format = format(content_type);
     let shown = format.unwrap_or(Format::Protobuf);
+    let refused = |refusal: Refusal| (refuse(shown, &refusal), Some(refusal.cause));
     match Signal::from_path(path) {
-        Some(signal) if request.method() == Method::POST => {
-            let (head, mut body) = request.into_parts();
+        Some(signal) if head.method == Method::POST => {
             let offer = match intake::admit(shared, doors, &head.headers).await {
                 Ok(()) => offer(signal, format, &head.headers),
                 Err(refusal) => Err(refusal),
             };
             let result = match offer {
-                Ok(offer) => intake::take(shared, offer, &head.headers, &mut body).await,
+                Ok(offer) => intake::take(shared, offer, &head.headers, body).await,
                 Err(refusal) => {
                     intake::count(shared, refusal.cause);
                     Err(refusal)
@@ -62,35 +77,28 @@ pub(super) async fn answer<E: Env>(
                 Ok(()) => {
                     let mut answer = accepted(shown);
                     intake::mark(shared, &mut answer);
-                    answer
+                    (answer, None)
                 }
-                Err(refusal) => {
-                    // Over HTTP/2 a stream is reset alone, after its answer. Who was too slow is not waited for once more.
-                    if head.version != Version::HTTP_2 && refusal.cause != Cause::TooSlow {
-                        let drain = body::drain(&mut body);
-                        let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain).await;
-                    }
-                    refuse(shown, &refusal)
-                }
+                Err(refusal) => refused(refusal),
             }
         }
         Some(_) => {
-            let mut answer = refuse(shown, &Refusal::new(Cause::NoSuchMethod, "use POST"));
+            let (mut answer, cause) = refused(Refusal::new(Cause::NoSuchMethod, "use POST"));
             let allow = HeaderValue::from_static("POST");
             answer.headers_mut().insert(header::ALLOW, allow);
-            answer
+            (answer, cause)
         }
         // 404 and not 501: some SDKs try again after any 5xx, and this will not change by waiting.
         None if PROFILES.contains(&path) => {
             let message = "profiles are not implemented: only traces, metrics and logs are kept";
-            refuse(shown, &Refusal::new(Cause::NoSuchPath, message))
+            refused(Refusal::new(Cause::NoSuchPath, message))
         }
-        None => match admin::answer(shared, &request).await {
-            Some(answer) => answer.map(Reply::from),
+        None => match admin::answer(shared, head).await {
+            Some(answer) => (answer.map(Reply::from), None),
             None => {
                 let message =
                     format!("{path}: no such path, use /v1/traces, /v1/metrics or /v1/logs");
-                refuse(shown, &Refusal::new(Cause::NoSuchPath, message))
+                refused(Refusal::new(Cause::NoSuchPath, message))
             }
         },
     }

@@ -194,6 +194,8 @@ async fn serve_connection<E: Env>(
         let connection = http1::Builder::new()
             // A date would make every answer of a simulation depend on the clock.
             .auto_date_header(false)
+            // Who shuts down its own direction still waits for the answer, and would send what was taken once more.
+            .half_close(true)
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(HEAD_BYTES_MAX)
