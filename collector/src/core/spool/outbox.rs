@@ -405,11 +405,13 @@ impl Spool {
                 self.finish(number, &entry);
             }
             Some(_) => {}
-            None => {
+            None if self.is_wanted_by(batch.route, number) => {
                 let place = (batch.place, batch.route);
                 self.suspended
                     .extend(suspended.map(|suspended| (place, suspended)));
             }
+            // Its destination left meanwhile, and this batch waited for nothing else, perhaps.
+            None => self.settle(number),
         }
     }
 

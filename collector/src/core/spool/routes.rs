@@ -352,6 +352,12 @@ impl Spool {
         })
     }
 
+    /// Whether a destination still wants what is in a segment.
+    pub(super) fn is_wanted_by(&self, id: RouteId, number: u64) -> bool {
+        let class = self.segments.get(&number).map(|segment| segment.class);
+        class.is_some_and(|class| self.wanted(class).any(|route| route.id == id))
+    }
+
     /// How a batch ends if every destination that it is for has its part: whether one took it. `None` if one has not.
     fn outcome(&self, segment: &Segment, offset: u64) -> Option<Has> {
         let mut outcome = None;
@@ -396,7 +402,8 @@ impl Spool {
         let nobody_else = self.wanted(class).next().is_none();
         let is_under_way = self.sending.contains_key(&place);
         match outcome {
-            Some(outcome) => self.end(number, entry, outcome, aside),
+            // One that is gone may have taken what all others were to miss.
+            Some(outcome) => self.end(number, entry, outcome.max(has), aside),
             // It was configured when it began, or what is left is dropped as soon as nothing of it is under way.
             None if nobody_else || is_doomed && !is_under_way => {
                 self.end(number, entry, has, aside);

@@ -31,9 +31,20 @@ impl World {
         let Some(batch) = self.pick_for(destination, Ask::Any) else {
             return false;
         };
+        self.ends(destination, &batch, is_fine, received);
+        true
+    }
+
+    /// What is under way arrives, or does not.
+    fn ends(
+        &mut self,
+        destination: &'static str,
+        batch: &BatchRef,
+        is_fine: bool,
+        received: &mut Received,
+    ) {
         if !is_fine {
-            self.spool.failed(&batch);
-            return true;
+            return self.spool.failed(batch);
         }
         let data = &self.disk.0[&batch.file()].written;
         let payload = frame::payload(data, batch.place.offset, &batch.header);
@@ -43,12 +54,11 @@ impl World {
                 .chunks(16)
                 .map(|item| u32::from_le_bytes(item[..4].try_into().unwrap()));
             received.entry(destination).or_default().extend(ids);
-            self.spool.delivered(&batch, 0);
+            self.spool.delivered(batch, 0);
         } else {
             assert!(self.seal_has_failed, "damage where no sync had failed");
-            self.spool.damaged(&batch);
+            self.spool.damaged(batch);
         }
-        true
     }
 
     /// Commits, seals and sends until these destinations want nothing more.
@@ -117,7 +127,7 @@ proptest! {
     fn destinations_come_and_go(
         seed: u64,
         steps in steps(),
-        sets in prop::collection::vec((0..8_usize, any::<bool>()), 1..6),
+        sets in prop::collection::vec((0..8_usize, any::<bool>(), any::<bool>()), 1..6),
     ) {
         let named = |set: usize| -> Vec<&'static str> {
             NAMES.iter().enumerate().filter(|(i, _)| set & 1 << i != 0).map(|(_, name)| *name).collect()
@@ -126,7 +136,7 @@ proptest! {
         let mut received = Received::new();
         let mut current = named(7);
         let chunk = steps.len() / sets.len() + 1;
-        for (steps, (set, is_restart)) in steps.chunks(chunk).zip(&sets) {
+        for (steps, (set, is_restart, is_fine)) in steps.chunks(chunk).zip(&sets) {
             for (index, step) in steps.iter().enumerate() {
                 match step {
                     Step::Deliver | Step::FailToDeliver if !current.is_empty() => {
@@ -138,12 +148,16 @@ proptest! {
                     step => world.step(step),
                 }
             }
+            let under_way = current.first().and_then(|name| Some((*name, world.pick_for(name, Ask::Any)?)));
             current = named(*set);
             world.limits.routes = routes(&current);
             if *is_restart {
                 world.step(&Step::Crash);
             } else {
                 world.spool.set_limits(world.limits.clone());
+                if let Some((name, batch)) = under_way {
+                    world.ends(name, &batch, *is_fine, &mut received);
+                }
             }
         }
         let last = ["archive"];
@@ -214,6 +228,29 @@ fn what_ends_late_is_not_taken_for_another_one() {
         (received["endpoint"].len(), received["archive"].len()),
         (30, 30)
     );
+}
+
+/// Regression: a batch under way to a destination that is taken out failed afterwards, and was kept until the next start, for
+/// nobody. What it delivered was told as too old.
+#[test]
+fn what_fails_late_is_kept_for_nobody() {
+    for (is_fine, expect) in [(false, (0, 30)), (true, (30, 0))] {
+        let mut world = World::new(1, with_routes(&["endpoint"]));
+        world.step(&Step::Append(Signal::Logs, 30));
+        world.step(&Step::Commit);
+        world.step(&Step::Seal);
+        let batch = world.pick_for("endpoint", Ask::Any).expect("a batch");
+        let audit = RouteLimits {
+            start: Start::Now,
+            ..RouteLimits::plain(name("audit"))
+        };
+        world.limits.routes = vec![audit];
+        world.spool.set_limits(world.limits.clone());
+        world.ends("endpoint", &batch, is_fine, &mut Received::new());
+        let items = world.spool.accounting().items(Signal::Logs);
+        let found = (items.delivered, items.dropped_for(DropReason::TooOld));
+        assert_eq!((found, items.stored), (expect, 0));
+    }
 }
 
 /// A destination that begins now gets nothing of what is there, also after a start, and everything else; one for other classes does
