@@ -28,6 +28,9 @@ pub struct FuzzResult {
     pub cases_failed: u64,
     /// Cases that took too long by the wall clock: nothing is known of them.
     pub cases_timed_out: u64,
+    /// Cases that held more memory than `limits.memory` allows: nothing is known of them.
+    #[serde(default)]
+    pub cases_out_of_memory: u64,
     /// What failed, in the order in which it was found: the gravest of each case that has nothing in common with an earlier one.
     pub found: Vec<FuzzFinding>,
     /// Why it ended early; empty if it did not.
@@ -117,12 +120,15 @@ pub fn render(result: &FuzzResult) -> String {
             let _ = writeln!(out, "      backroom run {file}");
         }
     }
-    if result.cases_timed_out > 0 {
-        let _ = writeln!(
-            out,
-            "  note: {} took too long, and nothing is known of them",
-            cases(result.cases_timed_out)
-        );
+    for (n, what) in [
+        (result.cases_timed_out, "took too long"),
+        (result.cases_out_of_memory, "held too much memory"),
+    ] {
+        let of = if n == 1 { "it" } else { "them" };
+        if n > 0 {
+            let n = cases(n);
+            let _ = writeln!(out, "  note: {n} {what}, and nothing is known of {of}");
+        }
     }
     if !result.stopped.is_empty() {
         let planned = result
@@ -170,6 +176,7 @@ mod tests {
             cases_planned: Some(100),
             cases_failed: 3,
             cases_timed_out: 2,
+            cases_out_of_memory: 1,
             found: vec![FuzzFinding {
                 check: "DELIVERY-1".into(),
                 message: "what was acknowledged arrives: 3 of 40 never arrived".into(),
@@ -196,6 +203,7 @@ mod tests {
             found: Vec::new(),
             cases_failed: 0,
             cases_timed_out: 0,
+            cases_out_of_memory: 0,
             stopped: String::new(),
             shard: None,
             exit_code: 0,

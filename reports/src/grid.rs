@@ -8,6 +8,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use crate::{
     RunResult, SCHEMA_VERSION, Severity, SweepAxis, SweepCell, SweepMap, SweepMaps, Unit, Verdict,
+    exit,
 };
 
 /// What a sweep found out.
@@ -33,6 +34,12 @@ pub struct SweepResult {
     pub points: Vec<Point>,
     /// The question of `[report] answer`, answered; `None` if there is none.
     pub answer: Option<String>,
+    /// Why points, or files of the sweep, are missing; empty if none are.
+    #[serde(default)]
+    pub stopped: String,
+    /// What it exits with.
+    #[serde(default)]
+    pub exit_code: i32,
 }
 
 /// One setting and its values.
@@ -243,7 +250,39 @@ pub fn render(result: &SweepResult) -> String {
     if let Some(answer) = &result.answer {
         out.push_str(&format!("\n{answer}\n"));
     }
+    if result.exit_code != exit::OK {
+        out.push_str(&format!(
+            "\n{}      exit {}\n",
+            ended(result),
+            result.exit_code
+        ));
+    }
     out
+}
+
+/// Why it does not exit with 0.
+fn ended(result: &SweepResult) -> String {
+    let word = match result.exit_code {
+        exit::INTERRUPTED => "INTERRUPTED",
+        exit::CANNOT_WRITE => "NOT WRITTEN",
+        exit::UNFINISHED => "UNFINISHED",
+        _ => "FAIL",
+    };
+    if result.exit_code == exit::INTERRUPTED {
+        let (here, all) = (result.points.len(), result.points_planned);
+        return format!("{word}  {here} of {all} points are there");
+    }
+    if !result.stopped.is_empty() {
+        return format!("{word}  {}", result.stopped);
+    }
+    let points = result.points.iter();
+    let suspect = points.filter(|p| matches!(p.result.exit_code, exit::SUSPECT | exit::INTERNAL));
+    let what = "an invariant or an oracle failed, or a seed did not end";
+    format!(
+        "{word}  {what}, in {} of {} points",
+        suspect.count(),
+        result.points.len()
+    )
 }
 
 fn table(
@@ -353,6 +392,8 @@ mod tests {
                 "smallest collector.send.max_rate where caught-up-in-10-min passes: 256kbit/s"
                     .into(),
             ),
+            stopped: String::new(),
+            exit_code: exit::OK,
         }
     }
 
@@ -390,6 +431,41 @@ mod tests {
             ..result()
         };
         assert!(render(&none).contains("0 of 4 points"));
+    }
+
+    #[test]
+    fn the_end_says_what_the_process_says() {
+        let check = |stopped: &str, exit_code, expect: &str| {
+            let result = SweepResult {
+                stopped: stopped.into(),
+                exit_code,
+                ..result()
+            };
+            let text = render(&result);
+            assert!(text.ends_with(expect), "{text}");
+        };
+        check("", exit::OK, "passes: 256kbit/s\n");
+        let full = "write runs/x/points.ndjson: No space left on device";
+        check(
+            full,
+            exit::CANNOT_WRITE,
+            "\nNOT WRITTEN  write runs/x/points.ndjson: No space left on device      exit 73\n",
+        );
+        check(
+            "interrupted",
+            exit::INTERRUPTED,
+            "\nINTERRUPTED  3 of 4 points are there      exit 130\n",
+        );
+        check(
+            "the budget is spent",
+            exit::UNFINISHED,
+            "\nUNFINISHED  the budget is spent      exit 75\n",
+        );
+        check(
+            "",
+            exit::SUSPECT,
+            "\nFAIL  an invariant or an oracle failed, or a seed did not end, in 0 of 3 points      exit 3\n",
+        );
     }
 
     #[test]

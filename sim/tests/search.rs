@@ -362,7 +362,7 @@ fn what_cannot_be_searched_or_shrunk_is_told() {
     );
 }
 
-/// Ctrl-C keeps and tells what is there.
+/// SIGUSR1 names the case that runs; Ctrl-C keeps and tells what is there.
 #[test]
 fn a_search_that_is_interrupted_tells_what_it_has() {
     let runs = tempfile::tempdir().expect("a folder");
@@ -387,8 +387,22 @@ fn a_search_that_is_interrupted_tells_what_it_has() {
     err.read_line(&mut line).expect("a line");
     assert!(line.starts_with("case 1 (seed "), "{line}");
     let id = child.id().to_string();
-    let sent = Command::new("kill").args(["-s", "INT", &id]).status();
-    assert!(sent.expect("kill is there").success());
+    let send = |signal: &str| {
+        let sent = Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(sent.expect("kill is there").success());
+    };
+    send("USR1");
+    while !line.starts_with("running: ") {
+        line.clear();
+        assert!(err.read_line(&mut line).expect("a line") > 0, "no answer");
+        // Between two cases that is the true answer.
+        if line.starts_with("nothing is running") {
+            send("USR1");
+        }
+    }
+    assert!(line.starts_with("running: search, case "), "{line}");
+    assert!(line.contains(", seed "), "{line}");
+    send("INT");
     let rest = std::io::read_to_string(err).expect("text");
     let out = child.wait_with_output().expect("it ends");
     let shown = String::from_utf8_lossy(&out.stdout);
@@ -419,6 +433,66 @@ fn a_budget_ends_a_case_that_takes_longer() {
     assert_eq!(result.stopped, "the budget is spent");
     let counted = (result.cases, result.cases_timed_out, result.exit_code);
     assert_eq!(counted, (0, 0, 0));
+}
+
+/// Guarantees: a case that `limits.memory` stops is told as that, and not as one that is slow; so is a seed that is to be shrunk.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_case_that_holds_too_much_memory_is_not_called_slow() {
+    let runs = tempfile::tempdir().expect("a folder");
+    let small = ["--set", "duration=20d", "--set", "limits.memory=1MiB"];
+    let args = ["fuzz", BASE, "--case", "1", "--progress", "plain"];
+    let (code, out, err) = told(&[&args[..], &small, &["--runs", str(runs.path())]].concat());
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(
+        err.contains("): stopped beyond 1MiB of memory (`limits.memory`)"),
+        "{err}"
+    );
+    let note = "note: 1 case held too much memory, and nothing is known of it";
+    assert!(
+        out.contains(note) && !out.contains("took too long"),
+        "{out}"
+    );
+    let kept = runs.path().join("search.fuzz/latest");
+    let read = |name: &str| std::fs::read_to_string(kept.join(name)).expect("kept");
+    let result: FuzzResult = serde_json::from_str(&read("fuzz.json")).expect("JSON");
+    assert_eq!((result.cases_timed_out, result.cases_out_of_memory), (0, 1));
+    let told_in_log = "\"timed_out\":false,\"out_of_memory\":true";
+    assert!(read("cases.ndjson").contains(told_in_log));
+    let (code, _, err) = told(&[&["shrink", BASE, "--seed", "3"], &small[..]].concat());
+    assert_eq!(code, 64, "{err}");
+    let why = "seed 3 was stopped beyond 1MiB of memory (`limits.memory`)";
+    assert!(err.contains(why), "{err}");
+}
+
+/// Guarantees: a search ends at the failing case that was asked for, however many run at once, and says that it did.
+#[test]
+fn so_many_failing_cases_end_a_search() {
+    let runs = tempfile::tempdir().expect("a folder");
+    let fails = [
+        "--expect",
+        "--set",
+        "expect.orders.that=count(order.lost) == 5",
+        "--shrink-runs",
+        "0",
+        "--cases",
+        "20",
+    ];
+    let ended = |more: &[&str]| {
+        let (result, kept) = fuzz(runs.path(), &[&fails[..], more].concat());
+        let log = std::fs::read_to_string(kept.join("cases.ndjson")).expect("kept");
+        assert_eq!(result.cases as usize + 1, log.lines().count());
+        (result.cases_failed, result.stopped, log)
+    };
+    let one = ended(&["--max-failures", "2", "--jobs", "1"]);
+    assert_eq!(one.0, 2);
+    assert_eq!(one.1, "stopped after 2 failing cases");
+    assert_eq!(ended(&["--max-failures", "2", "--jobs", "3"]), one);
+    let (failed, stopped, _) = ended(&["--fail-fast"]);
+    assert_eq!(
+        (failed, stopped.as_str()),
+        (1, "stopped after 1 failing case")
+    );
 }
 
 /// What a search has found, and was mended since, runs without a violation.

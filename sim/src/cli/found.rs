@@ -73,11 +73,11 @@ impl Limits {
         control: &'c Control,
         options: Options,
     ) -> Result<Trial<'c>, Wrong> {
+        if let Some(deadline) = self.budget.and_then(|budget| now().checked_add(budget)) {
+            control.end_at(deadline);
+        }
         let mut trial = Trial::new(control, self.jobs(), self.timeout_per_run)
             .map_err(|error| (format!("make a folder: {error}"), exit::CANNOT_WRITE))?;
-        #[expect(clippy::disallowed_methods, reason = "a limit on wall-clock time")]
-        let now = Instant::now();
-        trial.deadline = self.budget.and_then(|budget| now.checked_add(budget));
         trial.options = Options {
             plant: self.plant,
             ..options
@@ -86,14 +86,14 @@ impl Limits {
     }
 }
 
+fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "a limit on wall-clock time")]
+    Instant::now()
+}
+
 /// Signals are heard as long as the second one lives.
 pub(super) fn listen(name: &str) -> (Arc<Status>, Option<Ears>) {
-    // One for each candidate that may run at once, for who asks what is running.
-    const AT_ONCE: usize = 1024;
-    let status = Arc::new(Status {
-        control: Control::default(),
-        names: vec![name.to_owned(); AT_ONCE],
-    });
+    let status = Arc::new(Status::new(vec![name.to_owned()]));
     let ears = signals::listen(&status)
         .inspect_err(|error| eprintln!("note: Ctrl-C keeps nothing: {error}"))
         .ok();

@@ -8,7 +8,9 @@ mod log;
 mod merge;
 
 use std::{
+    num::NonZeroU64,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -27,6 +29,7 @@ use super::{
     run::load_all,
     run_dir::{RunDir, Unwritable, crc_of},
     shrink::one_seed,
+    signals::Status,
 };
 use crate::{
     run::{ndjson::Log, one::Options},
@@ -67,9 +70,13 @@ pub(super) struct Args {
     #[arg(long)]
     expect: bool,
 
-    /// Stop at the first failure, once it is shrunk.
-    #[arg(long)]
+    /// Stop at the first failure, once it is shrunk; the same as `--max-failures 1`.
+    #[arg(long, conflicts_with = "max_failures")]
     fail_fast: bool,
+
+    /// Stop once so many cases fail, and what is new in them is shrunk.
+    #[arg(long, value_name = "N")]
+    max_failures: Option<NonZeroU64>,
 
     /// Run one part of the cases: `2/8`, or `auto` for what the CI engine says.
     #[arg(long, value_name = "I/N")]
@@ -80,7 +87,7 @@ pub(super) struct Args {
         long,
         value_name = "DIR",
         num_args = 1..,
-        conflicts_with_all = ["cases", "case", "seed", "expect", "fail_fast", "shard", "budget", "plant", "out"]
+        conflicts_with_all = ["cases", "case", "seed", "expect", "fail_fast", "max_failures", "shard", "budget", "plant", "out"]
     )]
     merge: Vec<PathBuf>,
 
@@ -124,6 +131,7 @@ struct Search<'a> {
     around: Around,
     trial: Trial<'a>,
     hunt: &'a Hunt,
+    status: Arc<Status>,
     folder: RunDir,
     log: Log,
     result: FuzzResult,
@@ -175,6 +183,7 @@ fn search(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
         around: Around::new(doc, loaded.scenario, &whole),
         trial: args.limits.trial(&status.control, Options::default())?,
         hunt: &hunt,
+        status: status.clone(),
         folder,
         log,
         result: nothing_yet(args, &header, planned),
@@ -196,7 +205,7 @@ fn search(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
     let mine = move |case: &u64| {
         shard.is_none_or(|shard| shard.owns(&name, &format!("fuzz {seed} {case}")))
     };
-    let stopped = search.all(&mut numbers.filter(mine));
+    let stopped = search.all(numbers.filter(mine));
     hunt.clear();
     search.end(stopped)
 }
@@ -226,6 +235,7 @@ fn nothing_yet(args: &Args, header: &log::Header, planned: Option<u64>) -> FuzzR
         cases_planned: planned,
         cases_failed: 0,
         cases_timed_out: 0,
+        cases_out_of_memory: 0,
         found: Vec::new(),
         stopped: String::new(),
         exit_code: exit::OK,
@@ -315,7 +325,8 @@ fn not_written(result: &mut FuzzResult, why: &str) {
 
 impl Search<'_> {
     /// Runs cases until they, the time or somebody's patience end.
-    fn all(&mut self, numbers: &mut impl Iterator<Item = u64>) -> Result<(), Stop> {
+    fn all(&mut self, numbers: impl Iterator<Item = u64>) -> Result<(), Stop> {
+        let mut numbers = numbers.peekable();
         // As many as there are processes, until it is known that cases are short: then some for each, so that few wait for the slowest.
         let jobs = self.trial.jobs;
         let mut at_once = jobs;
@@ -335,14 +346,22 @@ impl Search<'_> {
                 .collect();
             #[expect(clippy::disallowed_methods, reason = "how long cases take for real")]
             let began = Instant::now();
+            let names = cases
+                .iter()
+                .map(|case| format!("{}, case {}", self.name, case.number));
+            self.status.rename(names.collect());
             let (tried, mut stopped) = self.trial.some(&docs)?;
             let each = began.elapsed() / u32::try_from(docs.len().div_ceil(jobs)).unwrap_or(1);
             at_once = if each > SLOW { jobs } else { jobs * 4 };
-            for (case, tried) in cases.iter().zip(tried) {
+            for (at, (case, tried)) in cases.iter().zip(tried).enumerate() {
                 let Some(tried) = tried else { continue };
                 match self.ended(case, tried) {
-                    Ok(failed) if failed && self.args.fail_fast => return Ok(()),
-                    Ok(_) => {}
+                    Ok(()) if self.has_failed_enough() => {
+                        let is_last = at + 1 == cases.len() && numbers.peek().is_none();
+                        let stop = Stop::Failures(self.result.cases_failed);
+                        return if is_last { Ok(()) } else { Err(stop) };
+                    }
+                    Ok(()) => {}
                     Err(stop) if stop.is_error() => return Err(stop),
                     // The others have ended too, and are told.
                     Err(stop) => stopped = Some(stop),
@@ -352,6 +371,13 @@ impl Search<'_> {
                 return Err(stop);
             }
         }
+    }
+
+    /// Whether so many cases fail that it ends.
+    fn has_failed_enough(&self) -> bool {
+        let most = self.args.max_failures.map(NonZeroU64::get);
+        let most = most.or(self.args.fail_fast.then_some(1));
+        most.is_some_and(|most| self.result.cases_failed >= most)
     }
 
     fn drawn(&self, number: u64) -> Case {
@@ -370,11 +396,11 @@ impl Search<'_> {
         doc
     }
 
-    /// Takes down what came of a case; shrinks what is new. Tells whether it failed.
-    fn ended(&mut self, case: &Case, tried: Tried) -> Result<bool, Stop> {
-        let (failures, hash, timed_out) = match tried {
-            Tried::Ran(ran) => (ran.failures, ran.trace_hash, false),
-            Tried::TimedOut => (Vec::new(), String::new(), true),
+    /// Takes down what came of a case; shrinks what is new.
+    fn ended(&mut self, case: &Case, tried: Tried) -> Result<(), Stop> {
+        let (failures, hash, stopped) = match tried {
+            Tried::Ran(ran) => (ran.failures, ran.trace_hash, None),
+            Tried::Stopped(stopped) => (Vec::new(), String::new(), Some(stopped)),
             // What was drawn has been read before.
             Tried::Invalid => {
                 return Err(Stop::Broken(format!("case {} is not valid", case.number)));
@@ -385,21 +411,25 @@ impl Search<'_> {
             .filter(|f| self.args.expect || !matches!(f.check, Check::Expect(_)))
             .collect();
         self.result.cases += 1;
+        let out_of_memory = stopped.as_ref().is_some_and(|s| s.is_out_of_memory);
+        let timed_out = stopped.is_some() && !out_of_memory;
         self.result.cases_timed_out += u64::from(timed_out);
+        self.result.cases_out_of_memory += u64::from(out_of_memory);
         let line = log::Line::Case(Box::new(log::Case {
             case: case.number,
             seed: case.seed,
             changes: case.changes.iter().map(Change::told).collect(),
             failures: failures.clone(),
             timed_out,
+            out_of_memory,
             trace_hash: hash.clone(),
         }));
         let path = self.log.path().to_owned();
         self.log
             .append(&line)
             .map_err(|e| Stop::Unwritable(format!("write {}: {e}", path.display())))?;
-        let what = match (failures.first(), timed_out) {
-            (_, true) => "took too long".to_owned(),
+        let what = match (failures.first(), stopped) {
+            (_, Some(stopped)) => stopped.why,
             (None, _) => format!("holds, trace {hash}"),
             (Some(failure), _) => format!("{} fails: {}", failure.check, failure.message),
         };
@@ -408,7 +438,7 @@ impl Search<'_> {
             &format!("case {} (seed {}): {what}", case.number, case.seed),
         );
         let Some(gravest) = failures.first() else {
-            return Ok(false);
+            return Ok(());
         };
         self.result.cases_failed += 1;
         self.codes
@@ -417,11 +447,13 @@ impl Search<'_> {
             Some(at) => self.result.found[at].cases += 1,
             None => self.shrink(case, gravest.clone())?,
         }
-        Ok(true)
+        Ok(())
     }
 
     fn shrink(&mut self, case: &Case, failure: Failure) -> Result<(), Stop> {
         let found_after = self.hunt.elapsed();
+        let doing = format!("{}, shrinking case {}", self.name, case.number);
+        self.status.rename(vec![doing]);
         let check = failure.check.to_string();
         let from = self.doc(case.seed, &case.changes);
         let before = self.trial.runs;
@@ -487,7 +519,7 @@ impl Search<'_> {
             self.result.stopped = stop.to_string();
             match stop {
                 // A limit that is reached is no failure.
-                Stop::Budget | Stop::Runs => {}
+                Stop::Budget | Stop::Failures(_) | Stop::Runs => {}
                 Stop::Interrupted => self.codes.push(stop.exit_code()),
                 Stop::Unwritable(_) | Stop::Broken(_) => {
                     eprintln!("error: {stop}");

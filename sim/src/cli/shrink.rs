@@ -83,8 +83,11 @@ fn shrunk(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
     let tried = trial.all(std::slice::from_ref(&doc)).map_err(stopped)?;
     let failures = match tried.into_iter().next() {
         Some(Tried::Ran(ran)) => ran.failures,
-        Some(Tried::TimedOut) => {
-            let why = "the seed takes longer than --timeout-per-run allows".to_owned();
+        Some(Tried::Stopped(stopped)) => {
+            let why = format!(
+                "seed {} was {}: nothing is known of it",
+                target.seed, stopped.why
+            );
             return Err((why, exit::USAGE));
         }
         _ => return Err(("the scenario cannot be run".into(), exit::BAD_SCENARIO)),

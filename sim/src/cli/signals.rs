@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use backroom_reports::{exit, human};
@@ -21,19 +21,38 @@ use crate::run::pool::Control;
 pub(super) struct Status {
     /// The hand on its queue.
     pub(super) control: Control,
-    /// Names of its jobs.
-    pub(super) names: Vec<String>,
+    /// Names of its jobs; the last one stands for all that have none.
+    names: Mutex<Vec<String>>,
 }
 
 impl Status {
+    /// Jobs of these names.
+    pub(super) fn new(names: Vec<String>) -> Self {
+        Self {
+            control: Control::default(),
+            names: Mutex::new(names),
+        }
+    }
+
+    /// Its next jobs have these names.
+    pub(super) fn rename(&self, names: Vec<String>) {
+        *self.names() = names;
+    }
+
+    fn names(&self) -> MutexGuard<'_, Vec<String>> {
+        self.names.lock().expect("no panic while it is held")
+    }
+
     /// On standard error, a line for each seed that is running.
     pub(super) fn tell(&self) {
         let running = self.control.running();
+        let names = self.names();
         if running.is_empty() {
             eprintln!("nothing is running");
         }
         for running in running {
-            let name = self.names.get(running.job).map_or("", String::as_str);
+            let name = &names.get(running.job).or(names.last());
+            let name = name.map_or("", String::as_str);
             let since = human::seconds(running.since.as_secs_f64());
             eprintln!("running: {name}, seed {}, for {since}", running.seed);
         }

@@ -23,11 +23,13 @@ use super::{
     outputs,
     progress::Progress,
     run::{Seeds, load_all, parse_seeds, parse_time},
-    run_dir::{crc_of, write_whole},
+    run_dir::{Unwritable, crc_of, write_whole},
 };
 use crate::{run::seeds, scenario::sweep::Setting};
 
 /// Run every point of a scenario's `[sweep.grid]`, and show what came of it as a table.
+///
+/// A point that fails is an answer, and stops nothing: there is no `--fail-fast` or `--max-failures`. What ends a sweep early is `--budget`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The scenario.
@@ -158,47 +160,60 @@ fn sweep(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
     };
     // What parts found out is part of this sweep.
     let mut log = log;
+    let mut merged = Ok(());
     if !args.merge.is_empty() {
-        for point in points.values() {
-            log::append(&mut log, point)?;
-        }
+        let mut all = points.values();
+        merged = all.try_for_each(|point| log::append(&mut log, point));
     }
-    let played = play::play(args, terminal, &spec, &todo, log)?;
+    let played = play::play(args, terminal, &spec, &todo, log);
     points.extend(played.points.into_iter().map(|p| (p.number, p)));
-    let result = table::result(
+    let ended = match merged {
+        Ok(()) => played.ended,
+        Err(wrong) => Ended::Broken(wrong),
+    };
+    let mut result = table::result(
         args,
         &loaded,
         &spec,
         planned.len(),
         points.into_values().collect(),
     );
-    let text = grid::json(&result);
+    judge(&mut result, ended, shard.is_some());
+    let mut put = |name: &str, text: &str| match (&mut folder, &resumed) {
+        (Some(folder), _) => folder.put(name, text.as_bytes()),
+        (None, Some(dir)) => write_whole(&dir.join(name), text.as_bytes()),
+        (None, None) => Ok(()),
+    };
+    // The maps first: `points.json` then says whether they are there.
     let maps = reports::json::render_sweep(&grid::maps(&result));
-    match (&mut folder, &resumed) {
-        (Some(folder), _) => {
-            folder.put("points.json", text.as_bytes())?;
-            folder.put("sweep.json", maps.as_bytes())?;
-            folder.finish();
-        }
-        (None, Some(dir)) => {
-            for (name, text) in [("points.json", &text), ("sweep.json", &maps)] {
-                write_whole(&dir.join(name), text.as_bytes())?;
-            }
-        }
-        (None, None) => {}
+    if let Err(error) = put("sweep.json", &maps) {
+        not_written(&mut result, &error);
+    }
+    if let Err(error) = put("points.json", &grid::json(&result)) {
+        not_written(&mut result, &error);
     }
     match args.json {
-        true => outputs::print(&text),
+        true => outputs::print(&grid::json(&result)),
         false => outputs::print(&grid::render(&result)),
     }
     if let Some(folder) = &folder {
+        folder.finish();
         eprintln!("kept in {}", folder.folder.display());
     }
-    Ok(code(&result, &played.ended, shard.is_some()))
+    Ok(result.exit_code)
+}
+
+/// Takes down what is not on disk.
+fn not_written(result: &mut SweepResult, error: &Unwritable) {
+    eprintln!("error: {error}");
+    result.exit_code = exit::first([result.exit_code, exit::CANNOT_WRITE]);
+    if result.stopped.is_empty() {
+        result.stopped = error.to_string();
+    }
 }
 
 /// A sweep is a question, and points that fail are its answer: what counts is whether all were judged, and whether our own code held.
-fn code(result: &SweepResult, ended: &Ended, is_part: bool) -> i32 {
+fn judge(result: &mut SweepResult, ended: Ended, is_part: bool) {
     let suspect = |r: &RunResult| matches!(r.exit_code, exit::SUSPECT | exit::INTERNAL);
     let codes = result
         .points
@@ -207,18 +222,23 @@ fn code(result: &SweepResult, ended: &Ended, is_part: bool) -> i32 {
         .filter(|r| suspect(r))
         .map(|r| r.exit_code);
     let missing = result.points.len() < result.points_planned && !is_part;
-    let stopped = match ended {
-        Ended::Whole if missing => exit::UNFINISHED,
-        Ended::Whole => exit::OK,
-        Ended::Budget => exit::UNFINISHED,
-        Ended::Interrupted => exit::INTERRUPTED,
+    let (stopped, code) = match ended {
+        Ended::Whole if missing => ("points are missing".to_owned(), exit::UNFINISHED),
+        Ended::Whole => (String::new(), exit::OK),
+        Ended::Budget => ("the budget is spent".to_owned(), exit::UNFINISHED),
+        Ended::Interrupted => ("interrupted".to_owned(), exit::INTERRUPTED),
+        Ended::Broken((why, code)) => {
+            eprintln!("error: {why}");
+            (why, code)
+        }
     };
-    if stopped != exit::OK {
+    if code != exit::OK {
         eprintln!(
             "{} of {} points are there; --resume goes on",
             result.points.len(),
             result.points_planned
         );
     }
-    exit::first(codes.chain([stopped]))
+    result.exit_code = exit::first(codes.chain([code]));
+    result.stopped = stopped;
 }

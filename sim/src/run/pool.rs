@@ -6,10 +6,10 @@
 
 use std::{
     sync::{
-        Condvar, Mutex, MutexGuard,
+        Condvar, Mutex, MutexGuard, OnceLock,
         atomic::{AtomicU8, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use backroom_collector::config::{ByteSize, quantity::show_bytes};
@@ -83,6 +83,8 @@ pub struct Running {
 #[derive(Debug, Default)]
 pub struct Control {
     state: AtomicU8,
+    /// When everything ends; unset: when it has run.
+    deadline: OnceLock<Instant>,
     slots: Mutex<Vec<Option<Slot>>>,
     changed: Condvar,
 }
@@ -91,24 +93,44 @@ pub struct Control {
 struct Slot {
     job: usize,
     seed: u64,
-    began: std::time::Instant,
-    timeout: Option<Timeout>,
-    memory_max: Option<ByteSize>,
+    limits: Limits,
     /// Which limit it was stopped at.
-    stopped: Option<SeedFailureKind>,
+    stopped: Option<Limit>,
     worker: Handle,
 }
 
-impl Slot {
-    /// The limit that it has passed.
-    fn passed(&self) -> Option<SeedFailureKind> {
-        let is_late = self.timeout.is_some_and(|t| self.began.elapsed() >= t.most);
-        if is_late {
-            return Some(SeedFailureKind::TimedOut);
+/// What a seed may take.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    began: Instant,
+    timeout: Option<Timeout>,
+    memory_max: Option<ByteSize>,
+    /// The same for all seeds, whenever they began.
+    deadline: Option<Instant>,
+}
+
+/// What ends a seed early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    /// One of its own, which is told of it.
+    Own(SeedFailureKind),
+    /// The time of all: nothing is known of the seed.
+    Deadline,
+}
+
+impl Limits {
+    /// The limit that is passed at this instant.
+    fn passed(&self, now: Instant, resident_bytes: &dyn Fn() -> Option<u64>) -> Option<Limit> {
+        if self.deadline.is_some_and(|deadline| now >= deadline) {
+            return Some(Limit::Deadline);
         }
-        let is_beyond = |most: ByteSize| self.worker.resident_bytes().is_some_and(|b| b > most.0);
+        let since = now.saturating_duration_since(self.began);
+        if self.timeout.is_some_and(|timeout| since >= timeout.most) {
+            return Some(Limit::Own(SeedFailureKind::TimedOut));
+        }
+        let is_beyond = |most: ByteSize| resident_bytes().is_some_and(|bytes| bytes > most.0);
         let is_large = self.memory_max.is_some_and(is_beyond);
-        is_large.then_some(SeedFailureKind::OutOfMemory)
+        is_large.then_some(Limit::Own(SeedFailureKind::OutOfMemory))
     }
 }
 
@@ -122,6 +144,18 @@ impl Control {
         let _ = self
             .state
             .compare_exchange(RUN, FINISH, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// At this instant everything ends: what runs then is stopped and has no outcome, and nothing is started any more. Said once.
+    pub fn end_at(&self, deadline: Instant) {
+        let said = self.deadline.set(deadline);
+        assert!(said.is_ok(), "a queue has one end");
+    }
+
+    /// Whether the instant of [`Control::end_at`] has come.
+    pub fn is_over(&self) -> bool {
+        let deadline = self.deadline.get();
+        deadline.is_some_and(|deadline| now() >= *deadline)
     }
 
     /// Takes [`Control::finish`] back, for a second queue; an interruption stays one.
@@ -145,7 +179,7 @@ impl Control {
 
     /// Whether nothing is started any more.
     pub fn is_stopping(&self) -> bool {
-        self.state.load(Ordering::SeqCst) != RUN
+        self.state.load(Ordering::SeqCst) != RUN || self.is_over()
     }
 
     /// What is running now, the longest first.
@@ -157,7 +191,7 @@ impl Control {
             .map(|slot| Running {
                 job: slot.job,
                 seed: slot.seed,
-                since: slot.began.elapsed(),
+                since: slot.limits.began.elapsed(),
             })
             .collect();
         all.sort_by_key(|r| (std::cmp::Reverse(r.since), r.job, r.seed));
@@ -168,13 +202,14 @@ impl Control {
         self.slots.lock().expect("no panic while it is held")
     }
 
-    /// Kills what has run for too long or holds too much memory, until `done` is set.
+    /// Kills what has run for too long or holds too much memory, and at the deadline everything, until `done` is set.
     fn watch(&self, done: &AtomicU8) {
         let mut slots = self.slots();
         while done.load(Ordering::SeqCst) == RUN {
             for slot in slots.iter_mut().flatten() {
+                let resident_bytes = || slot.worker.resident_bytes();
                 if slot.stopped.is_none()
-                    && let Some(limit) = slot.passed()
+                    && let Some(limit) = slot.limits.passed(now(), &resident_bytes)
                 {
                     slot.stopped = Some(limit);
                     slot.worker.kill();
@@ -222,10 +257,8 @@ pub fn run(
     };
     let serve = &serve;
     let results: Vec<_> = std::thread::scope(|scope| {
-        if jobs
-            .iter()
-            .any(|job| job.timeout.is_some() || job.memory_max.is_some())
-        {
+        let has_limit = |job: &Job| job.timeout.is_some() || job.memory_max.is_some();
+        if control.deadline.get().is_some() || jobs.iter().any(has_limit) {
             scope.spawn(|| control.watch(&done));
         }
         let workers: Vec<_> = (0..parallel)
@@ -283,21 +316,22 @@ impl Server<'_> {
         Ok(ends)
     }
 
-    /// Runs one seed; gives the worker back if it lives. No end: it was interrupted.
+    /// Runs one seed; gives the worker back if it lives. No end: it was interrupted, or the time of all is over.
     fn one(
         &self,
         task: &Task,
         mut worker: worker::Worker,
     ) -> Result<(Option<End>, Option<worker::Worker>), PoolError> {
-        #[expect(clippy::disallowed_methods, reason = "a limit on wall-clock time")]
-        let began = std::time::Instant::now();
         let (timeout, memory_max) = (self.jobs[task.job].timeout, self.jobs[task.job].memory_max);
         self.control.slots()[self.number] = Some(Slot {
             job: task.job,
             seed: task.seed,
-            began,
-            timeout,
-            memory_max,
+            limits: Limits {
+                began: now(),
+                timeout,
+                memory_max,
+                deadline: self.control.deadline.get().copied(),
+            },
             stopped: None,
             worker: worker.handle(),
         });
@@ -333,17 +367,25 @@ impl Server<'_> {
             }
             Said::Died(_) if self.control.is_interrupted() => (None, None),
             Said::Died(how) => {
-                let limit = slot.and_then(|slot| slot.stopped);
-                let message = match limit {
-                    Some(SeedFailureKind::TimedOut) => timeout.map(late).unwrap_or_default(),
-                    Some(SeedFailureKind::OutOfMemory) => memory_max.map(large).unwrap_or_default(),
-                    _ => how,
+                let kind = match slot.and_then(|slot| slot.stopped) {
+                    Some(Limit::Deadline) => return Ok((None, None)),
+                    Some(Limit::Own(kind)) => kind,
+                    None => SeedFailureKind::Crashed,
                 };
-                let kind = limit.unwrap_or(SeedFailureKind::Crashed);
+                let message = match kind {
+                    SeedFailureKind::TimedOut => timeout.map(late).unwrap_or_default(),
+                    SeedFailureKind::OutOfMemory => memory_max.map(large).unwrap_or_default(),
+                    SeedFailureKind::Crashed => how,
+                };
                 (Some(failed(kind, message)), None)
             }
         })
     }
+}
+
+fn now() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "limits on wall-clock time")]
+    Instant::now()
 }
 
 /// Why a seed was stopped. What it held then depends on the machine, and is not told.
@@ -357,4 +399,47 @@ fn large(most: ByteSize) -> String {
 fn late(timeout: Timeout) -> String {
     let most = backroom_reports::human::seconds(timeout.most.as_secs_f64());
     format!("stopped after {most} of wall-clock time ({})", timeout.by)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A seed that began so many seconds after its queue, which has 60 s: what ends it, so many seconds after the queue began.
+    fn check(began: u64, at: u64, resident_bytes: u64, expect: Option<Limit>) {
+        let start = now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let limits = Limits {
+            began: after(began),
+            timeout: Some(Timeout {
+                most: Duration::from_secs(50),
+                by: "a test",
+            }),
+            memory_max: Some(ByteSize(1000)),
+            deadline: Some(after(60)),
+        };
+        let passed = limits.passed(after(at), &|| Some(resident_bytes));
+        assert_eq!(passed, expect, "began at {began}, at {at}");
+    }
+
+    /// A seed that began late had as much time as all of its batch together, and a budget was overrun by nearly its length.
+    #[test]
+    fn the_time_of_all_ends_a_seed_whenever_it_began() {
+        check(0, 49, 1000, None);
+        check(0, 50, 1000, Some(Limit::Own(SeedFailureKind::TimedOut)));
+        check(59, 59, 1000, None);
+        check(59, 60, 1000, Some(Limit::Deadline));
+        check(0, 60, 1001, Some(Limit::Deadline));
+        check(0, 1, 1001, Some(Limit::Own(SeedFailureKind::OutOfMemory)));
+    }
+
+    #[test]
+    fn a_queue_whose_time_is_over_starts_nothing() {
+        let control = Control::default();
+        assert!(!control.is_over() && !control.is_stopping());
+        control.end_at(now());
+        control.go_on();
+        assert!(control.is_over() && control.is_stopping());
+        assert!(!control.is_interrupted(), "a limit is no interruption");
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use backroom_reports::{SeedFailureKind, exit};
@@ -30,8 +30,8 @@ pub enum Tried {
     Invalid,
     /// It ran to its end, or crashed: what failed, the gravest first.
     Ran(Ran),
-    /// It took too long by the wall clock, which says nothing.
-    TimedOut,
+    /// It was stopped because it took too long or held too much memory, which says nothing of the scenario.
+    Stopped(Stopped),
 }
 
 /// A run.
@@ -45,6 +45,15 @@ pub struct Ran {
     pub virtual_seconds: f64,
 }
 
+/// A run that was stopped at a limit of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Whether it was stopped because of its memory; otherwise because of its time.
+    pub is_out_of_memory: bool,
+    /// Which limit, in words.
+    pub why: String,
+}
+
 /// Why nothing is tried any more.
 #[derive(Debug, thiserror::Error)]
 pub enum Stop {
@@ -54,6 +63,9 @@ pub enum Stop {
     /// The time is over.
     #[error("the budget is spent")]
     Budget,
+    /// So many failures were asked for.
+    #[error("stopped after {} failing {}", .0, if *.0 == 1 { "case" } else { "cases" })]
+    Failures(u64),
     /// So many runs were allowed.
     #[error("the runs that were allowed are spent")]
     Runs,
@@ -70,7 +82,7 @@ impl Stop {
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Interrupted => exit::INTERRUPTED,
-            Self::Budget | Self::Runs => exit::UNFINISHED,
+            Self::Budget | Self::Failures(_) | Self::Runs => exit::UNFINISHED,
             Self::Unwritable(_) => exit::CANNOT_WRITE,
             Self::Broken(_) => exit::INTERNAL,
         }
@@ -105,10 +117,8 @@ pub struct Trial<'a> {
     pub timeout: Duration,
     /// Worker processes.
     pub jobs: usize,
-    /// Whoever may interrupt it.
+    /// Whoever may interrupt it; its deadline is that of the search.
     pub control: &'a Control,
-    /// When the time is over; `None` is never.
-    pub deadline: Option<Instant>,
     /// Candidates that were run.
     pub runs: usize,
 }
@@ -125,27 +135,13 @@ impl<'a> Trial<'a> {
             timeout,
             jobs: jobs.max(1),
             control,
-            deadline: None,
             runs: 0,
         })
     }
 
     /// Whether the time is over.
     pub fn is_over(&self) -> bool {
-        self.time_left().is_none()
-    }
-
-    /// How long a run may take that begins now: as long as any, and no longer than all of them. `None` if the time is over.
-    fn time_left(&self) -> Option<Duration> {
-        #[expect(clippy::disallowed_methods, reason = "a limit on wall-clock time")]
-        let now = Instant::now();
-        match self.deadline {
-            None => Some(self.timeout),
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(now);
-                (!left.is_zero()).then(|| left.min(self.timeout))
-            }
-        }
+        self.control.is_over()
     }
 
     /// A candidate's scenario, as a run would read it; `None` if there is none that can be run.
@@ -194,9 +190,9 @@ impl Trial<'_> {
         if self.control.is_interrupted() {
             return Err(Stop::Interrupted);
         }
-        let Some(timeout) = self.time_left() else {
+        if self.is_over() {
             return Err(Stop::Budget);
-        };
+        }
         let mut tried: Vec<Option<Tried>> = docs.iter().map(|_| None).collect();
         let (mut jobs, mut tasks, mut scenarios) = (Vec::new(), Vec::new(), Vec::new());
         for (at, doc) in docs.iter().enumerate() {
@@ -218,7 +214,7 @@ impl Trial<'_> {
                 options: self.options,
                 strict: false,
                 timeout: Some(Timeout {
-                    most: timeout,
+                    most: self.timeout,
                     by: "--timeout-per-run",
                 }),
                 memory_max: scenario.memory_max,
@@ -226,13 +222,7 @@ impl Trial<'_> {
             });
             scenarios.push((at, scenario));
         }
-        let each = |_: &Task, _: &mut End| {
-            if self.is_over() {
-                self.control.finish();
-            }
-        };
-        let ended = pool::run(&jobs, &tasks, self.jobs, self.control, &each);
-        self.control.go_on();
+        let ended = pool::run(&jobs, &tasks, self.jobs, self.control, &|_, _| {});
         let ended = ended.map_err(|error| match error {
             PoolError::Refused { job, why, .. } => {
                 Stop::Broken(format!("run {}: {why}", jobs[job].file.display()))
@@ -240,12 +230,11 @@ impl Trial<'_> {
             error @ PoolError::CannotWrite { .. } => Stop::Unwritable(error.to_string()),
             error @ PoolError::Start(_) => Stop::Broken(error.to_string()),
         })?;
-        let is_over = self.is_over();
         for (task, end) in &ended {
             let (at, scenario) = &scenarios[task.job];
-            tried[*at] = self.became(*at, scenario, end, is_over);
-            self.runs += usize::from(tried[*at].is_some());
+            tried[*at] = Some(self.became(*at, scenario, end));
         }
+        self.runs += ended.len();
         let is_whole = tried.iter().all(Option::is_some);
         let stopped = match (self.control.is_interrupted(), is_whole) {
             (true, _) => Some(Stop::Interrupted),
@@ -255,23 +244,27 @@ impl Trial<'_> {
         Ok((tried, stopped))
     }
 
-    /// What became of a run; `None` if it was stopped because the search's time is over.
-    fn became(&self, at: usize, scenario: &Scenario, end: &End, is_over: bool) -> Option<Tried> {
+    /// What became of a run.
+    fn became(&self, at: usize, scenario: &Scenario, end: &End) -> Tried {
         match end {
-            End::Ran(outcome) => Some(Tried::Ran(Ran {
+            End::Ran(outcome) => Tried::Ran(Ran {
                 failures: check::failures(scenario, outcome),
                 trace_hash: outcome.trace_hash.clone(),
                 virtual_seconds: outcome.cost.virtual_seconds,
-            })),
+            }),
             End::Failed(failure) => match failure.kind {
-                SeedFailureKind::TimedOut => (!is_over).then_some(Tried::TimedOut),
-                SeedFailureKind::OutOfMemory => Some(Tried::TimedOut),
+                SeedFailureKind::TimedOut | SeedFailureKind::OutOfMemory => {
+                    Tried::Stopped(Stopped {
+                        is_out_of_memory: failure.kind == SeedFailureKind::OutOfMemory,
+                        why: failure.message.clone(),
+                    })
+                }
                 SeedFailureKind::Crashed => {
                     let said = std::fs::read_to_string(self.said(at)).unwrap_or_default();
-                    Some(Tried::Ran(Ran {
+                    Tried::Ran(Ran {
                         failures: vec![check::crash(&failure.message, &said)],
                         ..Ran::default()
-                    }))
+                    })
                 }
             },
         }

@@ -1,4 +1,11 @@
-//! Grids, and sweeps that are stopped and resumed.
+//! Grids, and sweeps that are stopped and resumed, by a budget, by somebody, or by a full disk.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Stdio},
+};
+
+use backroom_reports::grid::SweepResult;
 
 use super::*;
 
@@ -87,20 +94,59 @@ fn parts_of_a_sweep_make_the_whole_byte_for_byte() {
     };
     let read = |folder: &Path| std::fs::read_to_string(folder.join("points.json")).expect("kept");
     let whole = sweep("whole", &[]);
-    // As the Indexed Job of `deploy/ci` runs them, and with the parts written out.
-    let [one, two] = ["0", "1"].map(|index| {
-        let runs = folder.path().join(index);
-        let mut part = command(&["sweep", str(&file), "--shard", "auto", "--runs", str(&runs)]);
-        part.env("JOB_COMPLETION_INDEX", index)
-            .env("JOB_COMPLETION_COUNT", "2");
-        let out = part.output().expect("it starts");
-        assert!(out.status.success(), "{}", text(&out.stderr));
-        latest(&runs, "quick.sweep")
+    // As the engines of `deploy/ci` run them, and with the parts written out.
+    let parts = |engine: &str, variables: &dyn Fn(u32) -> Vec<(&'static str, String)>| {
+        [1, 2].map(|index| {
+            let runs = folder.path().join(format!("{engine}-{index}"));
+            let mut part = command(&["sweep", str(&file), "--shard", "auto", "--runs", str(&runs)]);
+            let out = part.envs(variables(index)).output().expect("it starts");
+            assert!(out.status.success(), "{}", text(&out.stderr));
+            latest(&runs, "quick.sweep")
+        })
+    };
+    let [one, two] = parts("kubernetes", &|index| {
+        vec![
+            ("JOB_COMPLETION_INDEX", (index - 1).to_string()),
+            ("JOB_COMPLETION_COUNT", "2".into()),
+        ]
     });
+    let slurm = parts("slurm", &|index| {
+        vec![
+            ("SLURM_ARRAY_TASK_ID", (index * 2 + 3).to_string()),
+            ("SLURM_ARRAY_TASK_MIN", "5".into()),
+            ("SLURM_ARRAY_TASK_STEP", "2".into()),
+            ("SLURM_ARRAY_TASK_COUNT", "2".into()),
+        ]
+    });
+    let github = parts("github", &|index| {
+        vec![
+            ("STRATEGY_JOB_INDEX", (index - 1).to_string()),
+            ("STRATEGY_JOB_TOTAL", "2".into()),
+        ]
+    });
+    for other in [slurm, github] {
+        assert_eq!(read(&other[0]), read(&one));
+        assert_eq!(read(&other[1]), read(&two));
+    }
     let by_hand = sweep("by-hand", &["--shard", "1/2"]);
     assert_eq!(read(&by_hand), read(&one));
     let merged = sweep("merged", &["--merge", str(&one), str(&two)]);
     assert_eq!(read(&merged), read(&whole));
+    // Half of it is shown, and does not pass for all of it.
+    let half = folder.path().join("half");
+    let (code, out, err) = told(&[
+        "sweep",
+        str(&file),
+        "--merge",
+        str(&one),
+        "--runs",
+        str(&half),
+    ]);
+    assert_eq!(code, 75, "{out}{err}");
+    assert!(
+        out.ends_with("\nUNFINISHED  points are missing      exit 75\n"),
+        "{out}"
+    );
     let args = [
         "sweep",
         str(&file),
@@ -227,4 +273,178 @@ fn the_shipped_sweep_is_estimated_stopped_and_resumed() {
     assert!(out.contains("2 of 2 points"), "{out}");
     let answer = "smallest collector.send.max_rate where caught-up-in-10-min passes:";
     assert!(out.contains(answer), "{out}");
+}
+
+/// A sweep that is under way, with the first line that it says about a seed: by then one has ended, and others have not.
+fn begun(args: &[&str]) -> (Child, BufReader<std::process::ChildStderr>) {
+    let args = [args, &["--jobs", "1", "--progress", "plain"]].concat();
+    let mut child = command(&args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut err = BufReader::new(child.stderr.take().expect("asked for"));
+    let mut line = String::new();
+    while !line.contains("seed 1: ") {
+        line.clear();
+        assert!(err.read_line(&mut line).expect("a line") > 0, "no seed ran");
+    }
+    (child, err)
+}
+
+fn send(child: &Child, signal: &str) {
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-s", signal, &id]).status();
+    assert!(sent.expect("kill is there").success());
+}
+
+/// Two points: one that ends, and one that would take hours and that the file stops at once, unless the command line gives it time.
+fn endless(folder: &Path) -> PathBuf {
+    let text = std::fs::read_to_string(file(folder)).expect("written");
+    let (scenario, _) = text.split_once("[sweep]").expect("it sweeps");
+    let sweep = r#"
+[sweep]
+seeds_per_point = 1
+[sweep.grid]
+"duration"         = ["90s", "20d"]
+"limits.wall_time" = ["10h", "100ms"]
+[[sweep.skip]]
+"duration"         = "90s"
+"limits.wall_time" = "100ms"
+[[sweep.skip]]
+"duration"         = "20d"
+"limits.wall_time" = "10h"
+"#;
+    let file = folder.join("endless.toml");
+    std::fs::write(&file, format!("{scenario}{sweep}")).expect("written");
+    file
+}
+
+/// Scenario: Ctrl-C in the middle of a sweep; again, and a second time while it writes; then `--resume`.
+/// Guarantees: the table of what has ended is shown and kept; the second signal ends the process at once; what is resumed is byte for byte
+/// what nobody has stopped.
+#[test]
+fn ctrl_c_shows_a_part_of_the_table_and_resume_makes_it_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = endless(folder.path());
+    let place = |name: &str| folder.path().join(name);
+    let (code, whole, err) = told(&["sweep", str(&file), "--runs", str(&place("whole"))]);
+    assert_eq!(code, 70, "{whole}{err}");
+    let end = "FAIL  an invariant or an oracle failed, or a seed did not end, in 1 of 2 points      exit 70\n";
+    assert!(whole.ends_with(end), "{whole}");
+    let points = |runs: &str| {
+        let kept = latest(&place(runs), "quick.sweep");
+        std::fs::read_to_string(kept.join("points.json")).expect("kept")
+    };
+
+    let stopped = place("stopped");
+    let args = ["sweep", str(&file), "--runs", str(&stopped)];
+    let patient = [&args[..], &["--timeout-per-seed", "10h"]].concat();
+    let (child, err) = begun(&patient);
+    send(&child, "INT");
+    let rest = std::io::read_to_string(err).expect("text");
+    let out = child.wait_with_output().expect("it ends");
+    let shown = text(&out.stdout);
+    assert_eq!(out.status.code(), Some(130), "{shown}{rest}");
+    assert!(rest.contains("interrupted: "), "{rest}");
+    assert!(
+        rest.contains("1 of 2 points are there; --resume goes on"),
+        "{rest}"
+    );
+    let end = "INTERRUPTED  1 of 2 points are there      exit 130\n";
+    assert!(shown.ends_with(end), "{shown}");
+    let result: SweepResult = serde_json::from_str(&points("stopped")).expect("JSON");
+    let told_in_json = (result.points.len(), result.exit_code, &*result.stopped);
+    assert_eq!(told_in_json, (1, 130, "interrupted"));
+
+    // From its beginning again. While it waits for a reader of `points.json`, a pipe, it hears the second signal.
+    let kept = latest(&stopped, "quick.sweep");
+    let log = kept.join("points.ndjson");
+    let before = std::fs::read_to_string(&log).expect("kept");
+    let header = before.lines().next().expect("what was swept").to_owned() + "\n";
+    std::fs::write(&log, header).expect("written");
+    let pipe = kept.join("points.json");
+    std::fs::remove_file(&pipe).expect("kept");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo is there").success());
+    let (mut child, mut err) = begun(&[&patient[..], &["--resume"]].concat());
+    send(&child, "INT");
+    let mut line = String::new();
+    while !line.starts_with("interrupted: ") {
+        line.clear();
+        assert!(err.read_line(&mut line).expect("a line") > 0, "no answer");
+    }
+    send(&child, "INT");
+    assert_eq!(child.wait().expect("it ends").code(), Some(130));
+    let after = std::fs::read_to_string(&log).expect("kept");
+    assert!(before == after, "the point that has ended is there again");
+    std::fs::remove_file(&pipe).expect("it is there");
+
+    let (code, shown, err) = told(&[&args[..], &["--resume"]].concat());
+    assert_eq!(code, 70, "{err}");
+    assert!(err.contains("1 of 2 points, 1 runs"), "{err}");
+    assert_eq!(shown, whole);
+    assert!(points("stopped") == points("whole"), "byte for byte");
+}
+
+/// Scenario: the disk has room for the scenario and the first points, and not for the last one.
+/// Guarantees: the table of what has ended is shown, with the exit code of the process, by the screen and by `--json`; with room again
+/// `--resume` completes it, byte for byte.
+#[test]
+fn a_sweep_on_a_full_disk_shows_its_table_and_can_be_resumed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = file(folder.path());
+    let place = |name: &str| folder.path().join(name);
+    let (code, whole, err) = told(&["sweep", str(&file), "--runs", str(&place("whole"))]);
+    assert_eq!(code, 0, "{whole}{err}");
+    let kept = latest(&place("whole"), "quick.sweep");
+    let size = |name: &str| std::fs::metadata(kept.join(name)).expect("kept").len();
+    // Blocks of 1,024 bytes.
+    let blocks = (size("points.ndjson") - 1) / 1024;
+    assert!(size("scenario.lock.toml") / 1024 < blocks, "it comes first");
+    let on_a_full_disk = |runs: &str, more: &[&str]| {
+        // The signal of a file that grows beyond its limit is ignored, so that the write fails, as on a full disk.
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+        let mut bash = Command::new("bash");
+        bash.args(["-c", &script, "bash", env!("CARGO_BIN_EXE_backroom")]);
+        bash.args(["sweep", str(&file), "--runs", str(&place(runs))]);
+        bash.args(["--jobs", "1"]).args(more);
+        bash.current_dir(root()).env("NO_COLOR", "1");
+        for name in ENGINE_VARIABLES {
+            bash.env_remove(name);
+        }
+        let out = bash.output().expect("bash is there");
+        let (shown, err) = (text(&out.stdout), text(&out.stderr));
+        assert_eq!(out.status.code(), Some(73), "{shown}{err}");
+        assert!(err.contains("error: write "), "{err}");
+        assert!(err.contains("points.ndjson: File too large"), "{err}");
+        shown
+    };
+    let shown = on_a_full_disk("full", &[]);
+    assert!(
+        shown.contains("3 of 3 points"),
+        "what has ended is shown: {shown}"
+    );
+    assert!(shown.contains("points.ndjson: File too large"), "{shown}");
+    assert!(shown.ends_with("      exit 73\n"), "{shown}");
+    let shown = on_a_full_disk("json", &["--json"]);
+    let result: SweepResult = serde_json::from_str(&shown).expect("JSON");
+    assert_eq!((result.points.len(), result.exit_code), (3, 73));
+    assert!(
+        result.stopped.contains("File too large"),
+        "{}",
+        result.stopped
+    );
+
+    let runs = place("full");
+    let (code, shown, err) = told(&["sweep", str(&file), "--runs", str(&runs), "--resume"]);
+    assert_eq!(code, 0, "{shown}{err}");
+    assert!(err.contains("1 of 3 points, 1 runs"), "{err}");
+    assert_eq!(shown, whole);
+    let points = |folder: &Path| std::fs::read(folder.join("points.json")).expect("kept");
+    assert!(points(&latest(&runs, "quick.sweep")) == points(&kept));
+
+    // The room ends while parts are put together: the table is there all the same.
+    let merged = on_a_full_disk("merged", &["--merge", str(&kept)]);
+    assert!(merged.contains("3 of 3 points"), "{merged}");
 }

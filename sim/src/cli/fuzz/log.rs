@@ -43,7 +43,11 @@ pub(super) struct Case {
     pub(super) changes: Vec<String>,
     /// What failed, the gravest first.
     pub(super) failures: Vec<Failure>,
+    /// Whether it was stopped because it took too long: nothing is known of it.
     pub(super) timed_out: bool,
+    /// Whether it was stopped because it held too much memory: nothing is known of it.
+    #[serde(default)]
+    pub(super) out_of_memory: bool,
     pub(super) trace_hash: String,
 }
 

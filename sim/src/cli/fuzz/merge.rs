@@ -142,6 +142,7 @@ impl Merged {
         for (at, case) in &self.cases {
             result.cases += 1;
             result.cases_timed_out += u64::from(case.timed_out);
+            result.cases_out_of_memory += u64::from(case.out_of_memory);
             let Some(gravest) = case.failures.first() else {
                 continue;
             };
@@ -280,6 +281,7 @@ mod tests {
             cases_planned: None,
             cases_failed: 0,
             cases_timed_out: 0,
+            cases_out_of_memory: 0,
             found: Vec::new(),
             stopped: String::new(),
             exit_code,

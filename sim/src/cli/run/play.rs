@@ -24,7 +24,6 @@ use crate::{
         merge::Asked,
         ndjson::Log,
         outcome_log::{Header, Places},
-        pool::Control,
         seeds as lists,
         shard::Shard,
     },
@@ -57,10 +56,7 @@ pub(super) fn play(
         .iter()
         .map(|p| p.loaded.scenario.name.clone())
         .collect();
-    let status = Arc::new(Status {
-        control: Control::default(),
-        names: names.clone(),
-    });
+    let status = Arc::new(Status::new(names.clone()));
     // Without signals a run can still be run; it only cannot be stopped gently.
     let _ears = signals::listen(&status)
         .inspect_err(|error| eprintln!("note: Ctrl-C keeps nothing: {error}"))

@@ -24,7 +24,7 @@ use crate::{
         ndjson::Log,
         one::Options,
         outcome::SeedOutcome,
-        pool::{self, Control, End, Job, Task, Timeout},
+        pool::{self, End, Job, Task, Timeout},
     },
     scenario::{
         Scenario,
@@ -37,6 +37,8 @@ pub(super) enum Ended {
     Whole,
     Budget,
     Interrupted,
+    /// Something cannot be written or run: what, and its exit code.
+    Broken(Wrong),
 }
 
 pub(super) struct Played {
@@ -61,7 +63,7 @@ pub(super) fn play(
     spec: &Sweep,
     todo: &[&Planned],
     log: Log,
-) -> Result<Played, Wrong> {
+) -> Played {
     let names: Vec<String> = todo
         .iter()
         .map(|p| {
@@ -69,10 +71,7 @@ pub(super) fn play(
             values.join(" ")
         })
         .collect();
-    let status = Arc::new(Status {
-        control: Control::default(),
-        names: names.clone(),
-    });
+    let status = Arc::new(Status::new(names.clone()));
     let _ears = signals::listen(&status)
         .inspect_err(|error| eprintln!("note: Ctrl-C keeps nothing: {error}"))
         .ok();
@@ -141,14 +140,17 @@ pub(super) fn play(
         if tasks.is_empty() || status.control.is_stopping() {
             break;
         }
-        pool::run(&work, &tasks, jobs(args), &status.control, &each).map_err(|error| {
+        let ran = pool::run(&work, &tasks, jobs(args), &status.control, &each);
+        if let Err(error) = ran {
             let code = match error {
                 pool::PoolError::Refused { .. } => exit::BAD_SCENARIO,
                 pool::PoolError::Start(_) => exit::INTERNAL,
                 pool::PoolError::CannotWrite { .. } => exit::CANNOT_WRITE,
             };
-            (error.to_string(), code)
-        })?;
+            let mut state = state.lock().expect("no panic while it is held");
+            state.3.get_or_insert((error.to_string(), code));
+            break;
+        }
         let Some(stop) = &spec.stop_when else { break };
         at += ROUND;
         let mut state = state.lock().expect("no panic while it is held");
@@ -165,17 +167,15 @@ pub(super) fn play(
     }
     shown.clear();
     let (_, points, _, wrong) = state.into_inner().expect("no panic while it was held");
-    if let Some(wrong) = wrong {
-        return Err(wrong);
-    }
-    Ok(Played {
+    Played {
         points,
-        ended: match () {
-            () if status.control.is_interrupted() => Ended::Interrupted,
-            () if status.control.is_stopping() => Ended::Budget,
-            () => Ended::Whole,
+        ended: match wrong {
+            Some(wrong) => Ended::Broken(wrong),
+            None if status.control.is_interrupted() => Ended::Interrupted,
+            None if status.control.is_stopping() => Ended::Budget,
+            None => Ended::Whole,
         },
-    })
+    }
 }
 
 /// Judges a point and writes it down.

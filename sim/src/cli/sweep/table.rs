@@ -67,6 +67,9 @@ pub(super) fn result(
         },
         points_planned,
         points,
+        // Whoever keeps it says how it ended.
+        stopped: String::new(),
+        exit_code: reports::exit::OK,
     }
 }
 
