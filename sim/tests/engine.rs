@@ -405,6 +405,55 @@ fn a_lost_end_of_a_handshake_costs_nothing() {
     });
 }
 
+/// Regression: callers that gave up before the SYN-ACK left half-open connections behind, and after 1,024 of them the listener took no more. A
+/// collector behind a network that loses two of three packets was cut off for good; `backroom fuzz scenarios/bad-day.toml --case 2` found it.
+#[test]
+fn callers_that_give_up_do_not_fill_a_listener() {
+    in_world(store_and_hq(12, 5 * MS), |world| async move {
+        world.start("hq", echo);
+        let patient = result_of(&world, "pos", |env| async move {
+            for _ in 0..1_100 {
+                // The SYN takes 5 ms, its answer comes after 10.
+                let hurry = tokio::time::timeout(8 * MS, env.connect(&hq())).await;
+                assert!(hurry.is_err(), "it is not answered in time");
+                tokio::time::sleep(10 * MS).await;
+            }
+            let connected = tokio::time::timeout(S, env.connect(&hq())).await;
+            let mut stream = connected.expect("in time").expect("hq listens");
+            round_trip(&mut stream, 1).await
+        });
+        patient.await.expect("the line is well");
+    });
+}
+
+/// Regression: a SYN-ACK that never got through left a half-open connection behind, for ever, as above.
+#[test]
+fn a_handshake_that_is_given_up_by_its_listener_goes() {
+    in_world(store_and_hq(13, 5 * MS), |world| async move {
+        world.start("hq", echo);
+        for _ in 0..1_100 {
+            let called = result_of(&world, "pos", |env| async move {
+                tokio::time::timeout(8 * MS, env.connect(&hq()))
+                    .await
+                    .is_ok()
+            });
+            let cut = async {
+                // When the SYN is on its way, and before its answer is.
+                tokio::time::sleep(3 * MS).await;
+                world.set_link_up("uplink", false);
+            };
+            let (called, ()) = tokio::join!(called, cut);
+            assert!(!called);
+            tokio::time::sleep(200 * S).await;
+            world.set_link_up("uplink", true);
+        }
+        let patient = result_of(&world, "pos", |env| async move {
+            tokio::time::timeout(S, env.connect(&hq())).await.is_ok()
+        });
+        assert!(patient.await, "hq takes connections");
+    });
+}
+
 /// Regression: connections that were still closing kept the port of a machine that had crashed.
 #[test]
 fn a_server_that_crashed_gets_its_port_back_on_a_lossy_line() {

@@ -207,6 +207,13 @@ impl Trouble {
         self.ack?.packet
     }
 
+    /// Number of a lost SYN-ACK, and of what it acknowledges.
+    pub(super) fn into_syn_ack(self) -> Option<(u32, u32)> {
+        let first = self.lost.front()?.packet.as_ref().and_then(segment)?;
+        let is_syn_ack = first.flags.syn && first.flags.ack;
+        is_syn_ack.then_some((first.seq, first.ack))
+    }
+
     fn arrive_in_order(
         &mut self,
         packet: Packet,

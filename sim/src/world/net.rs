@@ -660,9 +660,10 @@ impl Net {
     /// Resets a connection on both sides.
     fn reset_both(&mut self, flow: FlowId) {
         for flow in [flow, flow.reversed()] {
-            self.troubles.remove(&flow);
+            let trouble = self.troubles.remove(&flow);
             self.nat.remove(&flow.number());
-            self.reset(flow);
+            let end = self.end_of_handshake(flow, trouble);
+            self.reset(flow, end);
         }
     }
 
@@ -819,7 +820,8 @@ impl Net {
             if self.state_of(flight.flow.reversed()) == Some(NetstatState::SynReceived) {
                 // turmoil-net keeps a socket that is reset in the middle of its handshake for ever, and its port with
                 // it: the handshake ends first, or the reset is not heard and the socket goes with its listener.
-                match trouble.and_then(Trouble::into_ack) {
+                let refused = (s.ack != 0).then(|| self.ack_packet(flight.flow, s.seq, s.ack));
+                match trouble.and_then(Trouble::into_ack).or(refused) {
                     Some(ack) => self.deliver(flight.flow, ack),
                     None => return,
                 }
@@ -833,7 +835,11 @@ impl Net {
             true => flight.flow.reversed(),
         };
         if s.flags.syn && self.state_of(caller).is_none() {
-            // The caller gave up meanwhile. A handshake with nobody would stay in turmoil-net's tables for ever.
+            // The caller gave up meanwhile. A handshake with nobody would stay in turmoil-net's tables for ever, and a listener with 1,024
+            // of them takes no more: its beginning is not heard, and its answer is answered with a reset.
+            if s.flags.ack {
+                self.refuse(now, &flight);
+            }
             return;
         }
         if self.troubles.is_empty() || !self.troubles.contains_key(&flight.flow) {
@@ -959,9 +965,10 @@ impl Net {
                     true => flow.reversed(),
                     false => flow,
                 };
-                self.troubles.remove(&flow);
+                let trouble = self.troubles.remove(&flow);
                 self.gave_up += 1;
-                self.reset(waits);
+                let end = self.end_of_handshake(flow, trouble);
+                self.reset(waits, end);
             }
         }
     }
@@ -1021,16 +1028,50 @@ impl Net {
             .filter(|state| *state != NetstatState::Closed)
     }
 
-    /// Tells the sender of `flow` that its connection is gone.
-    fn reset(&mut self, flow: FlowId) {
-        // A socket in the middle of its handshake would stay for ever, see `arrived`.
-        let state = self.state_of(flow);
-        if state.is_some() && state != Some(NetstatState::SynReceived) {
-            self.forget(flow);
-            let packet = self.reset_packet(flow.reversed(), 0);
-            self.guard.deliver(packet);
-            self.signal.mark();
+    /// Tells the sender of `flow` that its connection is gone. `end` is what ends its handshake, if that is what it waits for.
+    fn reset(&mut self, flow: FlowId, end: Option<Packet>) {
+        match (self.state_of(flow), end) {
+            (None, _) => return,
+            // A socket in the middle of its handshake would stay for ever, see `arrived`.
+            (Some(NetstatState::SynReceived), None) => return,
+            (Some(NetstatState::SynReceived), Some(end)) => self.guard.deliver(end),
+            (Some(_), _) => {}
         }
+        self.forget(flow);
+        let packet = self.reset_packet(flow.reversed(), 0);
+        self.guard.deliver(packet);
+        self.signal.mark();
+    }
+
+    /// What would end a handshake whose SYN-ACK, of `flow`, does not get through.
+    fn end_of_handshake(&self, flow: FlowId, trouble: Option<Trouble>) -> Option<Packet> {
+        let (seq, ack) = trouble?.into_syn_ack()?;
+        Some(self.ack_packet(flow.reversed(), ack, seq.wrapping_add(1)))
+    }
+
+    /// What ends a handshake on the side of its listener.
+    fn ack_packet(&self, flow: FlowId, seq: u32, ack: u32) -> Packet {
+        let mut packet = self.reset_packet(flow, seq);
+        if let Transport::Tcp(s) = &mut packet.payload {
+            (s.flags.rst, s.flags.ack, s.ack) = (false, true, ack);
+        }
+        packet
+    }
+
+    /// A machine answers a SYN-ACK for a connection that it has given up (RFC 9293, section 3.10.7.1). The reset carries what it answers, by
+    /// which `arrived` ends the handshake.
+    fn refuse(&mut self, now: Duration, cause: &Flight) {
+        let Some(s) = flow::segment(&cause.packet) else {
+            return;
+        };
+        let flow = cause.flow.reversed();
+        let mut packet = self.reset_packet(flow, s.ack);
+        if let Transport::Tcp(reset) = &mut packet.payload {
+            reset.ack = s.seq.wrapping_add(1);
+        }
+        self.troubles.remove(&cause.flow);
+        self.trace.packet(now, &packet);
+        self.forward(now, Flight::new(packet, flow, now));
     }
 
     fn reset_packet(&self, flow: FlowId, seq: u32) -> Packet {
