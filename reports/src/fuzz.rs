@@ -68,6 +68,20 @@ pub struct FuzzFinding {
     pub shrink_runs: u64,
 }
 
+impl FuzzResult {
+    /// Cases that came to their end: those of which something is known.
+    pub fn cases_judged(&self) -> u64 {
+        let unknown = self.cases_timed_out + self.cases_out_of_memory;
+        self.cases.saturating_sub(unknown)
+    }
+
+    /// Whether cases were begun, and not one of them came to its end: nothing was found out.
+    pub fn is_inconclusive(&self) -> bool {
+        let is_begun = self.cases > 0 || !self.stopped.is_empty();
+        is_begun && self.cases_judged() == 0
+    }
+}
+
 /// As JSON.
 pub fn json(result: &FuzzResult) -> String {
     crate::json::pretty(result)
@@ -121,8 +135,14 @@ pub fn render(result: &FuzzResult) -> String {
         }
     }
     for (n, what) in [
-        (result.cases_timed_out, "took too long"),
-        (result.cases_out_of_memory, "held too much memory"),
+        (
+            result.cases_timed_out,
+            "took longer than --timeout-per-run allows",
+        ),
+        (
+            result.cases_out_of_memory,
+            "held more than `limits.memory` allows",
+        ),
     ] {
         let of = if n == 1 { "it" } else { "them" };
         if n > 0 {
@@ -145,16 +165,19 @@ pub fn render(result: &FuzzResult) -> String {
         (crate::exit::CANNOT_WRITE, _) => "NOT WRITTEN",
         (crate::exit::INTERNAL, true) => "FAIL",
         (crate::exit::UNFINISHED, true) => "UNFINISHED",
+        (crate::exit::INCONCLUSIVE, true) => "INCONCLUSIVE",
         (_, true) => "PASS",
         (_, false) => "FAIL",
     };
+    let judged = result.cases_judged();
     let what = match result.found.len() {
-        0 => format!("nothing fails in {}", cases(result.cases)),
+        0 if result.is_inconclusive() => "no case came to its end".to_owned(),
+        0 => format!("nothing fails in {}", cases(judged)),
         n => format!(
             "{n} {} in {} of {}",
             if n == 1 { "check fails" } else { "checks fail" },
             result.cases_failed,
-            cases(result.cases)
+            cases(judged)
         ),
     };
     let _ = writeln!(out, "{word}  {what}      exit {}", result.exit_code);
@@ -210,6 +233,38 @@ mod tests {
             ..result()
         };
         insta::assert_snapshot!(render(&nothing));
+    }
+
+    #[test]
+    fn cases_that_were_stopped_do_not_pass() {
+        let check = |cases, cases_timed_out, stopped: &str, exit_code, expect: &str| {
+            let result = FuzzResult {
+                found: Vec::new(),
+                cases,
+                cases_failed: 0,
+                cases_timed_out,
+                cases_out_of_memory: 0,
+                stopped: stopped.into(),
+                exit_code,
+                ..result()
+            };
+            let text = render(&result);
+            assert!(text.ends_with(expect), "{text}");
+            let is_unknown = exit_code == crate::exit::INCONCLUSIVE;
+            assert_eq!(result.is_inconclusive(), is_unknown, "{text}");
+        };
+        check(8, 7, "", 0, "\nPASS  nothing fails in 1 case      exit 0\n");
+        let none = "\nINCONCLUSIVE  no case came to its end      exit 2\n";
+        check(8, 8, "", 2, none);
+        check(0, 0, "the budget is spent", 2, none);
+        // A part of few cases may have none.
+        check(
+            0,
+            0,
+            "",
+            0,
+            "\nPASS  nothing fails in 0 cases      exit 0\n",
+        );
     }
 
     #[test]

@@ -527,6 +527,9 @@ impl Search<'_> {
                 }
             }
         }
+        if self.result.is_inconclusive() {
+            self.codes.push(exit::INCONCLUSIVE);
+        }
         self.result.exit_code = exit::first(self.codes);
         self.result.wall_seconds = self.hunt.elapsed().as_secs_f64();
         if let Err(error) = self.log.sync() {

@@ -171,6 +171,9 @@ impl Merged {
         }
         stopped.splice(0..0, why);
         result.stopped = stopped.join("; ");
+        if result.is_inconclusive() {
+            codes.push(exit::INCONCLUSIVE);
+        }
         (files, codes)
     }
 
