@@ -51,7 +51,7 @@ fn lasting(said: &str) -> String {
     let mut out = String::new();
     for line in said.lines() {
         // How far a long run is: told every ten seconds.
-        if line.contains("× real time, about ") {
+        if line.contains("× real time, about ") || line.ends_with(" runs left") {
             continue;
         }
         let mut line = line.to_owned();

@@ -108,7 +108,7 @@ pub(super) struct Found {
     pub(super) from: Doc,
     /// The smallest that was found.
     pub(super) doc: Doc,
-    /// Runs that it took.
+    /// Runs that it took, of those that were allowed.
     pub(super) runs: usize,
     /// Why it may be not the smallest; empty if no single step makes it smaller.
     pub(super) unfinished: String,
@@ -125,7 +125,6 @@ pub(super) fn shrink(
     runs: usize,
     hunt: &Hunt,
 ) -> Result<Found, Wrong> {
-    let before = trial.runs;
     let (doc, failure) = begun.unwrap_or_else(|| (from.clone(), failure));
     let check = failure.check.clone();
     let shrunk = shrink::shrink(trial, doc, failure, runs, |best, left| {
@@ -139,7 +138,7 @@ pub(super) fn shrink(
         failure: shrunk.failure,
         from,
         doc: shrunk.doc,
-        runs: trial.runs - before,
+        runs: shrunk.runs,
         unfinished: stopped
             .as_ref()
             .map_or_else(String::new, |stop| stop.to_string()),

@@ -456,7 +456,6 @@ impl Search<'_> {
         self.status.rename(vec![doing]);
         let check = failure.check.to_string();
         let from = self.doc(case.seed, &case.changes);
-        let before = self.trial.runs;
         let runs = self.args.limits.shrink_runs;
         // First of all which changes it takes: the rest is as the file says.
         let around = &self.around;
@@ -468,9 +467,9 @@ impl Search<'_> {
         let all = case.changes.clone();
         let mut fewer = fewest_changes(&mut self.trial, all, failure.clone(), runs, &make);
         let begun = Some((fewer.doc, fewer.failure));
-        let spent = self.trial.runs - before;
+        let spent = fewer.runs;
         let left = match &fewer.stopped {
-            None => runs.saturating_sub(spent),
+            None => runs - spent,
             Some(_) => 0,
         };
         if let Some(stop) = fewer.stopped.take_if(|stop| stop.is_error()) {

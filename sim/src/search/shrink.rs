@@ -56,6 +56,8 @@ pub struct Shrunk {
     pub doc: Doc,
     /// What its check says.
     pub failure: Failure,
+    /// Runs that it took, as if one had been tried after the other: at most as many as were allowed, however many ran at once.
+    pub runs: usize,
     /// Why it may be not the smallest there is; `None` if no single step makes it smaller.
     pub stopped: Option<Stop>,
 }
@@ -130,6 +132,7 @@ pub fn shrink<'t, T: Tries>(
     Shrunk {
         doc: shrinker.best,
         failure: shrinker.failure,
+        runs: runs - shrinker.left,
         stopped,
     }
 }
@@ -200,6 +203,7 @@ pub fn fewest_changes<T: Tries, I: Clone>(
     Shrunk {
         doc: shrinker.best,
         failure: shrinker.failure,
+        runs: runs - shrinker.left,
         stopped,
     }
 }
@@ -249,11 +253,15 @@ impl<T: Tries> Shrinker<'_, T> {
             // As if one had been tried after the other: how many run at once decides nothing.
             for ((at, doc, text), tried) in chunk.into_iter().zip(tried) {
                 self.seen.insert(text);
-                let Tried::Ran(ran) = tried else { continue };
+                if matches!(tried, Tried::Invalid) {
+                    continue;
+                }
                 if self.left == 0 {
                     return Err(Stop::Runs);
                 }
                 self.left -= 1;
+                // One that was stopped at a limit has cost a run, and says nothing.
+                let Tried::Ran(ran) = tried else { continue };
                 let same = ran.failures.into_iter().find(|f| f.check == self.check);
                 if let Some(failure) = same {
                     self.best = doc;
@@ -506,9 +514,9 @@ mod tests {
             assert!(shrunk.stopped.is_none(), "{:?}", shrunk.stopped);
             assert!(model.runs < 200, "{} runs", model.runs);
             assert!(fails(&shrunk.doc));
-            results.push(shrunk.doc.print());
+            results.push((shrunk.doc.print(), shrunk.runs));
         }
-        assert_eq!(results[0], expect);
+        assert_eq!(results[0].0, expect);
         assert_eq!(results[0], results[1], "whatever is run at once");
     }
 
@@ -565,6 +573,7 @@ mod tests {
         let shrunk = shrink(&mut model, doc.clone(), failure("DELIVERY-1"), 6, |_, _| {});
         assert!(matches!(shrunk.stopped, Some(Stop::Runs)));
         assert!(model.runs <= 7, "{}", model.runs);
+        assert_eq!(shrunk.runs, 6, "those that were allowed");
         assert!(has(&shrunk.doc, &["b"]));
         assert!(Size::of(&shrunk.doc).faults < 4);
         assert_eq!(

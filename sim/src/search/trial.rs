@@ -119,8 +119,6 @@ pub struct Trial<'a> {
     pub jobs: usize,
     /// Whoever may interrupt it; its deadline is that of the search.
     pub control: &'a Control,
-    /// Candidates that were run.
-    pub runs: usize,
 }
 
 impl<'a> Trial<'a> {
@@ -135,7 +133,6 @@ impl<'a> Trial<'a> {
             timeout,
             jobs: jobs.max(1),
             control,
-            runs: 0,
         })
     }
 
@@ -234,7 +231,6 @@ impl Trial<'_> {
             let (at, scenario) = &scenarios[task.job];
             tried[*at] = Some(self.became(*at, scenario, end));
         }
-        self.runs += ended.len();
         let is_whole = tried.iter().all(Option::is_some);
         let stopped = match (self.control.is_interrupted(), is_whole) {
             (true, _) => Some(Stop::Interrupted),
