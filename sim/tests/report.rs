@@ -189,6 +189,47 @@ fn a_plan_answers_both_ways() {
     assert_eq!(bad.status.code(), Some(64));
 }
 
+/// Scenario: a line on which no recovery ends within 45 minutes should telemetry compress half as well as declared.
+/// Guarantees: ten minutes of outage and five after it are run all the same; what they measure is put into the forms, that of the recovery
+/// too, and the plan says that nobody saw its end.
+#[test]
+fn a_plan_without_an_end_in_sight_is_measured_all_the_same() {
+    let out = backroom(&[
+        "plan",
+        "--store",
+        "agency-office",
+        "--line",
+        "36kbit/s",
+        "--share",
+        "100%",
+        "--outage",
+        "1h",
+        "--json",
+    ]);
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let plan: serde_json::Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    let answer = |id: &str| {
+        let all = plan["answers"].as_array().expect("answers");
+        let found = all.iter().find(|a| a["id"] == id);
+        found.unwrap_or_else(|| panic!("{id}: {plan:#}"))
+    };
+    let (disk, recovery) = (answer("buffer-disk"), answer("recovery"));
+    for of in [disk, recovery] {
+        let how = of["simulated_how"].as_str().expect("how");
+        assert!(how.starts_with("1 store, 10m of outage: a = "), "{how}");
+        assert!(how.ends_with("the run ended before the recovery"), "{how}");
+    }
+    let figure = |of: &serde_json::Value, name: &str| of[name].as_f64().expect(name);
+    // 2,000 B/s for an hour on paper. So little telemetry compresses worse than is declared: more disk, and a longer recovery.
+    let worse = figure(disk, "simulated") / figure(disk, "value");
+    assert!((1.1..1.9).contains(&worse), "{disk:#}");
+    let longer = figure(recovery, "simulated") / figure(recovery, "value");
+    assert!(longer > worse, "{recovery:#}");
+    let notes = plan["notes"].as_array().expect("notes");
+    let note = notes.last().and_then(|n| n.as_str()).expect("a note");
+    assert!(note.ends_with("plans with what was simulated"), "{note}");
+}
+
 fn chromium() -> Option<String> {
     let named = std::env::var("BACKROOM_CHROMIUM").ok();
     let names = ["chromium", "chromium-browser", "google-chrome"];

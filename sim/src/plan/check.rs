@@ -113,7 +113,10 @@ fn packets(plan: &mut Plan, q: &Question) -> Result<(), String> {
     match Measured::of(&result, outage) {
         Ok(measured) => use_figures(plan, q, &measured),
         // Such as telemetry that compresses so badly that the line never drains it: an answer, not a failure of ours.
-        Err(why) => plan.notes.push(why),
+        Err(why) => plan.notes.push(format!(
+            "{why}; telemetry may compress worse than {} times: plan with a smaller --ratio, a larger --share or a faster --line",
+            human::count(q.store.compression_ratio)
+        )),
     }
     Ok(())
 }
@@ -281,7 +284,7 @@ fn use_figures(plan: &mut Plan, q: &Question, m: &Measured) {
             human::deviation(deviation)
         ),
         None => format!(
-            "1 store, {short} of outage: a = {}/s stored; the run ended before the recovery",
+            "1 store, {short} of outage: a = {}/s stored, put into the form; the run ended before the recovery",
             human::bytes(stored)
         ),
     };
@@ -330,9 +333,10 @@ fn use_figures(plan: &mut Plan, q: &Question, m: &Measured) {
                 &telemetry,
             ),
             "recovery" => (
-                m.deviation
-                    .filter(|_| c > a)
-                    .map(|off| (t0 + a * (d + t0) / (c - a)) * (1.0 + off)),
+                // Where the end was not seen, what was measured still tells more than what is declared.
+                (c > a).then(|| {
+                    (t0 + a * (d + t0) / (c - a)) * (1.0 + m.deviation.unwrap_or_default())
+                }),
                 |q, v| q.target.map(|target| (target - v) / target),
                 &telemetry,
             ),
@@ -380,3 +384,6 @@ impl Drop for Folder {
         let _ = fs::remove_dir_all(&self.0);
     }
 }
+
+#[cfg(test)]
+mod tests;
