@@ -57,7 +57,13 @@ fn compare(args: &Args) -> Result<i32, Wrong> {
     if args.accept {
         return accept(&args.base, &new);
     }
-    let base = results(&args.base)?;
+    let base = results(&args.base).map_err(|(why, code)| match args.base.exists() {
+        true => (why, code),
+        false => (
+            format!("{why}; --accept writes it from {}", args.new.display()),
+            code,
+        ),
+    })?;
     let figures = args.fail_on == Some(FailOn::Figures);
     let mut diffs: Vec<Diff> = Vec::new();
     for (name, (path, result)) in &new {

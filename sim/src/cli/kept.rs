@@ -11,6 +11,7 @@ use crate::{
     run::{
         ndjson::LogError,
         outcome_log::{self, Header, Part},
+        seeds,
     },
     scenario::{self, Loaded},
 };
@@ -23,7 +24,42 @@ pub(super) type Wrong = (String, i32);
 
 /// The log of outcomes of a run.
 pub(super) fn part(folder: &Path) -> Result<Part, Wrong> {
-    Ok(outcome_log::read(folder)?)
+    let read = outcome_log::read(folder);
+    read.map_err(|error| {
+        let (why, code) = Wrong::from(error);
+        (why + &way_out(folder), code)
+    })
+}
+
+/// What to name instead of a folder that holds runs and is none.
+fn way_out(folder: &Path) -> String {
+    match folder.join("latest").is_dir() {
+        true => format!(
+            "; this folder holds runs: name one, such as {}",
+            folder.join("latest").display()
+        ),
+        false => String::new(),
+    }
+}
+
+/// Says of a seed that it is none of the run's: it can be run all the same, and nothing there is about it.
+pub(super) fn mind_seed(part: &Part, seed: u64) {
+    let seeds = &part.header.seeds;
+    if seeds::parse(seeds).is_ok_and(|all| !all.contains(&seed)) {
+        eprintln!(
+            "note: seed {seed} is none of that run's ({seeds}): it is run for the first time"
+        );
+    }
+}
+
+/// Says of a run that another version made it.
+pub(super) fn mind_version(part: &Part) {
+    let (there, here) = (&part.header.tool_version, env!("CARGO_PKG_VERSION"));
+    if there != here {
+        eprintln!(
+            "warning: the run was made by backroom {there}, this is {here}: the trace may differ"
+        );
+    }
 }
 
 /// No log is a missing input (66), a damaged one a bad one (65).

@@ -83,13 +83,8 @@ fn again(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
         None => seed_of(&folder, &part)?,
     };
     let is_same_version = part.header.tool_version == env!("CARGO_PKG_VERSION");
-    if !is_same_version {
-        eprintln!(
-            "warning: the run was made by backroom {}, this is {}: the trace may differ",
-            part.header.tool_version,
-            env!("CARGO_PKG_VERSION")
-        );
-    }
+    kept::mind_version(&part);
+    kept::mind_seed(&part, seed);
     // A run whose process was killed has none, and can be run again all the same.
     if let Ok(manifest) = kept::manifest(&folder) {
         tell_changes(&manifest);

@@ -37,7 +37,7 @@ pub(super) struct Args {
     sets: Vec<String>,
 
     /// Run this seed only.
-    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    #[arg(long, value_name = "N", conflicts_with = "seeds", value_parser = parse_seed)]
     seed: Option<u64>,
 
     /// Run these seeds in place of the scenario's: `1..=20`, or `1,5,9`.
@@ -97,6 +97,11 @@ pub(super) struct Args {
 /// Seeds of the command line.
 #[derive(Clone, Debug)]
 pub(super) struct Seeds(pub(super) Vec<u64>);
+
+fn parse_seed(text: &str) -> Result<u64, String> {
+    let seed = text.parse();
+    seed.map_err(|_| format!("`{text}` is not one seed; --seeds takes lists and ranges"))
+}
 
 pub(super) fn parse_seeds(text: &str) -> Result<Seeds, String> {
     lists::parse(text).map(Seeds)

@@ -170,6 +170,8 @@ fn target(args: &Args, terminal: Terminal) -> Result<Target, Wrong> {
         Some(seed) => seed,
         None => repro::seed_of(&folder, &part)?,
     };
+    kept::mind_version(&part);
+    kept::mind_seed(&part, seed);
     Ok(Target {
         loaded,
         seed,

@@ -20,6 +20,7 @@ use self::{log::Header, plan::Planned, play::Ended};
 use super::{
     Terminal,
     kept::Wrong,
+    merge::{DEPTH_MAX, find},
     outputs,
     progress::Progress,
     run::{Seeds, load_all, parse_seeds, parse_time},
@@ -47,7 +48,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", num_args = 0..=1, default_missing_value = "latest")]
     resume: Option<PathBuf>,
 
-    /// Show what parts of other machines have found out too: their folders. With all points there, nothing is run.
+    /// Show what parts of other machines have found out: their folders, or folders that hold them, such as the `runs` of each machine. Nothing is run.
     #[arg(long, value_name = "DIR", num_args = 1..)]
     merge: Vec<PathBuf>,
 
@@ -125,7 +126,7 @@ fn sweep(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
         other => other.clone(),
     };
     let mut points: BTreeMap<usize, Point> = BTreeMap::new();
-    for dir in resumed.iter().chain(&args.merge) {
+    for dir in resumed.iter().chain(&parts(&args.merge)?) {
         for point in log::read(dir, &header)?.0 {
             let number = point.number;
             if points.insert(number, point).is_some() {
@@ -201,6 +202,22 @@ fn sweep(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
         eprintln!("kept in {}", folder.folder.display());
     }
     Ok(result.exit_code)
+}
+
+/// The sweeps in these folders, or below them.
+fn parts(folders: &[PathBuf]) -> Result<Vec<PathBuf>, Wrong> {
+    let mut found = Vec::new();
+    for folder in folders {
+        let before = found.len();
+        find(folder, log::FILE, DEPTH_MAX, &mut found)
+            .map_err(|e| (format!("read {}: {e}", folder.display()), exit::NO_INPUT))?;
+        if found.len() == before {
+            let (folder, file) = (folder.display(), log::FILE);
+            let why = format!("{folder} holds no sweep: there is no {file} in it or below");
+            return Err((why, exit::NO_INPUT));
+        }
+    }
+    Ok(found)
 }
 
 /// Takes down what is not on disk.

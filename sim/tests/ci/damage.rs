@@ -67,6 +67,10 @@ fn a_log_that_is_half_written_is_judged_as_far_as_it_goes() {
     let (code, out, err) = merge(&torn, &["--partial"]);
     assert!(matches!(code, 0 | 2), "{out}{err}");
     assert!(out.contains("3 of 4 seeds"), "{out}");
+    // One that the run never had says so.
+    let (_, _, err) = told(&["repro", &format!("{}:9", str(&torn[0]))]);
+    let note = "note: seed 9 is none of that run's (1..=4): it is run for the first time";
+    assert!(err.contains(note), "{err}");
     // A seed of what is there can be run again; one that is missing too: the scenario is kept.
     let (code, out, err) = told(&["repro", &format!("{}:1", str(&torn[0]))]);
     assert!(matches!(code, 0 | 2), "{out}{err}");
@@ -156,6 +160,24 @@ fn a_folder_that_cannot_be_read_is_told_by_every_verb() {
     check(&["report", str(&run)], 66, "summary.json");
     check(&["merge", str(&run)], 66, "holds no run");
     check(&["diff", str(&run), str(&run)], 66, "holds no results");
+    // One level too high, and a baseline that nobody has written yet.
+    let above = str(&parts().join("one/quick")).to_owned();
+    let hint = format!("; this folder holds runs: name one, such as {above}/latest");
+    check(&["repro", &above], 66, &hint);
+    check(&["shrink", &format!("{above}:1")], 66, &hint);
+    let none = str(&folder.path().join("baseline")).to_owned();
+    let runs = str(&parts().join("one")).to_owned();
+    check(&["diff", &none, &runs], 66, "; --accept writes it from ");
+    check(
+        &[
+            "sweep",
+            "scenarios/outage-by-line-rate.toml",
+            "--merge",
+            &runs,
+        ],
+        66,
+        "holds no sweep",
+    );
     // Folders where files should be.
     for name in ["outcomes.ndjson", "summary.json"] {
         std::fs::create_dir(run.join(name)).expect("made");
@@ -180,6 +202,10 @@ fn seeds_and_shards_that_make_no_sense_are_told_before_anything_runs() {
         assert!(err.contains(part), "{err}");
     };
     check(&["--seeds", "9..=3"], "runs backwards; write `3..=9`");
+    check(
+        &["--seed", "1..=3"],
+        "`1..=3` is not one seed; --seeds takes lists and ranges",
+    );
     check(&["--seeds", "1..1"], "`1..1` is empty");
     check(&["--seeds", "1,x"], "`x` is not a seed");
     check(&["--seeds", "1..=99999999"], "more than 1000000 seeds");

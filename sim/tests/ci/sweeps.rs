@@ -132,6 +132,20 @@ fn parts_of_a_sweep_make_the_whole_byte_for_byte() {
     assert_eq!(read(&by_hand), read(&one));
     let merged = sweep("merged", &["--merge", str(&one), str(&two)]);
     assert_eq!(read(&merged), read(&whole));
+    // By the `runs` of each machine, too, as `merge` and `fuzz --merge` take them.
+    let above = ["kubernetes-1", "kubernetes-2"].map(|name| folder.path().join(name));
+    let merged = sweep("above", &["--merge", str(&above[0]), str(&above[1])]);
+    assert_eq!(read(&merged), read(&whole));
+    // A part of another version is not mixed in.
+    let newer = folder.path().join("newer");
+    std::fs::create_dir(&newer).expect("made");
+    let log = std::fs::read_to_string(two.join("points.ndjson")).expect("kept");
+    let log = log.replacen("\"tool_version\":\"", "\"tool_version\":\"9", 1);
+    std::fs::write(newer.join("points.ndjson"), log).expect("written");
+    let args = ["sweep", str(&file), "--merge", str(&one), str(&newer)];
+    let (code, _, err) = told(&args);
+    assert_eq!(code, 65, "{err}");
+    assert!(err.contains("its version of backroom is `9"), "{err}");
     // Half of it is shown, and does not pass for all of it.
     let half = folder.path().join("half");
     let (code, out, err) = told(&[

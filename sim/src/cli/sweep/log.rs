@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Name of the log in a sweep's folder.
-const FILE: &str = "points.ndjson";
+pub(super) const FILE: &str = "points.ndjson";
 
 /// The first line: what must be equal for points to belong together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
