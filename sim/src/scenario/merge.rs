@@ -13,7 +13,7 @@ use backroom_collector::config::{
     tree::{self, Entry, Node, Table, Value},
 };
 
-use super::codes;
+use super::{codes, shapes};
 
 /// Arrays of tables whose entries are found by their `id`.
 pub(super) const BY_ID: [&str; 3] = ["fault", "expect", "oracle"];
@@ -120,6 +120,9 @@ fn with_templates(
     };
     check_schema(&document, file, sink);
     report_doubles(&document, sink);
+    if let Some(node) = document.get("kind") {
+        own_key("kind", node, sink);
+    }
     let is_template = document.text("kind") == Some("template");
     // Neither is of the merged scenario: `use` is done with here, `kind` says what this one file is.
     let uses = document.entries.shift_remove("use");
@@ -174,8 +177,7 @@ fn check_schema(document: &Table, file: FileId, sink: &Sink) {
             Diagnostic::error(&E0108, format!("schema {n} is not known"))
                 .at(node.span, "this program reads schema 1"),
         ),
-        // Of another type: reported with all other keys.
-        Some(_) => {}
+        Some((node, _)) => own_key("schema", node, sink),
         None => {
             let start = Span {
                 file,
@@ -188,6 +190,13 @@ fn check_schema(document: &Table, file: FileId, sink: &Sink) {
                     .help(String::from("add `schema = 1`")),
             );
         }
+    }
+}
+
+/// Checks a key that says what this one file is: it does not reach the merged tree, whose reader would.
+fn own_key(name: &str, node: &Node, sink: &Sink) {
+    if let Some(key) = shapes::TOP.key(name) {
+        key.ty.check(name, node, sink);
     }
 }
 

@@ -526,6 +526,9 @@ fn what_is_wrong_is_blamed_exactly() {
     check("[profile.x]\nhours = { 25 = 1.0 }\n", &[("E0102", "25")]);
     check("seed = 1\nseeds = 3\n", &[("E0209", "seeds")]);
     check("link = 3\n", &[("E0104", "3")]);
+    check("kind = \"templte\"\n", &[("E0106", "templte")]);
+    check("kind = 1\n", &[("E0104", "1")]);
+    check("sweep = { grid = 3 }\n", &[("E0104", "3")]);
     check(
         &format!("{link}trace = {{ file = \"none.txt\" }}\n"),
         &[("E0112", "none.txt")],

@@ -280,7 +280,8 @@ impl Cx<'_> {
             return 1;
         };
         let mut points = 1_usize;
-        if let Some(grid) = f.node("grid") {
+        let grid = f.node("grid");
+        if let Some(grid) = grid.filter(|node| f.checked("grid", node).is_some()) {
             for (path, node) in self.settings(grid, DottedPath::default()) {
                 let ty = path.ty(self.root, "the sweep varies", self.sink);
                 let Value::Array(values) = &node.value else {
