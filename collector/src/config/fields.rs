@@ -386,9 +386,17 @@ pub fn wrong_type(key: &str, node: &Node, ty: &Ty, sink: &Sink) {
 
 /// Reports a word that is none of a few.
 pub fn wrong_choice(key: &str, node: &Node, given: &str, words: &[&str], sink: &Sink) {
+    // Half of a word is as good as a near miss: `random` for `one, random`.
+    let whole = words
+        .iter()
+        .find(|w| w.split(", ").any(|part| part == given));
+    let help = match whole {
+        Some(word) => Some(format!("did you mean `{word}`?")),
+        None => did_you_mean(given, words.iter().copied(), "one of"),
+    };
     sink.push(
         Diagnostic::error(&codes::E0106, format!("`{key}` cannot be `{given}`"))
             .at(node.within(0..given.len()), "not one of its words")
-            .help(did_you_mean(given, words.iter().copied(), "one of")),
+            .help(help),
     );
 }

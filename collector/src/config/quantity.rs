@@ -183,7 +183,8 @@ fn seconds(part: Part<'_>, grammar: &Grammar) -> Result<f64, TextError> {
             part.range(),
             "`{key}` is longer than a century",
             "too long",
-        ));
+        )
+        .help(String::from("the longest is 36500d")));
     }
     Ok(total)
 }

@@ -8,6 +8,7 @@ use super::{
     diagnostic::{Diagnostic, Sink},
     fields::{self, Fields},
     grammar::Grammar,
+    suggest::listed,
     tree::{Node, Value},
 };
 
@@ -117,7 +118,7 @@ impl Ty {
         match self {
             Self::Text => String::from("a text"),
             Self::Word(grammar) => grammar.name.to_owned(),
-            Self::Choice(words) => format!("one of {}", words.join(", ")),
+            Self::Choice(words) => format!("one of {}", listed(words)),
             Self::Bool => String::from("true or false"),
             Self::Integer(..) => String::from("an integer"),
             Self::Number(..) => String::from("a number"),

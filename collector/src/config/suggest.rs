@@ -44,7 +44,15 @@ pub fn did_you_mean<'a>(
     known.dedup();
     let more = if known.len() > 12 { ", …" } else { "" };
     known.truncate(12);
-    Some(format!("{otherwise}: {}{more}", known.join(", ")))
+    Some(format!("{otherwise}: {}{more}", listed(&known)))
+}
+
+/// Words in a row; in backticks where one has a comma of its own, which nobody could tell from the others.
+pub(super) fn listed(words: &[&str]) -> String {
+    match words.iter().any(|w| w.contains(',')) {
+        true => format!("`{}`", words.join("`, `")),
+        false => words.join(", "),
+    }
 }
 
 #[cfg(test)]

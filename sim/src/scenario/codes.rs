@@ -30,7 +30,8 @@ finding_codes! {
         "This kind of fault needs a setting that is not there. Every fault has an end, or says `for = \"forever\"`."
     E0204 "not declared"
         "A name refers to a link, node, disk, class, profile or region that no file declares. `store`, `router` and `hq` exist \
-         without being declared."
+         without being declared. Or it is declared and is something else: a link where a machine belongs, or `hq`, which fails by \
+         faults of its own (`hq.reject`, `hq.slow`, `region.outage`)."
     E0205 "fault never happens"
         "The fault begins when the run is over. A time of day is the first one at or after `start`; an offset such as \"+45m\" \
          counts from `start`."

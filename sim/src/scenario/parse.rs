@@ -196,7 +196,8 @@ pub fn quantile(name: &str) -> Option<f64> {
     let digits = name.strip_prefix('p')?;
     let (whole, fraction) = match digits.split_once('.') {
         Some((whole, fraction)) => (whole, fraction),
-        // The first two digits are per cent, the rest their decimals.
+        // The first two digits are per cent, the rest their decimals; p100 would be p10, which nobody means.
+        None if digits.len() > 2 && digits.ends_with('0') => return None,
         None if digits.len() > 2 => digits.split_at_checked(2)?,
         None => (digits, ""),
     };
@@ -236,7 +237,7 @@ pub fn comparison(text: &str, names: &Names) -> Result<Comparison, TextError> {
         return Err(syntax(rest, "an expectation compares", label));
     };
     let limit_part = rest.slice(written.len()..rest.text.len());
-    let limit = value_of(limit_part, dim, &show(&measure))?;
+    let limit = limit_of(limit_part, *op, dim, &show(&measure), names)?;
     Ok(Comparison {
         measure,
         op: *op,
@@ -415,10 +416,7 @@ fn measure_of(
                 "a condition belongs into share or time_to",
             ));
         }
-        let limit = value_of(limit, Dim::of(metric.unit), metric_part.text)?;
-        if let Value::Text(link) = &limit {
-            declared("link", link, names.links.as_deref(), quoted(first, link))?;
-        }
+        let limit = limit_of(limit, op, Dim::of(metric.unit), metric_part.text, names)?;
         condition = Some(Condition {
             op,
             limit,
@@ -550,6 +548,7 @@ fn fits(
     let kind = match metric.kind {
         Kind::Samples => "is samples",
         Kind::Counter => "is a counter",
+        Kind::Gauge if metric.unit == Unit::Link => "is the name of a link",
         Kind::Gauge => "is a level",
     };
     Err(TextError::new(
@@ -802,13 +801,49 @@ fn unquote(part: Part<'_>) -> Part<'_> {
     part
 }
 
+/// A limit that `what` can be compared with: what is compared with a name is a link, and is it or is not.
+fn limit_of(
+    part: Part<'_>,
+    op: Op,
+    dim: Dim,
+    what: &str,
+    names: &Names,
+) -> Result<Value, TextError> {
+    let limit = value_of(part, dim, what)?;
+    if let Value::Text(link) = &limit {
+        declared("link", link, names.links.as_deref(), quoted(part, link))?;
+        if !matches!(op, Op::Eq | Op::Ne) {
+            return Err(syntax(
+                part,
+                format!("`{what}` is a name, not a number"),
+                "no more and no less",
+            )
+            .help(format!("write `== '{link}'` or `!= '{link}'`")));
+        }
+    }
+    Ok(limit)
+}
+
 /// A limit of the kind that `what` needs.
 fn value_of(part: Part<'_>, dim: Dim, what: &str) -> Result<Value, TextError> {
     if part.text.is_empty() {
         return Err(syntax(part, "a limit is missing", "expected a limit")
             .help(format!("write a limit such as `{}`", dim.example())));
     }
+    if dim == Dim::Text && super::words::name(part.text).is_ok() {
+        return Ok(Value::Text(part.text.to_owned()));
+    }
     let value = any_value(part)?;
+    if let (Dim::Fraction, Value::Fraction(n)) = (dim, &value)
+        && !(0.0..=1.0).contains(n)
+    {
+        return Err(TextError::new(
+            &E0107,
+            part.range(),
+            format!("`{what}` is a share, which `{}` is not", part.text),
+            "not within 0% and 100%",
+        ));
+    }
     match (dim, &value) {
         (Dim::Ratio, Value::Count(n) | Value::Fraction(n)) => return Ok(Value::Fraction(*n)),
         (_, found) if Dim::of_value(found) == dim => return Ok(value),
@@ -1168,6 +1203,12 @@ mod tests {
             "uplnk",
         );
         check("time_to(failover.active == 'lt') < 40s", "E0204", "lt");
+        check("last(failover.active) == 'lt'", "E0204", "lt");
+        check("last(failover.active) != lt", "E0204", "lt");
+        check("last(failover.active) > 'lte'", "E0303", "'lte'");
+        check("share(failover.active < lte) > 1%", "E0303", "lte");
+        check("share(payment.auth < 8s) >= 199%", "E0107", "199%");
+        check("share(payment.auth < 8s) < -1%", "E0107", "-1%");
         check(
             "ratio(telemetry.dropped) < 1%",
             "E0303",
@@ -1217,6 +1258,8 @@ mod tests {
         assert_eq!(quantile("p99.5"), Some(0.995));
         assert_eq!(quantile("p"), None);
         assert_eq!(quantile("p0"), None);
+        assert_eq!(quantile("p100"), None, "not p10");
+        assert_eq!(quantile("p990"), None);
         for (name, q) in QUANTILES {
             assert_eq!(quantile_name(*q), *name);
         }

@@ -66,13 +66,16 @@ pub(super) static LIMITS: Shape = Shape {
     ],
 };
 
+/// Most machines of a group.
+pub(super) const GROUP_MAX: i64 = 1000;
+
 /// A group of machines.
 #[rustfmt::skip]
 static NODE: Shape = Shape {
     doc: "A group of equal machines, called NAME-1, NAME-2, …, or NAME where there is one.",
     keys: &[
         Key::need("role", Ty::Choice(&["kiosk", "pos", "broker", "kds", "signage", "collector", "printer", "stock", "catalog", "mobile", "custom"]), "\"kiosk\"", "What they do."),
-        Key::or("count", Ty::Integer(1, 1000), "1", "How many."),
+        Key::or("count", Ty::Integer(1, GROUP_MAX), "1", "How many."),
         Key::or("boot", Ty::Word(&DIST_TIME), "\"const(30s)\"", "Time from power-on to running."),
         Key::may("disk", Ty::Text, "\"emmc\"", "Its kind of disk, from [disk.NAME]."),
         Key::may("service", Ty::Word(&SERVICE), "\"lognormal(p50=2ms, p99=18ms)\"", "Time to serve one message; of a custom machine the name of its program."),

@@ -530,6 +530,13 @@ fn what_is_wrong_is_blamed_exactly() {
     check("kind = 1\n", &[("E0104", "1")]);
     check("sweep = { grid = 3 }\n", &[("E0104", "3")]);
     check(
+        "[node.a]\nrole = \"kiosk\"\ncount = 10000\n",
+        &[("E0107", "10000")],
+    );
+    check("[node.a]\nrole = \"kiosk\"\ncount = 0\n", &[("E0107", "0")]);
+    check("[sweep.grid]\n\"hq.ingest\" = []\n", &[("E0107", "[]")]);
+    check("[report]\nquantiles = [\"p100\"]\n", &[("E0105", "p100")]);
+    check(
         &format!("{link}trace = {{ file = \"none.txt\" }}\n"),
         &[("E0112", "none.txt")],
     );
@@ -552,6 +559,21 @@ fn faults_that_cannot_be_are_told() {
     let with = |rest: &str| format!("{once}{rest}");
     check("node.pause", "till", once, &[("E0204", "till")]);
     check("node.pause", "pos-3", once, &[("E0204", "pos-3")]);
+    for (on, way_out) in [
+        (
+            "hq",
+            "`hq.reject` (it refuses), `hq.slow` or `region.outage`",
+        ),
+        ("store", "kind = \"store.power_cut\""),
+        ("router", "`dns.fail`"),
+        ("a", "`link.down`"),
+    ] {
+        check("node.crash", on, once, &[("E0204", on)]);
+        let fault = format!("[[fault]]\nid = \"x\"\nkind = \"node.crash\"\non = \"{on}\"\n{once}");
+        let report = small(&format!("{head}{fault}")).expect_err(on);
+        let help = report.list[0].help.as_deref().unwrap_or_default();
+        assert!(help.contains(way_out), "{on}: {help}");
+    }
     check(
         "link.flap",
         "pos",

@@ -260,6 +260,7 @@ impl Cx<'_> {
             Target::Link => {
                 self.declared("link", &on, node, self.links.iter().map(String::as_str));
             }
+            Target::Node if self.is_misplaced(kind, &on, node) => {}
             Target::Node => {
                 self.machine(&on, node, &[]);
             }
@@ -275,7 +276,11 @@ impl Cx<'_> {
                                     format!("there is no region `{region}`"),
                                 )
                                 .at(at, "not declared")
-                                .help(did_you_mean(region, regions, "declared")),
+                                .help(did_you_mean(region, regions, "declared").or_else(|| {
+                                    Some(format!(
+                                        "write [fleet] with stores = 1 and regions = {{ {region} = 1 }}"
+                                    ))
+                                })),
                             );
                         }
                     }
@@ -298,7 +303,7 @@ impl Cx<'_> {
                 &codes::E0204,
                 format!("`{}` cannot act on `{on}`", kind.name),
             )
-            .at(node.within(0..on.len()), "not declared")
+            .at(node.within(0..on.len()), "something else")
             .help(format!("write on = \"{word}\"")),
         );
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use backroom_collector::config::{
     Diagnostic, Fields,
-    codes::{E0101, E0104},
+    codes::{E0101, E0104, E0107},
     fields::report,
     grammar::Part,
     quantity,
@@ -294,6 +294,15 @@ impl Cx<'_> {
                     );
                     continue;
                 };
+                if values.is_empty() {
+                    self.sink.push(
+                        Diagnostic::error(&E0107, format!("`{}` has no values", path.text()))
+                            .at(node.span, "a sweep without points")
+                            .help(String::from(
+                                "list what it takes in turn, or leave the line out",
+                            )),
+                    );
+                }
                 points = points.saturating_mul(values.len());
                 if let Some(ty) = ty {
                     values

@@ -7,6 +7,7 @@ mod custom;
 mod faults;
 mod judged;
 mod kinds;
+mod misplaced;
 mod shop;
 mod store;
 

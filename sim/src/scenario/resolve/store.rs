@@ -20,6 +20,7 @@ use crate::{
         ClassSpec, DataCap, Discipline, DiskSpec, Failover, FlowStep, Hq, LinkSpec, Loss, Media,
         Node as Group, OfflinePayments, OnPowerCut, OrderArrivals, Orders, Profile, QueueSpec,
         Role, StandIn, Telemetry, TraceFormat, TraceSpec, codes, merge, replay,
+        shapes::GROUP_MAX,
         time::Clock,
         words::{self, Arrivals},
     },
@@ -83,10 +84,7 @@ impl Cx<'_> {
             let (service, custom) = self.service(&f, role);
             let node = Group {
                 role,
-                count: f
-                    .integer("count")
-                    .and_then(|n| u32::try_from(n).ok())
-                    .unwrap_or(1),
+                count: self.machines(&f),
                 boot: self.dist_time(&f, "boot", Dist::Const(30.0)),
                 disk,
                 service,
@@ -117,6 +115,31 @@ impl Cx<'_> {
             nodes.insert(name, node);
         }
         nodes
+    }
+
+    /// How many machines a group has; 1 where that was not to be read.
+    fn machines(&self, f: &Fields<'_>) -> u32 {
+        if let Some(node) = f.node("count")
+            && let Value::Integer(n) = node.value
+            && !(1..=GROUP_MAX).contains(&n)
+        {
+            let help = match n < 1 {
+                true => String::from("leave the whole table out where there is none"),
+                false => format!(
+                    "a store runs with at most {}; more customers are a higher `rate`, more stores are `[fleet] stores`",
+                    MACHINES_MAX - 1
+                ),
+            };
+            self.sink.push(
+                Diagnostic::error(&E0107, "`count` is out of range")
+                    .at(node.span, format!("not within 1 and {GROUP_MAX}"))
+                    .help(help),
+            );
+            return 1;
+        }
+        f.integer("count")
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or(1)
     }
 
     fn stand_in(&self, f: &Fields<'_>) -> Option<StandIn> {
