@@ -77,6 +77,22 @@ impl SweepResult {
     /// Version of this type.
     pub const VERSION: u32 = SCHEMA_VERSION;
 
+    /// Whether its parts fit each other, as those that `sweep` writes do. For what was read from a file.
+    ///
+    /// # Errors
+    /// The point with more or fewer values than the grid has settings.
+    pub fn check(&self) -> Result<(), String> {
+        let settings = self.grid.len();
+        match self.points.iter().find(|p| p.values.len() != settings) {
+            Some(point) => Err(format!(
+                "point {} has {} values, and the grid {settings} settings; run the sweep again",
+                point.number,
+                point.values.len()
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Places in the grid of what is in rows, in columns, and in neither.
     fn layout(&self) -> (Option<usize>, Option<usize>, Vec<usize>) {
         let place = |path: &Option<String>| {
@@ -105,7 +121,7 @@ pub fn json(result: &SweepResult) -> String {
 }
 
 /// What a cell says: `✓ 5m 3s`, or `✗ 6/8 hold`.
-fn cell(point: &Point, shown: &Shown) -> String {
+pub(crate) fn cell(point: &Point, shown: &Shown) -> String {
     let expectations = &point.result.expectations;
     let asked = shown
         .cell
@@ -125,6 +141,13 @@ fn cell(point: &Point, shown: &Shown) -> String {
         held(point),
         expectations.len()
     )
+}
+
+/// The verdict that a cell shows.
+pub(crate) fn asked(point: &Point, shown: &Shown) -> Verdict {
+    let mut all = point.result.expectations.iter();
+    let asked = shown.cell.as_ref().and_then(|id| all.find(|e| e.id == *id));
+    asked.map_or_else(|| summed_up(point), |e| e.verdict)
 }
 
 /// Expectations that hold.
@@ -174,9 +197,14 @@ pub fn maps(result: &SweepResult) -> SweepMaps {
         let all = &point.result.expectations;
         let asked = result.table.cell.as_ref();
         let asked = asked.and_then(|id| all.iter().find(|e| e.id == *id));
-        let (verdict, value, unit) = match asked {
-            Some(e) => (e.verdict, e.value, e.unit),
-            None => (summed_up(point), Some(held(point) as f64), Unit::Count),
+        let (verdict, value, unit, is_lower_bound) = match asked {
+            Some(e) => (e.verdict, e.value, e.unit, e.value_is_lower_bound),
+            None => (
+                summed_up(point),
+                Some(held(point) as f64),
+                Unit::Count,
+                false,
+            ),
         };
         let at = match maps.iter().position(|(other, _)| *other == of) {
             Some(at) => at,
@@ -207,6 +235,7 @@ pub fn maps(result: &SweepResult) -> SweepMaps {
                 column,
                 verdict,
                 value,
+                is_lower_bound,
                 seeds: point.result.seeds.len(),
             });
         }
@@ -261,7 +290,7 @@ pub fn render(result: &SweepResult) -> String {
 }
 
 /// Why it does not exit with 0.
-fn ended(result: &SweepResult) -> String {
+pub(crate) fn ended(result: &SweepResult) -> String {
     let word = match result.exit_code {
         exit::INTERRUPTED => "INTERRUPTED",
         exit::CANNOT_WRITE => "NOT WRITTEN",

@@ -61,6 +61,9 @@ pub struct SweepCell {
     pub verdict: Verdict,
     /// The value; `None` if there is none.
     pub value: Option<f64>,
+    /// Whether the run ended before the value did, such as a recovery that was not seen: it is more than that.
+    #[serde(default)]
+    pub is_lower_bound: bool,
     /// Seeds that were run.
     pub seeds: usize,
 }
@@ -111,6 +114,7 @@ mod tests {
                     column,
                     verdict: *verdict,
                     value: None,
+                    is_lower_bound: false,
                     seeds: 1,
                 });
             }

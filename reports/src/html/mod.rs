@@ -5,15 +5,17 @@
 //! script, by their hashes, so that a name that got through could still do nothing. The script adds a cursor that all
 //! plots share, and decides nothing.
 //!
-//! Next to read: `tables`, `plot`, `axis`; `report.css`, `report.js`.
+//! Next to read: `tables`, `plot`, `axis`; `sweep`, the page of a sweep; `report.css`, `report.js`.
 
 mod axis;
 mod heat;
 mod plot;
+mod sweep;
 mod tables;
 
 use std::fmt::Write as _;
 
+pub use sweep::render as render_sweep;
 pub(crate) use tables::{commands, limits_of, margin, physics, traces, value};
 
 use crate::{
@@ -24,7 +26,7 @@ const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
 
 /// SHA-256 of the files beside this one, for the page's policy; a test holds them to it.
-const STYLE_SHA256: &str = "+80qPiq/V40yPfh1arSVlRAIVehWY7cMGWC5WdMYjgM=";
+const STYLE_SHA256: &str = "lEqJ1Pw4usXnFJ6MscmVNaYzZ+OrTN2rai+tVLGVTRk=";
 const SCRIPT_SHA256: &str = "XqtbN647RntEQns3qwTnw616YSio1WHi9zXa0PYmQa0=";
 
 /// 1.9 MB: what an e-mail takes without a word. Seeds that do not fit are left out, and the page says so.
@@ -46,7 +48,7 @@ pub struct Report<'a> {
 /// The whole page. Equal input gives equal bytes.
 pub fn render(report: &Report<'_>) -> String {
     let result = report.result;
-    let mut page = head(result);
+    let mut page = head(&format!("{}: {}", word(result), result.scenario));
     verdict(&mut page, report);
     section(&mut page, "expectations", "What was asked", |out| {
         tables::expectations(out, result, report.series);
@@ -91,7 +93,7 @@ fn section(page: &mut String, id: &str, title: &str, body: impl FnOnce(&mut Stri
     }
 }
 
-fn head(result: &RunResult) -> String {
+fn head(title: &str) -> String {
     let policy = format!(
         "default-src 'none'; style-src 'sha256-{STYLE_SHA256}'; script-src 'sha256-{SCRIPT_SHA256}'; \
          base-uri 'none'; form-action 'none'"
@@ -101,9 +103,8 @@ fn head(result: &RunResult) -> String {
          <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>{}: {}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n",
-        esc(word(result)),
-        esc(&result.scenario),
+         <title>{}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n",
+        esc(title),
     )
 }
 

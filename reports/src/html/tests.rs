@@ -330,20 +330,27 @@ fn what_is_missing_is_said() {
     assert!(!page.contains("NaN") && !page.contains("inf "), "{page}");
 }
 
-/// Scenario: as many seeds, plots, tracks and points as a series may have, with long names.
-/// Guarantees: the page stays below its bound; what does not fit is counted.
+/// Scenario: as many seeds, plots and tracks as a series may have, of a million points each, with long names.
+/// Guarantees: the page stays below its bound; what does not fit is counted; a lone extreme is drawn.
 #[test]
 fn a_page_is_never_too_large_for_an_email() {
     let long = "a-name-that-goes-on-".repeat(10);
-    let wave: Vec<(f64, f64)> = (0..100_000)
+    let mut wave: Vec<(f64, f64)> = (0..1_000_000)
         .map(|n| {
             (
-                f64::from(n) * 0.054,
+                f64::from(n) * 0.0054,
                 (f64::from(n) * 0.37).sin() * 12_345.678,
             )
         })
         .collect();
+    // One point of a million, upwards and downwards: what an average would hide.
+    (wave[654_321].1, wave[123_456].1) = (98_765.0, -54_321.0);
     let mut all = series(&long, &wave);
+    let track = &all.seeds[0].plots[0].tracks[0];
+    assert_eq!(track.points_seen, 1_000_000);
+    assert!(track.points.len() < 2_000, "{}", track.points.len());
+    let (lowest, highest) = track.extremes().expect("there are points");
+    assert_eq!((lowest, highest), (wave[123_456], wave[654_321]));
     let one = all.seeds[0].plots[0].clone();
     let mut seed = all.seeds[0].clone();
     seed.plots = vec![
@@ -401,6 +408,7 @@ fn a_sweep_is_a_map_with_its_frontier() {
         column,
         verdict,
         value,
+        is_lower_bound: value == Some(700.0),
         seeds: 20,
     };
     let map = SweepMap {
@@ -433,7 +441,7 @@ fn a_sweep_is_a_map_with_its_frontier() {
     let text = page(&sweep(vec![map.clone()]));
     for expect in [
         "smallest link.uplink.up where caught-up passes: 1Mbit/s",
-        "<td class=\"fail\" title=\"20 seeds\">✗ 11m 40s</td><td class=\"pass edge\" title=\"20 seeds\">✓ 5m</td>",
+        "<td class=\"fail\" title=\"20 seeds\">✗ &gt; 11m 40s</td><td class=\"pass edge\" title=\"20 seeds\">✓ 5m</td>",
         "<td class=\"faint\">not run</td><td class=\"pass\" title=\"20 seeds\">✓</td>",
         "&lt;b&gt;recovery",
         "<th>&lt;i&gt;</th>",

@@ -1,4 +1,4 @@
-//! `backroom report`: a kept run as one HTML file, as Markdown, or its series as CSV.
+//! `backroom report`: a kept run as one HTML file, as Markdown, or its series as CSV; a kept sweep as one HTML file.
 //!
 //! Reads what `run` kept and decides nothing: the verdict stands in `summary.json`, and a report never changes it. What is missing
 //! beside it is said on the page; what is there and cannot be read is an error.
@@ -11,15 +11,17 @@ use std::{
 
 use backroom_reports::{
     Manifest, RunResult, RunSeries, SCHEMA_VERSION, SweepMaps, csv, exit,
+    grid::SweepResult,
     html::{self, Report},
     markdown,
 };
 use serde::de::DeserializeOwned;
 
-/// Show a kept run as one HTML file that needs no network.
+/// Show a kept run or sweep as one HTML file that needs no network.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The run's folder, such as `runs/lunch-uplink-cut/latest`, or its summary.json.
+    /// The run's folder, such as `runs/lunch-uplink-cut/latest`, or its summary.json; or a sweep's, such as
+    /// `runs/outage-by-line-rate.sweep/latest`, or its points.json.
     run: PathBuf,
 
     /// Where to write it; `-` is standard output. HTML goes to report.html in the run's folder unless told otherwise, other formats to
@@ -63,6 +65,9 @@ pub(super) fn run(args: &Args) -> i32 {
 }
 
 fn show(args: &Args) -> Result<(), (i32, String)> {
+    if let Some(points) = points_of(&args.run) {
+        return show_sweep(args, &points);
+    }
     let kept = read(&args.run)?;
     let report = Report {
         result: &kept.result,
@@ -93,6 +98,11 @@ fn show(args: &Args) -> Result<(), (i32, String)> {
         (None, Format::Html) => Some(kept.folder.join("report.html")),
         (None, _) => None,
     };
+    put(target, &text)
+}
+
+/// Writes to a file and says which, or to standard output.
+fn put(target: Option<PathBuf>, text: &str) -> Result<(), (i32, String)> {
     match target {
         Some(path) => {
             fs::write(&path, text).map_err(|error| {
@@ -107,6 +117,36 @@ fn show(args: &Args) -> Result<(), (i32, String)> {
         None => drop(std::io::stdout().write_all(text.as_bytes())),
     }
     Ok(())
+}
+
+/// The points.json of a sweep, if that is what was named.
+fn points_of(named: &Path) -> Option<PathBuf> {
+    if named.is_file() {
+        return named.ends_with("points.json").then(|| named.to_owned());
+    }
+    let points = named.join("points.json");
+    (points.is_file() && !named.join("summary.json").exists()).then_some(points)
+}
+
+/// A sweep has one shape: its numbers stand in points.json, which spreadsheets' readers of JSON take.
+fn show_sweep(args: &Args, points: &Path) -> Result<(), (i32, String)> {
+    let wrong = |why: String| {
+        let message = format!("read {}: {why}", points.display());
+        (exit::BAD_SCENARIO, message)
+    };
+    if args.format != Format::Html {
+        let why = "a sweep has a page (--format html) alone; its numbers stand in points.json and sweep.json";
+        return Err((exit::USAGE, why.into()));
+    }
+    let result: SweepResult = file(points)?.ok_or_else(|| wrong("not found".into()))?;
+    result.check().map_err(wrong)?;
+    let beside = points.with_file_name("report.html");
+    let target = match &args.output {
+        Some(path) if path == Path::new("-") => None,
+        Some(path) => Some(path.clone()),
+        None => Some(beside),
+    };
+    put(target, &html::render_sweep(&result))
 }
 
 /// Reads a run's folder, or the one in which a summary.json lies.

@@ -190,6 +190,9 @@ fn sweep(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
     if let Err(error) = put("sweep.json", &maps) {
         not_written(&mut result, &error);
     }
+    if let Err(error) = put("report.html", &reports::html::render_sweep(&result)) {
+        not_written(&mut result, &error);
+    }
     if let Err(error) = put("points.json", &grid::json(&result)) {
         not_written(&mut result, &error);
     }
@@ -199,7 +202,10 @@ fn sweep(args: &Args, terminal: Terminal) -> Result<i32, Wrong> {
     }
     if let Some(folder) = &folder {
         folder.finish();
-        eprintln!("kept in {}", folder.folder.display());
+        eprintln!(
+            "kept in {}; report.html there is its page",
+            folder.folder.display()
+        );
     }
     Ok(result.exit_code)
 }

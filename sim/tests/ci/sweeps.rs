@@ -58,6 +58,30 @@ fn a_grid_is_run_shown_and_gone_on_with() {
     let kept = latest(&runs, "quick.sweep");
     let result = std::fs::read(kept.join("points.json")).expect("kept");
 
+    // It has a page, which is that of what was kept, byte for byte.
+    let page = std::fs::read_to_string(kept.join("report.html")).expect("kept");
+    assert!(page.contains("3 of 3 points were run"), "{page}");
+    let (code, again, err) = told(&["report", str(&kept), "-o", "-"]);
+    assert_eq!((code, again == page), (0, true), "{err}");
+    let points = kept.join("points.json");
+    let (code, named, err) = told(&["report", str(&points), "-o", "-"]);
+    assert_eq!((code, named == page), (0, true), "{err}");
+    let (code, _, err) = told(&["report", str(&kept), "--format", "csv"]);
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("its numbers stand in points.json"), "{err}");
+    for (garbage, says) in [
+        (
+            "{\"schema_version\":1}",
+            "it is not what its schema_version says",
+        ),
+        ("{", "it is not JSON"),
+    ] {
+        std::fs::write(&points, garbage).expect("written");
+        let (code, _, err) = told(&["report", str(&kept), "-o", "-"]);
+        assert_eq!(code, 65, "{err}");
+        assert!(err.contains(says), "{err}");
+    }
+
     // Killed in the middle of the last point's line: that point is run again, and the result is the same.
     let log = kept.join("points.ndjson");
     let text = std::fs::read_to_string(&log).expect("kept");
@@ -70,6 +94,8 @@ fn a_grid_is_run_shown_and_gone_on_with() {
         std::fs::read(kept.join("points.json")).expect("kept"),
         result
     );
+    let resumed = std::fs::read_to_string(kept.join("report.html")).expect("kept");
+    assert!(resumed == page, "the page of a sweep that was gone on with");
 
     // Nothing else may be put on top of it.
     let (code, _, err) = sweep(&["--resume", "--seeds", "7"]);
