@@ -14,7 +14,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Write a published report.
 #[derive(Debug, Parser)]
 enum Args {
-    /// Recovery time and buffer size for three kinds of store: simulated, some minutes.
+    /// Recovery time and buffer size for three kinds of store: simulated, about a minute.
     Recovery {
         /// Compare with the committed results, and write nothing.
         #[arg(long)]
