@@ -215,12 +215,21 @@ mod probe {
     use super::{Finding, Invariant};
     use crate::metric::fixture::{Log, scenario};
 
-    /// Message of a trace that must violate; `None` where it holds or cannot be asked.
+    /// What a finding says is wrong.
+    pub(super) fn told(finding: Finding) -> Option<String> {
+        match finding {
+            Finding::Violated { message } => Some(message),
+            Finding::Holds => None,
+            Finding::NotAsked { why } => panic!("not asked: {why}"),
+        }
+    }
+
+    /// Message of a trace that violates; `None` where the invariant holds.
+    ///
+    /// # Panics
+    /// If it is not asked: such a trace proves nothing.
     pub(super) fn message(invariant: &Invariant, mut log: Log) -> Option<String> {
         let scenario = scenario();
-        match (invariant.check)(&log.log(&scenario)) {
-            Finding::Violated { message } => Some(message),
-            _ => None,
-        }
+        told((invariant.check)(&log.log(&scenario)))
     }
 }

@@ -52,7 +52,7 @@ fn check(log: &SeedLog<'_>) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::{super::probe::message, *};
-    use crate::metric::fixture::Log;
+    use crate::{event::MachineId, metric::fixture::Log};
 
     #[test]
     fn a_booking_without_a_sale_violates() {
@@ -61,5 +61,15 @@ mod tests {
         let bad = message(&ORDER_1, good().at(800.0, Event::SaleBooked { order: 2 }));
         let text = "1 events of orders out of nowhere; first: order 2 was booked and not stored at 800.000s";
         assert_eq!(bad.as_deref(), Some(text));
+        let by = MachineId(1);
+        for (event, what) in [
+            (Event::OrderAccepted { order: 2 }, "accepted"),
+            (Event::TicketShown { order: 2, kds: by }, "shown"),
+            (Event::SaleStored { order: 2, pos: by }, "stored"),
+        ] {
+            let bad = message(&ORDER_1, good().at(800.0, event)).expect("it violates");
+            let text = format!("order 2 was {what} and not placed at 800.000s");
+            assert!(bad.ends_with(&text), "{bad}");
+        }
     }
 }

@@ -75,7 +75,7 @@ fn check(log: &SeedLog<'_>) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::probe::told, *};
     use crate::{
         event::{MachineId, Set},
         metric::fixture::{Log, node, s, scenario},
@@ -105,10 +105,7 @@ mod tests {
     }
 
     fn message(mut log: Log) -> Option<String> {
-        match check(&log.log(&with_catalog())) {
-            Finding::Violated { message } => Some(message),
-            _ => None,
-        }
+        told(check(&log.log(&with_catalog())))
     }
 
     #[test]

@@ -70,7 +70,7 @@ fn check(log: &SeedLog<'_>) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::probe::told, *};
     use crate::{
         event::MachineId,
         metric::fixture::{Log, node, orders_with, scenario},
@@ -87,10 +87,7 @@ mod tests {
     }
 
     fn message(mut log: Log) -> Option<String> {
-        match check(&log.log(&with_printer())) {
-            Finding::Violated { message } => Some(message),
-            _ => None,
-        }
+        told(check(&log.log(&with_printer())))
     }
 
     fn printed(order: u64) -> Event {
