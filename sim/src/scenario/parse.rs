@@ -70,6 +70,8 @@ pub struct Names {
     pub links: Option<Vec<String>>,
     /// Classes; `None` does not check them.
     pub classes: Option<Vec<String>>,
+    /// Regions of the fleet; `None` does not check them.
+    pub regions: Option<Vec<String>>,
     /// Quantiles that are kept, as fractions; empty keeps the usual ones.
     pub quantiles: Vec<f64>,
     /// The wall clock, for times of day; `None` reads them as offsets from midnight.
@@ -777,6 +779,9 @@ fn filter(
     match key.text {
         "born" => parsed = Some(inner.parse(|t| window(t, names))?),
         "class" => declared("class", inner.text, names.classes.as_deref(), inner)?,
+        "region" => {
+            declared("region", inner.text, names.regions.as_deref(), inner).map_err(region_help)?
+        }
         "acked" => one_of(&["true", "false"])?,
         "dir" => one_of(&["up", "down"])?,
         "by" => one_of(&["device"])?,
@@ -790,6 +795,16 @@ fn filter(
         value: inner.text.to_owned(),
         window: parsed,
     })
+}
+
+/// Where no region is declared at all, the way out is to declare one.
+fn region_help(mut err: TextError) -> TextError {
+    err.help = err.help.or_else(|| {
+        Some(String::from(
+            "regions are declared by `regions` of `[fleet]`; without them leave the filter out",
+        ))
+    });
+    err
 }
 
 fn unquote(part: Part<'_>) -> Part<'_> {
@@ -1121,6 +1136,7 @@ mod tests {
                 String::from("uplink"),
             ]),
             classes: Some(vec![String::from("telemetry"), String::from("order")]),
+            regions: Some(vec![String::from("gulf")]),
             ..Names::default()
         }
     }
@@ -1204,6 +1220,8 @@ mod tests {
         );
         check("time_to(failover.active == 'lt') < 40s", "E0204", "lt");
         check("last(failover.active) == 'lt'", "E0204", "lt");
+        check("count(order.lost, region=north) == 0", "E0204", "north");
+        check("count(order.lost, region!=glf) == 0", "E0204", "glf");
         check("last(failover.active) != lt", "E0204", "lt");
         check("last(failover.active) > 'lte'", "E0303", "'lte'");
         check("share(failover.active < lte) > 1%", "E0303", "lte");

@@ -409,6 +409,7 @@ impl Cx<'_> {
             faults: Some(self.fault_ids()),
             links: Some(self.links.clone()),
             classes: Some(self.classes.clone()),
+            regions: Some(self.regions.clone()),
             quantiles: quantiles.to_vec(),
             clock: self.clock.clone(),
         }
