@@ -133,28 +133,8 @@ async fn room(patient: &Patient, at: &Path) -> Vec<Finding> {
         Ok(entries) => entries.iter().map(|entry| entry.bytes).sum(),
         Err(_) => 0,
     };
-    let wanted = quota.saturating_sub(used);
     match disk.free_bytes(at).await {
-        Ok(free) => {
-            let found = format!(
-                "{} free, the buffer uses {} of {}",
-                show::bytes(free),
-                show::bytes(used),
-                show::bytes(quota)
-            );
-            findings.push(match free < wanted {
-                true => Finding::wrong(
-                    "room",
-                    found,
-                    format!(
-                        "it may want {} more: make room, or set buffer.disk to {} at most",
-                        show::bytes(wanted),
-                        show::bytes(used + free / 10 * 9)
-                    ),
-                ),
-                false => Finding::ok("room", found),
-            });
-        }
+        Ok(free) => findings.push(room_for(free, used, quota)),
         Err(error) => {
             findings.push(Finding::wrong(
                 "room",
@@ -181,6 +161,42 @@ async fn room(patient: &Patient, at: &Path) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// What `free` bytes on the file system say of a buffer that uses `used` bytes of its quota.
+fn room_for(free: u64, used: u64, quota: u64) -> Finding {
+    let found = format!(
+        "{} free, the buffer uses {} of {}",
+        show::bytes(free),
+        show::bytes(used),
+        show::bytes(quota)
+    );
+    // More than its quota: that was lowered, or something else was put there. No room on the disk helps against that.
+    if used > quota {
+        return Finding::wrong(
+            "room",
+            found,
+            format!(
+                "it is over its quota by {}: until that much is delivered, what buffer.on_full says is done with what comes; \
+                 set buffer.disk to more than {}, or let it drain",
+                show::bytes(used - quota),
+                show::bytes(used)
+            ),
+        );
+    }
+    let wanted = quota - used;
+    match free < wanted {
+        true => Finding::wrong(
+            "room",
+            found,
+            format!(
+                "it may want {} more: make room, or set buffer.disk to {} at most",
+                show::bytes(wanted),
+                show::bytes(used + free / 10 * 9)
+            ),
+        ),
+        false => Finding::ok("room", found),
+    }
 }
 
 /// Whether somebody has the buffer.
@@ -300,4 +316,28 @@ fn taken(name: &'static str, address: SocketAddr) -> Finding {
         format!("{address} is taken by another process"),
         format!("find it with `ss -ltnp`, or set {name} to a free address"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::Level;
+
+    #[test]
+    fn a_buffer_over_its_quota_is_told_whatever_the_disk_has_free() {
+        const MIB: u64 = 1 << 20;
+        let check = |free: u64, used: u64, quota: u64, level: Level, way_out: &str| {
+            let finding = room_for(free, used, quota);
+            assert_eq!(finding.level, level, "{finding:?}");
+            let told = finding.way_out.unwrap_or_default();
+            assert!(told.contains(way_out), "{told}");
+        };
+        check(100 * MIB, 3 * MIB, 10 * MIB, Level::Ok, "");
+        check(0, 10 * MIB, 10 * MIB, Level::Ok, "");
+        check(6 * MIB, 3 * MIB, 10 * MIB, Level::Wrong, "it may want ");
+        for free in [0, 100 * MIB, u64::MAX] {
+            let over = "it is over its quota by ";
+            check(free, 10 * MIB + 1, 10 * MIB, Level::Wrong, over);
+        }
+    }
 }
