@@ -13,7 +13,7 @@ use super::{Finding, Patient};
 use crate::{
     cli::{own_endpoint, show},
     env::{Disk as _, Env as _, File as _, Open},
-    shell::{LOCK_FILE, fetch},
+    shell::{LOCK_FILE, RESERVE_FILE, fetch},
 };
 
 /// Syncs that are timed, and the bytes of each: a group commit of a busy store.
@@ -129,12 +129,13 @@ async fn room(patient: &Patient, at: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
     let disk = patient.env.disk();
     let quota = patient.config.buffer.disk.0;
-    let used: u64 = match disk.read_dir(&patient.config.buffer.dir).await {
-        Ok(entries) => entries.iter().map(|entry| entry.bytes).sum(),
-        Err(_) => 0,
-    };
+    let entries = disk.read_dir(&patient.config.buffer.dir).await;
+    let entries = entries.unwrap_or_default();
+    let used: u64 = entries.iter().map(|entry| entry.bytes).sum();
+    let reserve = entries.iter().filter(|entry| entry.name == RESERVE_FILE);
+    let reserve: u64 = reserve.map(|entry| entry.bytes).sum();
     match disk.free_bytes(at).await {
-        Ok(free) => findings.push(room_for(free, used, quota)),
+        Ok(free) => findings.push(room_for(free, used, reserve, quota)),
         Err(error) => {
             findings.push(Finding::wrong(
                 "room",
@@ -163,28 +164,30 @@ async fn room(patient: &Patient, at: &Path) -> Vec<Finding> {
     findings
 }
 
-/// What `free` bytes on the file system say of a buffer that uses `used` bytes of its quota.
-fn room_for(free: u64, used: u64, quota: u64) -> Finding {
+/// What `free` bytes on the file system say of a buffer that uses `used` bytes of its quota, `reserve` of them for its reserve.
+fn room_for(free: u64, used: u64, reserve: u64, quota: u64) -> Finding {
     let found = format!(
         "{} free, the buffer uses {} of {}",
         show::bytes(free),
         show::bytes(used),
         show::bytes(quota)
     );
-    // More than its quota: that was lowered, or something else was put there. No room on the disk helps against that.
-    if used > quota {
+    // More than its quota: that was lowered, or something else was put there. No room on the disk helps against that. The reserve
+    // holds nothing, and a start gives it the size that belongs to the quota.
+    let kept = used.saturating_sub(reserve);
+    if kept > quota {
         return Finding::wrong(
             "room",
             found,
             format!(
                 "it is over its quota by {}: until that much is delivered, what buffer.on_full says is done with what comes; \
                  set buffer.disk to more than {}, or let it drain",
-                show::bytes(used - quota),
-                show::bytes(used)
+                show::bytes(kept - quota),
+                show::bytes(kept)
             ),
         );
     }
-    let wanted = quota - used;
+    let wanted = quota.saturating_sub(used);
     match free < wanted {
         true => Finding::wrong(
             "room",
@@ -327,17 +330,19 @@ mod tests {
     fn a_buffer_over_its_quota_is_told_whatever_the_disk_has_free() {
         const MIB: u64 = 1 << 20;
         let check = |free: u64, used: u64, quota: u64, level: Level, way_out: &str| {
-            let finding = room_for(free, used, quota);
+            let finding = room_for(free, used, MIB, quota);
             assert_eq!(finding.level, level, "{finding:?}");
             let told = finding.way_out.unwrap_or_default();
             assert!(told.contains(way_out), "{told}");
         };
         check(100 * MIB, 3 * MIB, 10 * MIB, Level::Ok, "");
         check(0, 10 * MIB, 10 * MIB, Level::Ok, "");
+        // The reserve of a larger quota alone.
+        check(0, 11 * MIB, 10 * MIB, Level::Ok, "");
         check(6 * MIB, 3 * MIB, 10 * MIB, Level::Wrong, "it may want ");
         for free in [0, 100 * MIB, u64::MAX] {
             let over = "it is over its quota by ";
-            check(free, 10 * MIB + 1, 10 * MIB, Level::Wrong, over);
+            check(free, 11 * MIB + 1, 10 * MIB, Level::Wrong, over);
         }
     }
 }
