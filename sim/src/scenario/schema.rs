@@ -28,6 +28,9 @@ pub fn schema() -> Value {
         }
     }
     custom(&mut schema);
+    let profile = &mut schema["properties"]["profile"]["additionalProperties"]["properties"];
+    profile["hours"]["propertyNames"] = json!({"pattern": "^([01]?[0-9]|2[0-3])$"});
+    profile["days"]["propertyNames"] = json!({"enum": shapes::DAYS});
     let known: Vec<&str> = models::MODELS.iter().map(|m| m.name).collect();
     let model = &mut schema["properties"]["oracle"]["items"]["properties"]["model"];
     model["enum"] = json!(known);

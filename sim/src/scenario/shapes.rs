@@ -275,6 +275,9 @@ pub static FLOW: Shape = Shape {
     ],
 };
 
+/// Keys of `days` of a profile.
+pub(super) const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
 #[rustfmt::skip]
 static PROFILE: Shape = Shape {
     doc: "Share of the busiest hour, store-local time.",

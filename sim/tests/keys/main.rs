@@ -5,6 +5,7 @@
 //! - a key of the schema, alone with a value that the schema takes: the reader knows the key and takes the form of the value
 //! - the same key with a value of a form that the schema refuses: the reader reads it, and refuses it too
 //! - every key misspelt, and every key of any other level: the reader refuses it, as the schema does
+//! - hours and days of a profile, whose keys are no words of the language
 //! - `docs/scenarios.md` and `docs/collector.md` name every key, where they speak of its level
 //!
 //! Next: `levels`, how the schema is taken apart; `documented`, where the documents speak of what.
@@ -183,4 +184,31 @@ fn a_key_that_the_schema_does_not_have_is_unknown_to_the_reader() {
         assert!(taken.is_empty(), "`{}` takes {taken:?}", level.place);
         assert_eq!(refused.len(), foreign.len(), "`{}`", level.place);
     }
+}
+
+/// Guarantees: an editor marks an hour or a day that the reader refuses, and no other.
+#[test]
+fn hours_and_days_are_the_same_to_both() {
+    let schema = jsonschema::validator_for(&shipped()).expect("a schema");
+    let check = |table: &str, key: &str, is_known: bool| {
+        let mut profile = json!({ "hours": {} });
+        profile[table][key] = json!(1.0);
+        let document = json!({ "schema": 1, "kind": "template", "profile": { "x": profile } });
+        let document = document.as_object().expect("a table");
+        let found = errors(document);
+        let is_told = found.iter().any(|(code, ..)| code == "E0102");
+        assert_eq!(is_told, !is_known, "{table}.{key}: {found:?}");
+        let is_valid = schema.is_valid(&Value::Object(document.clone()));
+        assert_eq!(is_valid, is_known, "{table}.{key}");
+    };
+    for hour in ["0", "6", "06", "19", "23"] {
+        check("hours", hour, true);
+    }
+    for hour in ["24", "006", "noon", "-1"] {
+        check("hours", hour, false);
+    }
+    for day in ["mon", "tue", "wed", "thu", "fri", "sat", "sun"] {
+        check("days", day, true);
+    }
+    check("days", "monday", false);
 }

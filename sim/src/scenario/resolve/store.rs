@@ -20,7 +20,7 @@ use crate::{
         ClassSpec, DataCap, Discipline, DiskSpec, Failover, FlowStep, Hq, LinkSpec, Loss, Media,
         Node as Group, OfflinePayments, OnPowerCut, OrderArrivals, Orders, Profile, QueueSpec,
         Role, StandIn, Telemetry, TraceFormat, TraceSpec, codes, merge, replay,
-        shapes::GROUP_MAX,
+        shapes::{DAYS, GROUP_MAX},
         time::Clock,
         words::{self, Arrivals},
     },
@@ -807,8 +807,7 @@ impl Cx<'_> {
                 .flat_map(|h| [(format!("{h:02}"), h), (h.to_string(), h)])
                 .collect();
             self.shares(&f, "hours", &hours, &mut profile.hours);
-            let days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-            let days: Vec<(String, usize)> = days
+            let days: Vec<(String, usize)> = DAYS
                 .iter()
                 .enumerate()
                 .map(|(i, d)| ((*d).to_owned(), i))
