@@ -101,7 +101,7 @@ pub static PEERS: &[Peer] = &[
     Peer {
         name: "fluent-bit",
         programs: &["fluent-bit"],
-        buffer: "disk, synced as it grows",
+        buffer: "disk, synced after the answer",
         config: Some(("fluent-bit.yaml", FLUENT_BIT)),
         settings: &[],
         arguments: &["--config={config}"],
@@ -109,7 +109,7 @@ pub static PEERS: &[Peer] = &[
     Peer {
         name: "vector",
         programs: &["vector"],
-        buffer: "disk, synced every 500 ms",
+        buffer: "disk, synced after the answer",
         config: Some(("vector.yaml", VECTOR)),
         settings: &[],
         arguments: &["--quiet", "--config-yaml", "{config}"],

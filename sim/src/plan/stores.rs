@@ -128,7 +128,7 @@ pub static STORES: &[Store] = &[
         sources: &[
             (
                 "devices",
-                "a device for each of 6.2 people: mean of US independent insurance agencies, IIABA Agency Universe Study 2014",
+                "assumption: a device for each of about 6 people; 6.2 is what askwonder.com quotes of the IIABA Agency Universe Study 2014, which was not read",
             ),
             (
                 "sales",
