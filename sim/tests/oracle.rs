@@ -2,6 +2,7 @@
 //!
 //! - the lunch scenario's recovery is what the fluid form says, within the band that the file states;
 //! - a collector that sends at 90 % of its declared rate is found out;
+//! - what is under way agrees with how long it is under way, and books that forget, repeat or misdate something are found out;
 //! - attempts, losses in bursts and an allowance are what their forms say, and a file that declares something else is found out;
 //! - so are an outbox, a queue at the broker, two lines at random, and a buffer behind a line at random, full and not.
 //!
@@ -13,6 +14,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use backroom_reports::{RunResult, Verdict, exit};
 use backroom_sim::{
+    event::{Event, EventLog, Stamped},
+    invariant::{self, Finding},
     metric::{SeedLog, evaluate, series::Series},
     run::one::SeedRun,
     scenario::{Scenario, expr::MetricRef},
@@ -81,6 +84,66 @@ fn the_lunch_hour_recovers_as_the_fluid_form_says() {
         assert_ne!(invariant.verdict, Verdict::Fail, "{invariant:?}");
     }
     assert_ne!(result.exit_code, exit::SUSPECT, "{}", result.exit_reason);
+    false_books_are_found_out(&scenario, &runs[0]);
+}
+
+/// T15, what must fail: the very same run, with one entry in the books of head office that is not true.
+fn false_books_are_found_out(scenario: &Scenario, run: &SeedRun) {
+    let violated = |events: &EventLog| -> Vec<&'static str> {
+        let log = SeedLog {
+            seed: run.seed,
+            scenario,
+            events,
+            links: &run.links,
+            machines: &run.machines,
+            ended_at: run.ended_at,
+        };
+        let found = invariant::check(&log);
+        let all = invariant::INVARIANTS.iter().zip(&found);
+        let of = |id| {
+            let mut found = all.clone().filter(|(invariant, _)| invariant.id == id);
+            found.next().map(|(_, finding)| finding)
+        };
+        for id in ["LITTLE-1", "TELEMETRY-2"] {
+            let asked = of(id).is_some_and(|f| !matches!(f, Finding::NotAsked { .. }));
+            assert!(asked, "{id}: {:?}", of(id));
+        }
+        all.filter(|(_, finding)| finding.is_violated())
+            .map(|(invariant, _)| invariant.id)
+            .collect()
+    };
+    assert_eq!(violated(&run.events), [""; 0], "the run itself");
+
+    let first = |wanted: fn(&Event) -> bool| {
+        let found = run.events.iter().find(|e| wanted(&e.event));
+        found.expect("there was a day")
+    };
+    let check = |what: &str, events: EventLog, id: &str| {
+        let found = violated(&events);
+        assert!(found.contains(&id), "{what}: {found:?} are violated");
+    };
+    let booked = first(|e| matches!(e, Event::SaleBooked { .. }));
+    check(
+        "a sale that is booked twice",
+        run.events.iter().chain([booked]).collect(),
+        "LITTLE-1",
+    );
+    let early = Stamped {
+        at: Duration::ZERO,
+        ..booked
+    };
+    let moved = |e: Stamped| if e == booked { early } else { e };
+    check(
+        "a sale that is booked before it was made",
+        run.events.iter().map(moved).collect(),
+        "LITTLE-1",
+    );
+    let delivered = first(|e| matches!(e, Event::TelemetryReceived { .. }));
+    check(
+        "a batch that was acknowledged and is nowhere",
+        run.events.iter().filter(|e| *e != delivered).collect(),
+        "DELIVERY-1",
+    );
 }
 
 /// T15, Little: the items under way, summed over time, are the times that each of them was under way. Three metrics that are computed
