@@ -296,9 +296,19 @@ mod tests {
             cases: Vec::new(),
             result: code.map(result),
         };
+        // Without one that came to its end nothing is known, which is graver than parts that are missing.
+        let case = Case {
+            case: 0,
+            seed: 1,
+            changes: Vec::new(),
+            failures: Vec::new(),
+            timed_out: false,
+            out_of_memory: false,
+            trace_hash: String::new(),
+        };
         let merged = Merged {
             header: header(None),
-            cases: Vec::new(),
+            cases: vec![(0, case)],
             parts: parts.iter().map(part).collect(),
         };
         let mut told = result(exit::OK);
