@@ -59,12 +59,17 @@ impl Status {
     }
 }
 
-/// Listens until it is dropped.
-pub(super) struct Ears(Handle);
+/// Listens until it is dropped; after an interruption for as long as the process lives, so that a second signal also ends what is written then.
+pub(super) struct Ears {
+    handle: Handle,
+    of: Arc<Status>,
+}
 
 impl Drop for Ears {
     fn drop(&mut self) {
-        self.0.close();
+        if !self.of.control.is_interrupted() {
+            self.handle.close();
+        }
     }
 }
 
@@ -107,7 +112,10 @@ pub(super) fn listen(status: &Arc<Status>) -> io::Result<Ears> {
                 }
             })?;
     }
-    Ok(Ears(handle))
+    Ok(Ears {
+        handle,
+        of: status.clone(),
+    })
 }
 
 /// A process in the background of its terminal would be stopped by the attempt.
