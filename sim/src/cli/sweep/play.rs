@@ -102,7 +102,6 @@ pub(super) fn play(
             outcome.plots = None;
         }
         let end = &*end;
-        shown.ended(task, end);
         let mut state = state.lock().expect("no panic while it is held");
         let (so_far, points, log, wrong) = &mut *state;
         let planned = todo[task.job];
@@ -114,6 +113,8 @@ pub(super) fn play(
         if one.outcomes.len() + one.failures.len() == planned.seeds.len() {
             finish(args, planned, one, points, log, wrong);
         }
+        // A point that is told is on the disk: whoever kills the sweep now finds it there.
+        shown.ended(task, end);
         if is_out_of_budget() || wrong.is_some() {
             status.control.finish();
         }
