@@ -18,9 +18,7 @@ use std::fmt::Write as _;
 pub use sweep::render as render_sweep;
 pub(crate) use tables::{commands, limits_of, margin, physics, traces, value};
 
-use crate::{
-    Manifest, RunResult, RunSeries, SeedSeries, SweepMaps, Verdict, exit, human, terminal,
-};
+use crate::{Manifest, RunResult, RunSeries, SeedSeries, Verdict, exit, human, terminal};
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
@@ -41,8 +39,6 @@ pub struct Report<'a> {
     pub series: Option<&'a RunSeries>,
     /// How it was run.
     pub manifest: Option<&'a Manifest>,
-    /// The maps of a sweep; `None` for a run.
-    pub sweep: Option<&'a SweepMaps>,
 }
 
 /// The whole page. Equal input gives equal bytes.
@@ -321,9 +317,6 @@ fn one_seed(
 fn tail(report: &Report<'_>) -> String {
     let result = report.result;
     let mut out = String::new();
-    if let Some(sweep) = report.sweep {
-        section(&mut out, "sweep", "The sweep", |out| heat::maps(out, sweep));
-    }
     if let Some(series) = report.series {
         section(
             &mut out,

@@ -177,7 +177,6 @@ fn page(name: &str) -> String {
         result: &result,
         series: Some(&series),
         manifest: Some(&manifest),
-        sweep: None,
     })
 }
 
@@ -292,7 +291,6 @@ fn what_is_missing_is_said() {
         result: &result,
         series: None,
         manifest: None,
-        sweep: None,
     });
     assert!(page.contains("There is no series.json"), "{page}");
     assert!(page.contains("There is no manifest.json"));
@@ -312,7 +310,6 @@ fn what_is_missing_is_said() {
         result: &empty,
         series: Some(&none),
         manifest: None,
-        sweep: None,
     });
     assert!(page.contains("No seed was run to its end"), "{page}");
     assert!(page.contains("The scenario expects nothing"));
@@ -324,7 +321,6 @@ fn what_is_missing_is_said() {
         result: &empty,
         series: Some(&odd),
         manifest: None,
-        sweep: None,
     });
     assert!(page.contains("2 points were no numbers"), "{page}");
     assert!(!page.contains("NaN") && !page.contains("inf "), "{page}");
@@ -371,7 +367,6 @@ fn a_page_is_never_too_large_for_an_email() {
         result: &result,
         series: Some(&all),
         manifest: None,
-        sweep: None,
     });
     assert!(page.len() < 2_000_000, "{} bytes", page.len());
     assert!(page.contains("more seeds are not drawn"), "{}", page.len());
@@ -384,7 +379,6 @@ fn markdown_and_csv_say_the_same() {
         result: &result,
         series: Some(&series),
         manifest: Some(&manifest),
-        sweep: None,
     };
     insta::assert_snapshot!("markdown", markdown::render(&report));
     let csv = csv::render(&series);
@@ -429,14 +423,10 @@ fn a_sweep_is_a_map_with_its_frontier() {
         theory: Some("the closed form has the edge at 0.9Mbit/s".into()),
         maps,
     };
-    let result = result("lunch");
     let page = |sweep: &SweepMaps| {
-        render(&Report {
-            result: &result,
-            series: None,
-            manifest: None,
-            sweep: Some(sweep),
-        })
+        let mut out = String::new();
+        heat::maps(&mut out, sweep);
+        out
     };
     let text = page(&sweep(vec![map.clone()]));
     for expect in [

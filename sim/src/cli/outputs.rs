@@ -184,7 +184,6 @@ impl Files<'_> {
             result: self.result,
             series: self.series,
             manifest: Some(&manifest),
-            sweep: None,
         });
         folder.put("report.html", report.as_bytes())?;
         let path = folder.folder.join("junit.xml");

@@ -10,7 +10,7 @@ use std::{
 };
 
 use backroom_reports::{
-    Manifest, RunResult, RunSeries, SCHEMA_VERSION, SweepMaps, csv, exit,
+    Manifest, RunResult, RunSeries, SCHEMA_VERSION, csv, exit,
     grid::SweepResult,
     html::{self, Report},
     markdown,
@@ -51,7 +51,6 @@ pub(super) struct Kept {
     result: RunResult,
     series: Option<RunSeries>,
     manifest: Option<Manifest>,
-    sweep: Option<SweepMaps>,
 }
 
 pub(super) fn run(args: &Args) -> i32 {
@@ -73,7 +72,6 @@ fn show(args: &Args) -> Result<(), (i32, String)> {
         result: &kept.result,
         series: kept.series.as_ref(),
         manifest: kept.manifest.as_ref(),
-        sweep: kept.sweep.as_ref(),
     };
     let text = match args.format {
         Format::Html => html::render(&report),
@@ -92,20 +90,20 @@ fn show(args: &Args) -> Result<(), (i32, String)> {
             }
         },
     };
-    let target = match (&args.output, args.format) {
-        (Some(path), _) if path == Path::new("-") => None,
-        (Some(path), _) => Some(path.clone()),
-        (None, Format::Html) => Some(kept.folder.join("report.html")),
-        (None, _) => None,
-    };
-    put(target, &text)
+    put(args, &kept.folder.join("report.html"), &text)
 }
 
-/// Writes to a file and says which, or to standard output.
-fn put(target: Option<PathBuf>, text: &str) -> Result<(), (i32, String)> {
+/// Writes to a file and says which, or to standard output. HTML goes to `page` unless told otherwise.
+fn put(args: &Args, page: &Path, text: &str) -> Result<(), (i32, String)> {
+    let target = match (&args.output, args.format) {
+        (Some(path), _) if path == Path::new("-") => None,
+        (Some(path), _) => Some(path.as_path()),
+        (None, Format::Html) => Some(page),
+        (None, _) => None,
+    };
     match target {
         Some(path) => {
-            fs::write(&path, text).map_err(|error| {
+            fs::write(path, text).map_err(|error| {
                 (
                     exit::CANNOT_WRITE,
                     format!("write {}: {error}", path.display()),
@@ -140,13 +138,8 @@ fn show_sweep(args: &Args, points: &Path) -> Result<(), (i32, String)> {
     }
     let result: SweepResult = file(points)?.ok_or_else(|| wrong("not found".into()))?;
     result.check().map_err(wrong)?;
-    let beside = points.with_file_name("report.html");
-    let target = match &args.output {
-        Some(path) if path == Path::new("-") => None,
-        Some(path) => Some(path.clone()),
-        None => Some(beside),
-    };
-    put(target, &html::render_sweep(&result))
+    let page = points.with_file_name("report.html");
+    put(args, &page, &html::render_sweep(&result))
 }
 
 /// Reads a run's folder, or the one in which a summary.json lies.
@@ -176,7 +169,6 @@ fn read(run: &Path) -> Result<Kept, (i32, String)> {
         result,
         series: file(&folder.join("series.json"))?,
         manifest: file(&folder.join("manifest.json"))?,
-        sweep: file(&folder.join("sweep.json"))?,
         folder,
     })
 }
