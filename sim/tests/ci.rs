@@ -40,7 +40,7 @@ mod watch;
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, Command, Output},
 };
 
 const QUICK: &str = "sim/tests/fixtures/quick.toml";
@@ -70,11 +70,34 @@ const ENGINE_VARIABLES: [&str; 11] = [
 
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_backroom"));
-    command.args(args).current_dir(root()).env("NO_COLOR", "1");
+    with_a_plain_environment(command.args(args));
+    command
+}
+
+fn with_a_plain_environment(command: &mut Command) -> &mut Command {
+    command.current_dir(root()).env("NO_COLOR", "1");
     for name in ENGINE_VARIABLES {
         command.env_remove(name);
     }
     command
+}
+
+/// The same on a disk where no file takes more than so many blocks of 1,024 bytes.
+fn on_a_small_disk(blocks: u64, args: &[&str]) -> Output {
+    // The signal of a file that grows beyond its limit is ignored, so that the write fails, as on a full disk.
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &script, "bash", env!("CARGO_BIN_EXE_backroom")]);
+    with_a_plain_environment(bash.args(args))
+        .output()
+        .expect("bash is there")
+}
+
+/// Sends a signal by its name, such as `INT`.
+fn send(child: &Child, signal: &str) {
+    let id = child.id().to_string();
+    let sent = Command::new("kill").args(["-s", signal, &id]).status();
+    assert!(sent.expect("kill is there").success());
 }
 
 fn backroom(args: &[&str]) -> Output {

@@ -224,25 +224,19 @@ fn a_disk_that_fills_up_while_results_are_written_costs_no_verdict() {
     assert!(size("report.html") / 1024 > blocks, "the report is larger");
     let folder = tempfile::tempdir().expect("a folder");
     let runs = folder.path().join("runs");
-    // The signal of a file that grows beyond its limit is ignored, so that the write fails, as on a full disk.
-    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
-    let mut bash = Command::new("bash");
-    bash.args(["-c", &script, "bash", env!("CARGO_BIN_EXE_backroom")]);
-    bash.args([
-        "run",
-        QUICK,
-        "--seeds",
-        "1,2",
-        "--events",
-        "none",
-        "--runs",
-        str(&runs),
-    ]);
-    bash.current_dir(root()).env("NO_COLOR", "1");
-    for name in ENGINE_VARIABLES {
-        bash.env_remove(name);
-    }
-    let out = bash.output().expect("bash is there");
+    let out = on_a_small_disk(
+        blocks,
+        &[
+            "run",
+            QUICK,
+            "--seeds",
+            "1,2",
+            "--events",
+            "none",
+            "--runs",
+            str(&runs),
+        ],
+    );
     let (shown, err) = (text(&out.stdout), text(&out.stderr));
     assert_eq!(out.status.code(), Some(73), "{shown}{err}");
     assert!(

@@ -29,12 +29,7 @@ fn signalled(signal: &str, runs: &Path) -> (i32, String, String) {
     let mut first = String::new();
     err.read_line(&mut first).expect("a line");
     assert!(first.starts_with("seed 1: "), "{first}");
-    let id = child.id().to_string();
-    let send = |signal: &str| {
-        let sent = Command::new("kill").args(["-s", signal, &id]).status();
-        assert!(sent.expect("kill is there").success());
-    };
-    send(signal);
+    send(&child, signal);
     if signal == "USR1" {
         let mut line = String::new();
         while !line.starts_with("running: quick, seed ") {
@@ -45,10 +40,10 @@ fn signalled(signal: &str, runs: &Path) -> (i32, String, String) {
             );
             // Between two seeds that is the true answer.
             if line.starts_with("nothing is running") {
-                send(signal);
+                send(&child, signal);
             }
         }
-        send("TERM");
+        send(&child, "TERM");
     }
     let rest = std::thread::scope(|scope| {
         let rest = scope.spawn(move || std::io::read_to_string(err).expect("text"));

@@ -332,12 +332,6 @@ fn begun(args: &[&str]) -> (Child, BufReader<std::process::ChildStderr>) {
     (child, err)
 }
 
-fn send(child: &Child, signal: &str) {
-    let id = child.id().to_string();
-    let sent = Command::new("kill").args(["-s", signal, &id]).status();
-    assert!(sent.expect("kill is there").success());
-}
-
 /// Two points: one that ends, and one that would take hours and that the file stops at once, unless the command line gives it time.
 fn endless(folder: &Path) -> PathBuf {
     let text = std::fs::read_to_string(file(folder)).expect("written");
@@ -443,17 +437,9 @@ fn a_sweep_on_a_full_disk_shows_its_table_and_can_be_resumed() {
     let blocks = (size("points.ndjson") - 1) / 1024;
     assert!(size("scenario.lock.toml") / 1024 < blocks, "it comes first");
     let on_a_full_disk = |runs: &str, more: &[&str]| {
-        // The signal of a file that grows beyond its limit is ignored, so that the write fails, as on a full disk.
-        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
-        let mut bash = Command::new("bash");
-        bash.args(["-c", &script, "bash", env!("CARGO_BIN_EXE_backroom")]);
-        bash.args(["sweep", str(&file), "--runs", str(&place(runs))]);
-        bash.args(["--jobs", "1"]).args(more);
-        bash.current_dir(root()).env("NO_COLOR", "1");
-        for name in ENGINE_VARIABLES {
-            bash.env_remove(name);
-        }
-        let out = bash.output().expect("bash is there");
+        let runs = place(runs);
+        let args = ["sweep", str(&file), "--runs", str(&runs), "--jobs", "1"];
+        let out = on_a_small_disk(blocks, &[&args[..], more].concat());
         let (shown, err) = (text(&out.stdout), text(&out.stderr));
         assert_eq!(out.status.code(), Some(73), "{shown}{err}");
         assert!(err.contains("error: write "), "{err}");

@@ -84,9 +84,7 @@ fn a_scenario_is_run_again_when_one_of_its_files_changes() {
     watch.until("quick.toml changed");
     watch.until("watching 3 files");
 
-    let id = watch.child.id().to_string();
-    let sent = Command::new("kill").args(["-s", "INT", &id]).status();
-    assert!(sent.expect("kill is there").success());
+    send(&watch.child, "INT");
     let mut out = String::new();
     let mut stdout = watch.child.stdout.take().expect("asked for");
     std::io::Read::read_to_string(&mut stdout, &mut out).expect("text");
